@@ -1,0 +1,1 @@
+"""What every tier's tests share."""
