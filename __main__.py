@@ -1,0 +1,12 @@
+"""The Pulumi program: a stack's name says which layer of which environment it is."""
+
+import importlib
+
+import pulumi
+
+from layers import LAYERS
+from settings import program
+
+environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
+settings, secrets = program.configuration(environment)
+importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)

@@ -1,0 +1,4 @@
+"""The four layers of an environment."""
+
+# Lowest first. The only statement of their order.
+LAYERS = ("foundation", "platform", "services", "apps")

@@ -1,0 +1,93 @@
+"""Settings that every layer of an environment shares."""
+
+from ipaddress import IPv4Address
+from pathlib import PurePath
+from typing import Literal
+
+from pydantic import Field
+
+from settings.base import Domain, Model
+from settings.machines import Node
+
+# Every password that Pulumi generates. `./lab secrets rotate NAME` raises its generation.
+SECRETS = (
+    "object-store-root",
+    "object-store-platform",
+    "object-store-services",
+    "object-store-lakehouse",
+    "object-store-backup",
+    "object-store-state",
+    "vault-foundation",
+    "vault-platform",
+    "vault-services",
+    "vault-apps",
+    "gitlab-root",
+    "gitlab-token",
+    "postgresql-admin",
+    "postgresql-mlflow",
+    "postgresql-lakehouse",
+    "postgresql-provisioner",
+    "open-webui-admin",
+    "open-webui-session",
+    "portainer-admin",
+)
+
+
+class Engine(Model):
+    """The Docker engine of the machine at hand (place `docker`)."""
+
+    memory_mib: int = Field(ge=1024, description="Memory in MiB that the lab's containers may use")
+    cores: int = Field(ge=1, le=512, description="Cores of the machine")
+    address: IPv4Address = Field(
+        default=IPv4Address("127.0.0.1"),
+        description="Where ports are published. Anything but loopback is open to the network",
+    )
+
+
+class Rescue(Model):
+    """Where the foundation's state is copied after every `up`, apart from its backend."""
+
+    path: PurePath = Field(description="Folder; relative to the project")
+
+
+class Certificates(Model):
+    """Lifetimes of the lab's CA and the certificates that it signs."""
+
+    # 20 years: the CA must outlive any machine that trusts it; a home lab has no second root.
+    ca_days: int = Field(default=3650, ge=365, le=7300)
+    # 825 days is the most that Apple's systems accept from a private CA (HT210176).
+    leaf_days: int = Field(default=397, ge=30, le=825)
+    renew_days: int = Field(default=30, ge=7, le=90, description="`up` renews this long before")
+
+
+class Common(Model):
+    """What all four layers share."""
+
+    place: Literal["docker", "proxmox"] = Field(
+        description="Where things run: this machine's Docker engine, or a Proxmox VE node"
+    )
+    domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
+    timezone: str = Field(default="Etc/UTC", pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$")
+    region: str = Field(
+        default="eu-west-1",
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$",
+        description="S3 region; one string for the store and every client, or signatures differ",
+    )
+    protect: bool = Field(
+        default=True, description="Whether what holds data is protected from deletion"
+    )
+    trust_path: PurePath = Field(
+        default=PurePath(".state"),
+        description="Folder for the lab CA's certificate, which some providers read as a file",
+    )
+    unpinned_downloads: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="What `up` does with a machine image that has no checksum in images.yaml",
+    )
+    rescue: Rescue
+    certificates: Certificates = Certificates()
+    generations: dict[str, int] = Field(
+        default={}, description="How often a generated secret was renewed, by its name"
+    )
+    node: Node | None = Field(default=None, description="Required by place `proxmox`")
+    engine: Engine | None = Field(default=None, description="Required by place `docker`")

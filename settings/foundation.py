@@ -1,0 +1,50 @@
+"""Settings of layer 1: object store, Vault, package cache."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.cache import Cache
+from settings.machines import Lxc
+
+
+class ObjectStore(Model):
+    """The S3 store. Its buckets and consumers are the design's and not a choice."""
+
+    flavour: Literal["silo", "minio"] = Field(
+        default="silo", description="Which server; both speak MinIO's S3 and admin API"
+    )
+    port: Port = Field(default=9000, description="S3 over TLS")
+    console_port: Port = Field(default=9001, description="Web console over TLS")
+    noncurrent_days: int = Field(
+        default=90,
+        ge=7,
+        le=3650,
+        description="How long old versions of state and backups are kept. State has no other undo",
+    )
+    container: Container | None = None
+    machine: Lxc | None = None
+
+
+class Vault(Model):
+    """The secret store for people, CI and other projects."""
+
+    engine: Literal["vault", "openbao"] = Field(
+        default="vault", description="HashiCorp's Vault (BSL) or its MPL fork"
+    )
+    unseal: Literal["automatic", "manual"] = Field(
+        default="automatic",
+        description="Automatic keeps the key in a root-only file beside the data",
+    )
+    port: Port = 8200
+    container: Container | None = None
+    machine: Lxc | None = None
+
+
+class Foundation(Model):
+    """Layer 1."""
+
+    object_store: ObjectStore
+    vault: Vault
+    cache: Cache

@@ -1,0 +1,57 @@
+"""Settings of layer 2: the Docker host, GitLab, its runner."""
+
+from ipaddress import IPv4Network
+
+from pydantic import Field
+
+from settings.base import Container, Model, Name, Port
+from settings.machines import Vm
+
+
+class Network(Model):
+    """The containers' network."""
+
+    name: Name = "datalab"
+    subnet: IPv4Network = Field(
+        default=IPv4Network("172.30.0.0/24"), description="Must not overlap the node's network"
+    )
+
+
+class DockerHost(Model):
+    """Where containers run: the local engine, or a VM."""
+
+    network: Network = Network()
+    port: Port = Field(default=2376, description="The engine's API over mutual TLS on the VM")
+    machine: Vm | None = None
+    reserved_mib: int = Field(
+        default=512, ge=128, description="Memory of the host that containers may not use"
+    )
+
+
+class GitLab(Model):
+    """GitLab with its container registry."""
+
+    enabled: bool = Field(description="Off in `dev` by default, as it needs 8 GiB")
+    port: Port = Field(description="Web interface and API")
+    ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
+    registry_port: Port = 5050
+    backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
+    container: Container | None = None
+    machine: Vm | None = None
+
+
+class Runner(Model):
+    """GitLab's runner; its jobs run on the Docker host."""
+
+    # A job that triggers a pipeline and waits for it holds a slot: one slot would freeze for ever.
+    concurrent: int = Field(default=4, ge=2, le=64, description="Jobs at a time")
+    job: Container = Field(description="What one job may use")
+    container: Container | None = Field(default=None, description="The runner itself, in `dev`")
+
+
+class Platform(Model):
+    """Layer 2."""
+
+    docker: DockerHost
+    gitlab: GitLab
+    runner: Runner

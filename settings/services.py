@@ -1,0 +1,118 @@
+"""Settings of layer 3: databases, brokers, model tools, and how people reach them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from settings.base import Container, Model, Name, Port
+
+# GitLab's rule for the path of a group or project, in the part of it that is safe everywhere.
+GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$")]
+# Kafka: letters, digits, dot, underscore and hyphen, at most 249 (org.apache.kafka Topic).
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+# A five-field cron line; GitLab checks the values themselves.
+Cron = Annotated[str, Field(pattern=r"^([0-9*,/-]+ ){4}[0-9*,/-]+$")]
+
+
+class PostgreSql(Model):
+    """PostgreSQL 18."""
+
+    port: Port = 5432
+    max_connections: int = Field(default=100, ge=20, le=1000)
+    container: Container
+
+
+class Topic(Model):
+    """A Kafka topic and the consumer group that reads it."""
+
+    partitions: int = Field(default=1, ge=1, le=1000)
+    # -1 keeps for ever (Kafka's retention.ms); an hour is the least that a consumer can catch up.
+    retention_hours: int = Field(default=168, ge=1, le=87_600)
+    group: TopicName
+
+
+class Kafka(Model):
+    """One Kafka broker in KRaft mode."""
+
+    port: Port = Field(default=9092, description="The listener for clients outside the network")
+    heap_mib: int = Field(default=512, ge=256, le=32_768, description="Heap of the JVM")
+    # No default topic: the apps' topics are a contract between the model server and the lakehouse.
+    topics: dict[TopicName, Topic]
+    container: Container
+
+
+class Mlflow(Model):
+    """MLflow's tracking server and model registry."""
+
+    port: Port = 5000
+    workers: int = Field(default=1, ge=1, le=16, description="Each takes about 250 MiB")
+    container: Container
+
+
+class Ollama(Model):
+    """Ollama, with the node's GPU where there is one."""
+
+    port: Port = 11434
+    models: tuple[Annotated[str, Field(pattern=r"^[a-z0-9._/-]+:[A-Za-z0-9._-]+$")], ...] = Field(
+        default=(), description="Models to have at hand, each with its tag"
+    )
+    context_length: int = Field(default=4096, ge=512, le=1_048_576)
+    keep_alive_minutes: int = Field(default=5, ge=0, le=1440)
+    gpu: bool = False
+    container: Container
+
+
+class OpenWebUi(Model):
+    """Open WebUI, a chat page for Ollama."""
+
+    port: Port = 8080
+    admin_email: str = Field(
+        default="admin@lab.home.arpa", pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254
+    )
+    container: Container
+
+
+class Portainer(Model):
+    """Portainer, a web interface for the Docker host."""
+
+    port: Port = 9443
+    container: Container
+
+
+class Gateway(Model):
+    """nginx in front of every web page, with the lab's certificate."""
+
+    port: Port = Field(description="HTTPS for every web page")
+    container: Container
+
+
+class Schedule(Model):
+    """A pipeline that GitLab starts by the clock."""
+
+    cron: Cron
+    workflow: Annotated[str, Field(pattern=r"^[a-z_]+$")] = Field(
+        description="The input of .gitlab-ci.yml that it sets to true"
+    )
+
+
+class GitLabProject(Model):
+    """This repository's own home in the lab's GitLab."""
+
+    group: GitLabPath = "datalab"
+    project: GitLabPath = "datalab"
+    schedules: dict[Name, Schedule] = {}
+    # GitLab refuses an expiry over a year away (reference gitlab, section 3).
+    token_days: int = Field(default=180, ge=30, le=365, description="Life of the note-posting token")
+
+
+class Services(Model):
+    """Layer 3."""
+
+    postgresql: PostgreSql
+    kafka: Kafka
+    mlflow: Mlflow
+    ollama: Ollama
+    open_webui: OpenWebUi
+    portainer: Portainer
+    gateway: Gateway
+    gitlab_project: GitLabProject = GitLabProject()
