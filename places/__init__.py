@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pulumi
+
+from settings.machines import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class File:
 class Health:
     """A health check: `test` is run inside the container and must end with 0."""
 
-    test: Sequence[str]
+    test: Sequence[str]  # Docker's form: ("CMD", program, argument...) or ("CMD-SHELL", line)
     interval_s: int = 10
     timeout_s: int = 5
     retries: int = 6
@@ -33,43 +36,65 @@ class Port:
 
     inside: int
     outside: int
-    address: str = "127.0.0.1"
+    address: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
     """A service as a container.
 
-    environment's values, files' contents and the image's reference may be outputs and secret.
-    volumes maps a volume's name to its path inside; such a volume holds data and is protected.
-    caches is the same for what may be lost. host_paths maps host to container paths.
+    The values of environment, the contents of files and the image may be outputs and secret.
+    volumes maps a volume's name to its path inside; a volume holds data and is protected.
+    host_paths maps a path of the host to a path inside.
     """
 
     image: pulumi.Input[str]
     memory_mib: int
-    health: Health | None
+    health: Health
     cpus: float | None = None
     command: Sequence[pulumi.Input[str]] = ()
     entrypoint: Sequence[str] = ()
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
-    caches: Mapping[str, str] = field(default_factory=dict)
     host_paths: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[Port] = ()
     aliases: Sequence[str] = ()
     user: str | None = None
     gpu: bool = False
     shm_mib: int | None = None
-    capabilities: Sequence[str] = ()  # kept; all others are dropped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A service as an Ansible role of the same name on a machine.
+    """A service as an Ansible role on a machine.
 
-    variables may hold outputs at any depth and are always treated as secret.
+    variables are the role's (see its meta/argument_specs.yml); they may hold outputs at any
+    depth and are always treated as secret.
     """
 
     name: str
     variables: Mapping[str, pulumi.Input[object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A service in both of its forms; a place uses its own and ignores the other."""
+
+    container: Container | None
+    machine: Machine | None
+    role: Role
+
+
+class Place(Protocol):
+    """Where services run."""
+
+    def run(
+        self, name: str, workload: Workload, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """Run a service; the output is known once it is healthy, and is empty text until then.
+
+        Whoever talks to the service derives its address from it, so that a preview does not
+        reach for what is not there yet.
+        """
+        ...

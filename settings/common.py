@@ -12,11 +12,12 @@ from settings.machines import Node
 # Every password that Pulumi generates. `./lab secrets rotate NAME` raises its generation.
 SECRETS = (
     "object-store-root",
-    "object-store-platform",
-    "object-store-services",
+    "object-store-state",
+    "object-store-gitlab",
+    "object-store-mlflow",
     "object-store-lakehouse",
     "object-store-backup",
-    "object-store-state",
+    "object-store-vault",
     "vault-foundation",
     "vault-platform",
     "vault-services",

@@ -48,7 +48,9 @@ class Node(Model):
     """The Proxmox VE node that carries the lab."""
 
     name: Name = Field(description="The node's name in PVE")
-    endpoint: HttpUrl = Field(description="Address of its API, for example https://192.168.1.2:8006")
+    endpoint: HttpUrl = Field(
+        description="Address of its API, for example https://192.168.1.2:8006"
+    )
     verify_tls: bool = Field(
         default=True, description="Whether the API's certificate must be trusted by this machine"
     )

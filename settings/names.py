@@ -30,7 +30,9 @@ class Service:
     scheme: str
     port: "Callable[[Settings], int]"
     exposure: Exposure
-    machine: "Callable[[Settings], Machine | None]" = lambda settings: settings.platform.docker.machine
+    machine: "Callable[[Settings], Machine | None]" = lambda settings: (
+        settings.platform.docker.machine
+    )
     inner_port: int | None = None  # inside the containers' network, where it differs from `port`
     label: str = ""  # what people call its web page; empty for what has none
 

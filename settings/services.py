@@ -102,7 +102,9 @@ class GitLabProject(Model):
     project: GitLabPath = "datalab"
     schedules: dict[Name, Schedule] = {}
     # GitLab refuses an expiry over a year away (reference gitlab, section 3).
-    token_days: int = Field(default=180, ge=30, le=365, description="Life of the note-posting token")
+    token_days: int = Field(
+        default=180, ge=30, le=365, description="Life of the note-posting token"
+    )
 
 
 class Services(Model):

@@ -1,0 +1,173 @@
+"""Docker: the engine of the machine at hand in `dev`, that of the Docker VM in `lab`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from places import Container, Workload
+
+# Docker keeps json-file logs for ever by default; 3 x 10 MiB for each container is plenty.
+LOG_OPTIONS = {"max-file": "3", "max-size": "10m"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerArgs:
+    """What containers on one Docker host share.
+
+    hosts maps names of machines to addresses, for containers that cannot ask a DNS server.
+    """
+
+    network: pulumi.Input[str]
+    protect: bool
+    labels: Mapping[str, str]
+    hosts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceContainerArgs:
+    """One container and the host that it runs on."""
+
+    container: Container
+    docker: DockerArgs
+
+
+class ServiceContainer(pulumi.ComponentResource):
+    """A container with its image and its volumes."""
+
+    container: docker.Container
+
+    def __init__(
+        self,
+        name: str,
+        args: ServiceContainerArgs,
+        opts: pulumi.ResourceOptions | None = None,
+    ):
+        super().__init__("datalab:places:ServiceContainer", name, None, opts)
+        spec, place = args.container, args.docker
+        labels = {**place.labels, "org.datalab.service": name}
+        image = docker.RemoteImage(
+            f"{name}-image",
+            name=spec.image,
+            keep_locally=True,  # other containers and the last version's roll-back use it too
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        for volume in spec.volumes:
+            docker.Volume(
+                f"{volume}-volume",
+                name=f"datalab-{volume}",
+                labels=[docker.VolumeLabelArgs(label=k, value=v) for k, v in labels.items()],
+                opts=pulumi.ResourceOptions(
+                    parent=self, protect=place.protect, delete_before_replace=True
+                ),
+            )
+        self.container = _container(self, name, args, image.image_id, labels)
+        self.register_outputs({"name": self.container.name})
+
+
+def _container(
+    parent: ServiceContainer,
+    name: str,
+    args: ServiceContainerArgs,
+    image_id: pulumi.Output[str],
+    labels: Mapping[str, str],
+) -> docker.Container:
+    spec, place = args.container, args.docker
+    health = spec.health
+    return docker.Container(
+        f"{name}-container",
+        name=f"datalab-{name}",
+        image=image_id,
+        command=list(spec.command) or None,
+        entrypoints=list(spec.entrypoint) or None,
+        envs=_environment(spec),
+        user=spec.user,
+        restart="unless-stopped",
+        memory=spec.memory_mib,
+        # Without it the provider reads back twice the memory and is never at rest.
+        memory_swap=spec.memory_mib,
+        cpus=None if spec.cpus is None else f"{spec.cpus:g}",
+        shm_size=spec.shm_mib,
+        gpus="all" if spec.gpu else None,
+        security_opts=["no-new-privileges:true"],
+        log_driver="json-file",
+        log_opts=LOG_OPTIONS,
+        labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in sorted(labels.items())],
+        networks_advanced=[
+            docker.ContainerNetworksAdvancedArgs(
+                name=place.network, aliases=sorted({name, *spec.aliases})
+            )
+        ],
+        hosts=[
+            docker.ContainerHostArgs(host=host, ip=address)
+            for host, address in sorted(place.hosts.items())
+        ],
+        ports=[
+            docker.ContainerPortArgs(internal=port.inside, external=port.outside, ip=port.address)
+            for port in spec.ports
+        ],
+        volumes=_mounts(spec),
+        uploads=[
+            docker.ContainerUploadArgs(
+                file=path,
+                content=file.content,
+                permissions=file.mode,
+                owner=str(file.owner),
+                group=str(file.owner),
+            )
+            for path, file in sorted(spec.files.items())
+        ],
+        healthcheck=docker.ContainerHealthcheckArgs(
+            tests=list(health.test),
+            interval=f"{health.interval_s}s",
+            timeout=f"{health.timeout_s}s",
+            retries=health.retries,
+            start_period=f"{health.start_period_s}s",
+        ),
+        wait=True,
+        wait_timeout=health.wait_s,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            # One container a name and a port: the new one cannot stand beside the old one.
+            delete_before_replace=True,
+            # An edited health check is silently not applied (kreuzwerker#988).
+            replace_on_changes=["healthcheck"],
+        ),
+    )
+
+
+def _environment(spec: Container) -> list[pulumi.Input[str]] | None:
+    return [
+        pulumi.Output.concat(key, "=", value) for key, value in sorted(spec.environment.items())
+    ]
+
+
+def _mounts(spec: Container) -> list[docker.ContainerVolumeArgs]:
+    # By their fixed names, not by the volumes' outputs: a volume that is replaced would otherwise
+    # take its containers with it before anybody is asked.
+    named = [
+        docker.ContainerVolumeArgs(volume_name=f"datalab-{volume}", container_path=path)
+        for volume, path in sorted(spec.volumes.items())
+    ]
+    bound = [
+        docker.ContainerVolumeArgs(host_path=outside, container_path=inside)
+        for outside, inside in sorted(spec.host_paths.items())
+    ]
+    return named + bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerPlace:
+    """Runs workloads as containers."""
+
+    args: DockerArgs
+
+    def run(
+        self, name: str, workload: Workload, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """See places.Place; what is known in the end is the container's id."""
+        if workload.container is None:
+            raise ValueError(f"{name} has no container: the settings were not checked")
+        args = ServiceContainerArgs(container=workload.container, docker=self.args)
+        return ServiceContainer(name, args, opts).container.id

@@ -1,0 +1,55 @@
+"""images.yaml: the one place where the versions of third-party images and downloads stand."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from settings.base import Model
+
+PATH = Path(__file__).parent.parent / "images.yaml"
+
+
+class Image(Model):
+    """A container image; an empty digest is not known yet."""
+
+    image: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+$")]
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+    digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+
+    @property
+    def reference(self) -> str:
+        """What an engine pulls: by tag, and by digest where that is known."""
+        return f"{self.image}:{self.tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+class Download(Model):
+    """A file from a vendor; an empty checksum is not known yet.
+
+    sums is the address of the vendor's list of SHA-256 sums, empty where there is none.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https://")]
+    version: str
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    sums: Annotated[str, Field(pattern=r"^(https://.*)?$")] = ""
+
+
+class Catalogue(Model):
+    """Everything in images.yaml, by name."""
+
+    images: dict[str, Image]
+    downloads: dict[str, Download]
+
+
+@cache
+def catalogue() -> Catalogue:
+    """images.yaml of this checkout."""
+    return Catalogue.model_validate(yaml.safe_load(PATH.read_text(encoding="utf-8")))
+
+
+def image(name: str) -> str:
+    """The reference of the image called `name` in images.yaml."""
+    return catalogue().images[name].reference
