@@ -1,0 +1,1 @@
+"""The one command for people, `./lab`: thin over plain Pulumi, whose commands it prints."""

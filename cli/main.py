@@ -1,0 +1,30 @@
+"""Runs one verb and turns what went wrong into a line and an exit code."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from cli.fault import Fault
+from cli.verbs import parse
+from toolchain.install import SetupError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `./lab ARGUMENTS`; returns the exit code (cli/verbs.py, EXIT_CODES)."""
+    verb, values = parse(arguments)
+    module, _, function = verb.run.partition(":")
+    try:
+        code: int = getattr(importlib.import_module(module), function)(values)
+    except Fault as fault:
+        print(f"lab: {fault}", file=sys.stderr)
+        return fault.code
+    except SetupError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlab: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `./lab hosts lab | head -1`
+        sys.stderr.close()
+        return 0
+    return code

@@ -1,0 +1,287 @@
+"""The verbs of `./lab`: one row each. A new verb is a row here and a function in a module.
+
+Standard library only, as it is read before anything is installed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layers import LAYERS
+
+ENVIRONMENTS = ("dev", "lab")  # settings.ENVIRONMENTS, which needs pydantic; a test compares them
+TIERS = ("lint", "unit", "engine", "service")
+RUN = "requirements.txt"
+TESTS = "requirements-dev.txt"
+
+EXIT_CODES = {
+    0: "done",
+    1: "failed; the message says what and what to do",
+    2: "wrong words, or faults in the settings; nothing was touched",
+    3: "Pulumi: authentication failed",
+    6: "Pulumi: no such stack; `./lab init ENV` makes it",
+    7: "changes where none were expected",
+    130: "interrupted with Ctrl-C; run the same command again",
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a verb, as argparse takes it."""
+
+    name: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One verb: where its function is, and what must be set up before it runs."""
+
+    name: str
+    help: str
+    run: str  # "module:function"; it takes argparse.Namespace and returns the exit code
+    arguments: tuple[Argument, ...] = ()
+    requirements: str = RUN  # the file to install from; empty: the machine's Python is enough
+    engine: bool = False  # whether Pulumi must be there
+    passes_on: bool = False  # whether words after `--` go to the plain command
+
+
+def arg(*name: str, **options: Any) -> Argument:
+    """A row's argument; `name` is a word (`env`) or one option (`--json`)."""
+    return Argument(name[0], options)
+
+
+def tier(word: str) -> str:
+    """A tier's name; argparse's `choices` refuses the empty list that means all."""
+    if word not in TIERS:
+        raise argparse.ArgumentTypeError(
+            f"there is no tier {word!r} (choose from {', '.join(TIERS)})"
+        )
+    return word
+
+
+ENV = arg("env", metavar="ENV", choices=ENVIRONMENTS, help=" or ".join(ENVIRONMENTS))
+MAYBE_ENV = arg("env", metavar="ENV", choices=ENVIRONMENTS, nargs="?", help=ENV.options["help"])
+LAYER = arg(
+    "layer", metavar="LAYER", choices=LAYERS, nargs="?", help=f"{', '.join(LAYERS)}; default: all"
+)
+YES = arg("--yes", action="store_true", help="do not ask")
+
+VERBS = (
+    Verb(
+        name="rehearse",
+        help="bring the whole lab up in simulation, prove it, take it down",
+        run="rehearsal.command:rehearse",
+        engine=True,
+        arguments=(
+            arg(
+                "env",
+                metavar="ENV",
+                choices=ENVIRONMENTS,
+                nargs="?",
+                default="lab",
+                help="dev or lab; default: lab",
+            ),
+            arg("--layer", choices=LAYERS, help="stop after this layer"),
+            arg("--keep", action="store_true", help="leave the state and say how to look at it"),
+            arg("--fail", metavar="TYPE=NAME", help="that resource's next operation is refused"),
+            arg(
+                "--kill-at",
+                metavar="N",
+                type=int,
+                help="the engine dies after the Nth call that changed the world",
+            ),
+            arg("--json", action="store_true", help="the result as JSON"),
+        ),
+    ),
+    Verb(
+        name="init",
+        help="make state folder and stacks; ask for what only you know",
+        run="cli.init:init",
+        engine=True,
+        arguments=(ENV,),
+    ),
+    Verb(
+        name="preview",
+        help="what `up` would do",
+        run="cli.stacks:preview",
+        engine=True,
+        passes_on=True,
+        arguments=(ENV, LAYER),
+    ),
+    Verb(
+        name="up",
+        help="bring layers up, lowest first",
+        run="cli.stacks:up",
+        engine=True,
+        passes_on=True,
+        arguments=(ENV, LAYER, YES),
+    ),
+    Verb(
+        name="down",
+        help="take layers down, highest first; data stays",
+        run="cli.stacks:down",
+        engine=True,
+        passes_on=True,
+        arguments=(
+            ENV,
+            LAYER,
+            YES,
+            arg("--data", action="store_true", help="data too, after you typed ENV's name"),
+        ),
+    ),
+    Verb(
+        name="repair",
+        help="after a killed `up`: remove its lock, settle what it left open",
+        run="cli.repair:repair",
+        engine=True,
+        arguments=(ENV, LAYER, YES),
+    ),
+    Verb(
+        name="env",
+        help='what plain `pulumi` needs: eval "$(./lab env dev)"',
+        run="cli.backend:print_env",
+        engine=True,
+        arguments=(ENV,),
+    ),
+    Verb(
+        name="check",
+        help="validate the settings, every fault at once",
+        run="cli.reports:check",
+        arguments=(ENV,),
+    ),
+    Verb(
+        name="budget",
+        help="memory, cores and disk: what is planned and what fits",
+        run="cli.reports:budget",
+        arguments=(ENV,),
+    ),
+    Verb(
+        name="hosts",
+        help="lines for /etc/hosts of a laptop",
+        run="cli.reports:hosts",
+        arguments=(ENV,),
+    ),
+    Verb(
+        name="doctor",
+        help="what this machine has and lacks, and what to do about it",
+        run="cli.doctor:doctor",
+        requirements="",
+        arguments=(MAYBE_ENV,),
+    ),
+    Verb(
+        name="pin",
+        help="fill empty digests and checksums of images.yaml from their sources",
+        run="cli.pin:pin",
+    ),
+    Verb(
+        name="state",
+        help="move: state into the lab's own store; rescue: restore the foundation's",
+        run="cli.state:state",
+        engine=True,
+        arguments=(
+            arg("action", metavar="move|rescue", choices=("move", "rescue"), help="what to do"),
+            ENV,
+            YES,
+        ),
+    ),
+    Verb(
+        name="test",
+        help="run the tests; installs what they need",
+        run="cli.tests:test",
+        requirements=TESTS,
+        engine=True,
+        passes_on=True,
+        arguments=(
+            arg(
+                "tiers",
+                metavar="TIER",
+                type=tier,
+                nargs="*",
+                help=f"{', '.join(TIERS)}; default: all",
+            ),
+            arg("--long", action="store_true", help="also whole sweeps, which take hours"),
+        ),
+    ),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line, then where help is; exit code 2."""
+
+    def error(self, message: str) -> Any:
+        sys.stderr.write(f"lab: {message}\nSee {self.prog} --help\n")
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `./lab`."""
+    codes = "\n".join(f"  {code:<4}{meaning}" for code, meaning in EXIT_CODES.items())
+    whole = Parser(
+        prog="./lab",
+        description="A complete data and ML platform at home, as one Pulumi program.",
+        epilog=f"exit codes:\n{codes}\n\nWords after `--` go to the plain command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verbs = whole.add_subparsers(metavar="VERB", dest="verb", required=True)
+    for verb in VERBS:
+        row = verbs.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
+        for argument in verb.arguments:
+            row.add_argument(argument.name, **argument.options)
+    return whole
+
+
+def parse(arguments: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
+    """The verb and its arguments; `extra` holds the words after `--`. SystemExit(2) if wrong."""
+    words = list(arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    values = parser().parse_args(words[:cut])
+    verb = next(verb for verb in VERBS if verb.name == values.verb)
+    values.extra = words[cut + 1 :]
+    if values.extra and not verb.passes_on:
+        parser().error(f"{verb.name} takes no words after `--`")
+    return verb, values
+
+
+def reference() -> str:
+    """docs/commands.md."""
+    lines = [
+        "# Commands",
+        "",
+        "Made from cli/verbs.py by `python -m cli.verbs > docs/commands.md`.",
+        "",
+        "| command | what it does |",
+        "| --- | --- |",
+    ]
+    for verb in VERBS:
+        words = [verb.name, *(word(argument) for argument in verb.arguments)]
+        lines.append(f"| `./lab {' '.join(words)}` | {verb.help} |".replace("|rescue", "\\|rescue"))
+    lines += ["", "## Options", ""]
+    for verb in VERBS:
+        for argument in verb.arguments:
+            if argument.name.startswith("-"):
+                lines.append(
+                    f"- `./lab {verb.name} {word(argument, bare=True)}`: {argument.options['help']}"
+                )
+    lines += ["", "## Exit codes", "", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def word(argument: Argument, *, bare: bool = False) -> str:
+    """An argument as it is shown in a line of usage."""
+    text = argument.name
+    if text.startswith("-"):
+        if "action" not in argument.options:
+            text += f" {argument.options.get('metavar', argument.name.strip('-').upper())}"
+        return text if bare else f"[{text}]"
+    text = str(argument.options.get("metavar", argument.name.upper()))
+    many = argument.options.get("nargs")
+    return text if many is None else f"[{text}...]" if many == "*" else f"[{text}]"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
