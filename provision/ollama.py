@@ -1,0 +1,76 @@
+"""A model that Ollama has on its disk."""
+
+import json
+import time
+
+import httpx
+
+from provision.faults import Fault
+from provision.specs import Ollama
+from provision.vault import Vault
+
+ADMIN_PATH = "infra/provision/ollama"
+ATTEMPTS = 3
+PROGRESS_SECONDS = 10
+# Between two lines of a pull; Ollama writes several a second while it downloads or verifies.
+SILENCE_SECONDS = 300
+
+
+def provision(spec: Ollama, project: str, vault: Vault) -> list[str]:
+    """As `ensure`, for a project: records the address."""
+    url = vault.require(ADMIN_PATH)["url"]
+    done = ensure(spec, url)
+    vault.write(
+        f"projects/{project}/ollama/{spec.name}",
+        {"OLLAMA_HOST": url, "OLLAMA_MODEL": spec.name},
+    )
+    return done
+
+
+def ensure(spec: Ollama, url: str) -> list[str]:
+    """Pull the model unless it is there; progress goes to stdout. Returns what was done."""
+    # Ollama answers from the lab's own network: a proxy of the job is not meant for it.
+    with httpx.Client(
+        base_url=url, timeout=httpx.Timeout(30, read=SILENCE_SECONDS), trust_env=False
+    ) as client:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                if spec.name in _present(client):
+                    return []
+                _pull(client, spec.name)
+                if spec.name in _present(client):
+                    return [f"pulled {spec.name}"]
+                raise Fault(f"Ollama said that it pulled {spec.name}, but does not list it")
+            except (httpx.HTTPError, ValueError) as error:
+                if attempt == ATTEMPTS or isinstance(error, httpx.HTTPStatusError):
+                    raise Fault(
+                        f"Ollama at {url} failed: {error or type(error).__name__}"
+                    ) from error
+                print(
+                    f"pull was interrupted ({type(error).__name__}); Ollama resumes it", flush=True
+                )
+                time.sleep(attempt)
+    raise AssertionError("unreachable")
+
+
+def _present(client: httpx.Client) -> set[str]:
+    models = client.get("/api/tags").raise_for_status().json()["models"]
+    return {model["name"] for model in models}
+
+
+def _pull(client: httpx.Client, model: str) -> None:
+    """The answer is 200 before the pull has begun: its failure is a line of the stream."""
+    told = 0.0
+    with client.stream("POST", "/api/pull", json={"model": model}) as answer:
+        answer.raise_for_status()
+        for line in answer.iter_lines():
+            event = json.loads(line)
+            if "error" in event:
+                raise Fault(f"Ollama cannot pull {model}: {event['error']}")
+            if event.get("status") == "success":
+                return
+            if time.monotonic() - told >= PROGRESS_SECONDS:
+                told = time.monotonic()
+                share = event.get("completed", 0) / (event.get("total") or 1)
+                print(f"{model}: {event.get('status', '')} {share:.0%}", flush=True)
+    raise httpx.RemoteProtocolError("the stream ended before the pull did")
