@@ -1,0 +1,172 @@
+"""Settings of the package cache, and the addresses under which clients find its upstreams."""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from settings.base import Container, Domain, Model, Name, Port
+from settings.machines import Lxc
+
+Kind = Literal["apt", "apk", "pypi", "npm", "oci", "pulumi", "files"]
+
+# Paths that the cache answers itself.
+RESERVED = ("healthz", "v2")
+# Freshness of indexes in seconds. apt: an index that is older than its release file is a hash
+# mismatch, so it is asked for anew each time; what is unchanged costs one 304.
+INDEX_TTL_S: dict[Kind, int] = {"apt": 0, "apk": 60, "pypi": 300, "npm": 300, "files": 300}
+# Their clients check signatures or hashes that came over another way, so TLS adds nothing.
+SIGNED: tuple[Kind, ...] = ("apt", "apk")
+# Whose documents name other hosts that the files are on.
+LINKING: tuple[Kind, ...] = ("pypi", "npm")
+# Ubuntu 24.04's LXC template with nginx is 1.1 GiB; logs and package lists need the rest.
+SYSTEM_GIB = 4
+PRIVATE = tuple(
+    IPv4Network(network)
+    for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)
+
+_HOST = r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+# The characters that stand for themselves in nginx's configuration and in a URL's path.
+Url = Annotated[str, Field(pattern=rf"^{_HOST}(/[A-Za-z0-9._~+-]+)*/?$")]
+Origin = Annotated[str, Field(pattern=rf"^{_HOST}$")]
+
+
+class Upstream(Model):
+    """A repository on the net that the cache serves under /NAME/."""
+
+    kind: Kind
+    url: Url = Field(description="Its address, as a client without a cache would write it")
+    index_ttl_s: int | None = Field(
+        default=None,
+        ge=0,
+        # A day: what was withdrawn or mended upstream must not live on for longer.
+        le=86_400,
+        description="How long an index counts as fresh; default by kind. For apt only above 0 "
+        "where the archive has by-hash",
+    )
+    artifact_days: int = Field(
+        default=365,
+        ge=1,
+        le=3650,
+        description="How long a file counts as fresh that never changes under its name",
+    )
+    redirects: tuple[Origin, ...] = Field(
+        default=(), description="Other hosts that the upstream may send the cache to"
+    )
+    files: tuple[Origin, ...] = Field(
+        default=(), description="Other hosts that its documents link to (pypi, npm)"
+    )
+    registry: Domain | None = Field(
+        default=None, description="The name that images of this registry begin with (oci)"
+    )
+    container: Container | None = Field(
+        default=None, description="What its pull-through registry may use in `dev` (oci)"
+    )
+    allow_http: bool = Field(
+        default=False, description="Whether to trust a pypi, npm, oci or files host without TLS"
+    )
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def path(self) -> str:
+        """The path of `url` without a slash at its end."""
+        return urlsplit(self.url).path.rstrip("/")
+
+    @property
+    def ttl_s(self) -> int:
+        """Freshness of indexes in seconds."""
+        return INDEX_TTL_S.get(self.kind, 0) if self.index_ttl_s is None else self.index_ttl_s
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = []
+        local = (urlsplit(self.url).hostname or "").startswith("127.")
+        plain = [url for url in (self.url, *self.redirects, *self.files) if url[:5] == "http:"]
+        if plain and not (self.kind in SIGNED or self.allow_http or local):
+            faults.append(
+                f"{plain[0]} has no TLS and {self.kind} has no signatures: use https, or set "
+                "allow_http where you trust the way to it"
+            )
+        if self.files and self.kind not in LINKING:
+            faults.append(f"files is only for {' and '.join(LINKING)}, not for {self.kind}")
+        if self.kind == "oci" and self.registry is None:
+            faults.append("kind oci needs registry, for example ghcr.io")
+        if self.kind != "oci" and (self.registry or self.container):
+            faults.append(f"registry and container are only for oci, not for {self.kind}")
+        if self.kind == "oci" and (self.path or self.redirects or self.index_ttl_s is not None):
+            faults.append(
+                "kind oci has only url, registry and container: the registry does the rest"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class Cache(Model):
+    """The package cache."""
+
+    port: Port = 8480
+    max_size_gib: int = Field(
+        default=10, ge=1, le=65_536, description="What is stored at most, without registries"
+    )
+    # nginx enforces max_size only after the fact, so what arrives meanwhile must find room.
+    min_free_gib: int = Field(
+        default=2, ge=1, description="Disk space that the cache leaves free, evicting for it"
+    )
+    # nginx: "one megabyte zone can store about 8 thousand keys"; a key is a file or a slice of one.
+    keys_mib: int = Field(default=16, ge=1, le=1024, description="Memory for the index in MiB")
+    clients: tuple[IPv4Network, ...] = Field(
+        default=PRIVATE, min_length=1, description="Networks that may use it"
+    )
+    upstreams: dict[Name, Upstream] = Field(description="What it serves, by name")
+    container: Container | None = None
+    machine: Lxc | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = [
+            f"upstreams.{name}: the cache answers /{name} itself, choose another name"
+            for name in self.upstreams
+            if name in RESERVED
+        ]
+        owners: dict[str, str] = {}
+        for name, upstream in self.upstreams.items():
+            if upstream.registry and owners.setdefault(upstream.registry, name) != name:
+                faults.append(
+                    f"upstreams.{name}.registry: {upstream.registry} already belongs to "
+                    f"upstreams.{owners[upstream.registry]}"
+                )
+        size = self.max_size_gib + self.min_free_gib
+        if self.machine is not None and size > self.machine.disk_gib - SYSTEM_GIB:
+            faults.append(
+                f"max_size_gib and min_free_gib are {size} together, but of the machine's "
+                f"{self.machine.disk_gib} GiB the system needs {SYSTEM_GIB}"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:
+    """Kind -> name -> the URL that clients of the cache at `base` use in the upstream's place.
+
+    For oci it is the prefix of image references: `HOST:PORT/ghcr.io` for `ghcr.io/...`.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, upstream in sorted(cache.upstreams.items()):
+        if upstream.kind == "oci":
+            url = f"{urlsplit(base).netloc}/{upstream.registry}"
+        elif upstream.kind in LINKING:
+            # Their documents have links from the host's root, so the whole host is mirrored.
+            url = f"{base}/{name}{upstream.path}/"
+        else:
+            url = f"{base}/{name}"
+        found.setdefault(upstream.kind, {})[name] = url
+    return found
