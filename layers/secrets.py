@@ -1,25 +1,39 @@
 """Passwords that Pulumi makes and gives to a service, and never reads back from it."""
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_random as random
 
-from settings import Settings
+from settings.common import SECRETS
 
 
-def password(
-    settings: Settings, name: str, parent: pulumi.Resource, length: int = 32
-) -> pulumi.Output[str]:
-    """The generated secret `name`, one of settings.common.SECRETS.
+class Passwords(pulumi.ComponentResource):
+    """The passwords of a layer; generations says how often each was renewed, by its name."""
 
-    Letters and digits only: it goes into URLs, environment files and masked CI variables. It
-    changes when its generation in the settings does (`./lab secrets rotate`), and only then.
-    """
-    generation = settings.common.generations.get(name, 1)
-    made = random.RandomPassword(
-        f"{name}-password",
-        length=length,
-        special=False,
-        keepers={"generation": str(generation)},
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
-    return made.result
+    def __init__(
+        self,
+        name: str,
+        generations: Mapping[str, int],
+        opts: pulumi.ResourceOptions | None = None,
+    ):
+        super().__init__("datalab:secrets:Passwords", name, None, opts)
+        self.generations = generations
+        self.register_outputs({})
+
+    def make(self, name: str, length: int = 32) -> pulumi.Output[str]:
+        """The secret `name` of settings.common.SECRETS; ValueError for any other name.
+
+        Letters and digits only: it goes into URLs, environment files and masked CI variables.
+        It changes when its generation in the settings does (`./lab secrets rotate`), and only then.
+        """
+        if name not in SECRETS:
+            raise ValueError(f"{name} is not in settings.common.SECRETS, so nobody could rotate it")
+        made = random.RandomPassword(
+            name,
+            length=length,
+            special=False,
+            keepers={"generation": str(self.generations.get(name, 1))},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return made.result

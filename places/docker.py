@@ -171,3 +171,32 @@ class DockerPlace:
             raise ValueError(f"{name} has no container: the settings were not checked")
         args = ServiceContainerArgs(container=workload.container, docker=self.args)
         return ServiceContainer(name, args, opts).container.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerNetworkArgs:
+    """The network's name in Docker and its subnet in CIDR form."""
+
+    name: str
+    subnet: str
+
+
+class ContainerNetwork(pulumi.ComponentResource):
+    """The bridge network on which containers find each other by name."""
+
+    network: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: ContainerNetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__("datalab:places:ContainerNetwork", name, None, opts)
+        made = docker.Network(
+            f"{name}-bridge",
+            name=args.name,
+            driver="bridge",
+            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=args.subnet)],
+            # A name and a subnet that the old one still holds cannot be had twice.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.network = made.name
+        self.register_outputs({"network": self.network})

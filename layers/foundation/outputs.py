@@ -7,9 +7,6 @@ import pulumi
 
 from layers.outputs import Outputs
 
-# Who may use the object store, one user each.
-CONSUMERS = ("state", "gitlab", "mlflow", "lakehouse", "backup", "vault")
-
 
 @dataclass(frozen=True, kw_only=True)
 class FoundationOutputs(Outputs):

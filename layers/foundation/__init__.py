@@ -1,0 +1,171 @@
+"""Layer 1: certificates, object store, Vault, package cache; in `dev` the network too.
+
+It needs nothing. It hands up FoundationOutputs.
+"""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_minio as minio
+import pulumi_vault as vault
+
+from layers.foundation.cache import PackageCache, PackageCacheArgs
+from layers.foundation.certificates import Certificates, CertificatesArgs, Leaf
+from layers.foundation.object_store import (
+    ACCESS,
+    BUCKETS,
+    ROOT_USER,
+    ObjectStore,
+    ObjectStoreArgs,
+    StoreContents,
+    StoreContentsArgs,
+)
+from layers.foundation.outputs import FoundationOutputs
+from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
+from layers.ground import Ground, ground
+from layers.secrets import Passwords
+from places.trust import trust_file
+from settings import Settings
+from settings.names import certificate_names, endpoints
+from settings.program import Secrets
+
+# Who presents a server certificate, where the settings switch it on.
+SERVERS = ("store", "vault", "docker", "gitlab", "postgresql", "portainer", "gateway")
+
+
+def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+    """Bring up layer 1 and export its outputs."""
+    base = ground("foundation", settings, secrets, None)
+    certificates = Certificates(
+        "certificates",
+        CertificatesArgs(leaves=leaves(settings), lifetimes=settings.common.certificates),
+        pulumi.ResourceOptions(providers=base.providers, protect=settings.common.protect),
+    )
+    passwords = Passwords("passwords", settings.common.generations, base.options())
+    where = endpoints(settings)
+    FoundationOutputs(
+        object_store=pulumi.Output.from_input(
+            {
+                "endpoint": where["store"].url,
+                "inner_endpoint": where["store"].inner_url,
+                "region": settings.common.region,
+                "buckets": list(BUCKETS),
+            }
+        ),
+        credentials=_object_store(settings, base, certificates, passwords),
+        ca_certificate=certificates.ca,
+        certificates=pulumi.Output.secret(certificates.leaves),
+        vault=pulumi.Output.from_input(
+            {"address": where["vault"].url, "inner_address": where["vault"].inner_url}
+        ),
+        vault_identities=_vault(settings, base, certificates, passwords),
+        cache=PackageCache(
+            "cache",
+            PackageCacheArgs(
+                settings=settings.foundation.cache,
+                place=base.place,
+                publish=base.publish,
+                address=where["cache"],
+            ),
+            base.options(),
+        ).urls,
+        network=pulumi.Output.from_input(base.network),
+    ).export()
+
+
+def leaves(settings: Settings) -> dict[str, Leaf]:
+    """Every certificate that the environment needs, by name."""
+    present = endpoints(settings)
+    found = {}
+    for name in SERVERS:
+        if name in present:
+            dns_names, addresses = certificate_names(settings, name)
+            found[name] = Leaf(dns_names=dns_names, addresses=addresses)
+    if "docker" in present:
+        found["docker-client"] = Leaf(client=True)
+    return found
+
+
+def _object_store(
+    settings: Settings, base: Ground, certificates: Certificates, passwords: Passwords
+) -> pulumi.Output[dict[str, dict[str, str]]]:
+    """The store and its contents; the credentials of its consumers."""
+    root = passwords.make("object-store-root")
+    store = ObjectStore(
+        "store",
+        ObjectStoreArgs(
+            settings=settings.foundation.object_store,
+            place=base.place,
+            region=settings.common.region,
+            publish=base.publish,
+            root_password=root,
+            ca=certificates.ca,
+            certificate=certificates.leaves["store"]["certificate"],
+            key=certificates.leaves["store"]["key"],
+        ),
+        base.options(),
+    )
+    endpoint = endpoints(settings)["store"]
+    provider = minio.Provider(
+        "minio",
+        minio_server=store.ready.apply(lambda _: f"{endpoint.address}:{endpoint.port}"),
+        minio_user=ROOT_USER,
+        minio_password=root,
+        minio_region=settings.common.region,
+        minio_ssl=True,
+        minio_cacert_file=trust_file(certificates.ca, settings.common.trust_path),
+    )
+    keys = {consumer: passwords.make(f"object-store-{consumer}") for consumer in ACCESS}
+    StoreContents(
+        "store-contents",
+        StoreContentsArgs(
+            secrets=keys,
+            noncurrent_days=settings.foundation.object_store.noncurrent_days,
+            protect=settings.common.protect,
+        ),
+        pulumi.ResourceOptions(providers=[provider]),
+    )
+    return pulumi.Output.secret(
+        {name: {"access_key": name, "secret_key": key} for name, key in keys.items()}
+    )
+
+
+def _vault(
+    settings: Settings, base: Ground, certificates: Certificates, passwords: Passwords
+) -> pulumi.Output[dict[str, dict[str, str]]]:
+    """Vault and its contents; the identities of the layers above."""
+    own = passwords.make("vault-foundation")
+    endpoint = endpoints(settings)["vault"]
+    server = Vault(
+        "vault",
+        VaultArgs(
+            settings=settings.foundation.vault,
+            place=base.place,
+            publish=base.publish,
+            host=endpoint.inner_host,
+            password=own,
+            ca=certificates.ca,
+            certificate=certificates.leaves["vault"]["certificate"],
+            key=certificates.leaves["vault"]["key"],
+        ),
+        base.options(),
+    )
+    provider = vault.Provider(
+        "vault",
+        address=server.ready.apply(lambda _: f"https://{endpoint.address}:{endpoint.port}"),
+        auth_login_userpass=vault.ProviderAuthLoginUserpassArgs(
+            username="foundation", password=own
+        ),
+        ca_cert_file=trust_file(certificates.ca, settings.common.trust_path),
+    )
+    given: Mapping[str, pulumi.Output[str]] = {
+        layer: passwords.make(f"vault-{layer}") for layer in IDENTITIES
+    }
+    VaultContents(
+        "vault-contents",
+        VaultContentsArgs(passwords=given, protect=settings.common.protect),
+        pulumi.ResourceOptions(providers=[provider]),
+    )
+    return pulumi.Output.secret(
+        {layer: {"username": layer, "password": value} for layer, value in given.items()}
+    )

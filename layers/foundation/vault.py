@@ -1,0 +1,147 @@
+"""Vault: the server, and what is in it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_vault as vault
+
+from places import Container, File, Health, Place, Port, Role, Workload
+from places.templates import render
+from settings import images
+from settings.foundation import Vault as VaultSettings
+
+FILES = Path(__file__).parent / "files" / "vault"
+# The layers above, each with an identity and a policy of its own.
+IDENTITIES = ("platform", "services", "apps")
+BINARIES = {"vault": "vault", "openbao": "bao"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultArgs:
+    """The server's settings, certificate (PEM) and the foundation's own password."""
+
+    settings: VaultSettings
+    place: Place
+    publish: str  # the address that containers publish ports on
+    host: str  # the name that clients call it by
+    password: pulumi.Input[str]
+    ca: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+
+
+class Vault(pulumi.ComponentResource):
+    """The server; `ready` is known once it is unsealed and knows the foundation's identity."""
+
+    ready: pulumi.Output[str]
+
+    def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:foundation:Vault", name, None, opts)
+        workload = Workload(
+            container=_container(args), machine=args.settings.machine, role=_role(args)
+        )
+        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.register_outputs({"ready": self.ready})
+
+
+def _container(args: VaultArgs) -> Container | None:
+    size = args.settings.container
+    if size is None:
+        return None
+    binary = BINARIES[args.settings.engine]
+    return Container(
+        image=images.image(args.settings.engine),
+        memory_mib=size.memory_mib,
+        cpus=size.cpus,
+        entrypoint=["/bin/sh", "/vault/lab/bootstrap.sh"],
+        environment={
+            "VAULT_BINARY": binary,
+            "VAULT_UNSEAL": args.settings.unseal,
+            "VAULT_ADDR": "https://127.0.0.1:8200",
+            "VAULT_CACERT": "/vault/lab/ca.crt",
+        },
+        files={
+            "/vault/lab/ca.crt": File(content=args.ca),
+            "/vault/lab/tls.crt": File(content=args.certificate),
+            "/vault/lab/tls.key": File(content=args.key, mode="0600"),
+            "/vault/lab/vault.hcl": File(content=_configuration(args)),
+            "/vault/lab/bootstrap.sh": File(content=(FILES / "bootstrap.sh").read_text()),
+            "/vault/lab/foundation.hcl": File(content=policy("foundation")),
+            "/vault/lab/foundation.password": File(content=args.password, mode="0600"),
+        },
+        volumes={"vault-data": "/vault/file"},
+        ports=[Port(inside=8200, outside=args.settings.port, address=args.publish)],
+        # Healthy is: initialised, unsealed, and the foundation's identity in place.
+        health=Health(test=("CMD", "/bin/sh", "/vault/lab/bootstrap.sh", "healthy")),
+    )
+
+
+def _configuration(args: VaultArgs) -> pulumi.Output[str]:
+    return render(FILES / "vault.hcl.j2", {"host": args.host})
+
+
+def _role(args: VaultArgs) -> Role:
+    return Role(
+        name="vault",
+        variables={
+            "vault_engine": args.settings.engine,
+            "vault_unseal": args.settings.unseal,
+            "vault_port": args.settings.port,
+            "vault_configuration": _configuration(args),
+            "vault_ca": args.ca,
+            "vault_certificate": args.certificate,
+            "vault_key": args.key,
+            "vault_foundation_password": args.password,
+            "vault_foundation_policy": policy("foundation"),
+        },
+    )
+
+
+def policy(name: str) -> str:
+    """The policy of a layer's identity."""
+    return (FILES / "policies" / f"{name}.hcl").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultContentsArgs:
+    """passwords: layer -> the password of its identity."""
+
+    passwords: Mapping[str, pulumi.Output[str]]
+    protect: bool
+
+
+class VaultContents(pulumi.ComponentResource):
+    """The key-value store, and for each layer above an identity that may do its own part."""
+
+    def __init__(
+        self, name: str, args: VaultContentsArgs, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__("datalab:foundation:VaultContents", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        vault.Mount(
+            "kv-mount",
+            path="kv",
+            type="kv-v2",
+            description="kv/infra/<layer>/<service> and kv/projects/<project id>/<kind>/<name>",
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+        )
+        for layer in IDENTITIES:
+            allowed = vault.Policy(f"{layer}-policy", name=layer, policy=policy(layer), opts=child)
+            vault.generic.Endpoint(
+                f"{layer}-identity",
+                path=f"auth/userpass/users/{layer}",
+                # Vault never reads a password back.
+                disable_read=True,
+                ignore_absent_fields=True,
+                data_json=args.passwords[layer].apply(
+                    lambda password, layer=layer: json.dumps(
+                        {"password": password, "token_policies": [layer], "token_ttl": "1h"},
+                        sort_keys=True,
+                    )
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+            )
+        self.register_outputs({})

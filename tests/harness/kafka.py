@@ -1,0 +1,91 @@
+"""A real Kafka broker in KRaft mode from its Maven jars; needs Java 17 and, once, Maven."""
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.harness.cache import cached
+from tests.harness.process import clean_environment, free_port, server
+
+VERSION = "4.0.0"  # renovate: datasource=maven depName=org.apache.kafka:kafka_2.13
+POM = """\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>datalab</groupId><artifactId>broker</artifactId><version>1</version>
+  <packaging>pom</packaging>
+  <dependencies><dependency>
+    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
+    <version>{version}</version>
+  </dependency></dependencies>
+</project>
+"""
+SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+"""
+
+
+def jars() -> Path:
+    """The broker's jars, fetched by Maven once per version."""
+
+    def fetch(folder: Path) -> None:
+        (folder / "pom.xml").write_text(POM.format(version=VERSION))
+        subprocess.run(
+            ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
+            cwd=folder,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return cached(f"kafka-{VERSION}", fetch)
+
+
+@contextmanager
+def kafka(folder: Path, memory: str = "256m") -> Iterator[str]:
+    """Run a broker; yields its bootstrap address."""
+    port, controller, data = free_port(), free_port(), folder / "logs"
+    settings = folder / "server.properties"
+    settings.write_text(SETTINGS.format(port=port, controller=controller, data=data))
+    java = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
+    java.append(f"{jars()}/*")
+    subprocess.run(
+        [*java, "kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", settings],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    address = f"127.0.0.1:{port}"
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+
+    def ready() -> bool:
+        try:
+            return bool(admin.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    with server(
+        [*java, "kafka.Kafka", settings],
+        ready,
+        folder / "kafka.log",
+        env=clean_environment(),
+        cwd=folder,
+    ):
+        yield address
