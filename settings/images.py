@@ -37,11 +37,28 @@ class Download(Model):
     sums: Annotated[str, Field(pattern=r"^(https://.*)?$")] = ""
 
 
+class Repository(Model):
+    """A signed apt repository; packages maps a package to its version."""
+
+    url: Annotated[str, Field(pattern=r"^https://")]
+    suite: str
+    components: str
+    key_url: Annotated[str, Field(pattern=r"^https://")]
+    key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
+    packages: dict[str, str]
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The repository as Ansible's roles take it."""
+        return self.model_dump(exclude={"packages"})
+
+
 class Catalogue(Model):
     """Everything in images.yaml, by name."""
 
     images: dict[str, Image]
     downloads: dict[str, Download]
+    repositories: dict[str, Repository]
 
 
 @cache
