@@ -1,0 +1,63 @@
+"""Shows what changed and what failed; a failure names the machine, the role and the task."""
+
+from ansible import constants as C
+from ansible.plugins.callback.default import CallbackModule as Default
+
+DOCUMENTATION = """
+name: datalab
+type: stdout
+short_description: What changed and what failed, and where
+description:
+  - The default output without the tasks that had nothing to do.
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+"""
+
+
+class CallbackModule(Default):
+    """The default callback, quiet about what is as it should be."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "datalab"
+
+    def set_options(self, task_keys=None, var_options=None, direct=None):  # type: ignore[no-untyped-def]
+        super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+        self.set_option("display_ok_hosts", False)
+        self.set_option("display_skipped_hosts", False)
+        self._failures: list[str] = []
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
+        super().v2_runner_on_failed(result, ignore_errors)
+        if not ignore_errors:
+            self._failures.append(_place(result, _reason(result)))
+
+    def v2_runner_on_unreachable(self, result):  # type: ignore[no-untyped-def]
+        super().v2_runner_on_unreachable(result)
+        self._failures.append(_place(result, _reason(result)))
+
+    def v2_playbook_on_stats(self, stats):  # type: ignore[no-untyped-def]
+        for host in sorted(stats.processed):
+            summary = stats.summarize(host)
+            self._display.display(
+                f"machine {host}: {summary['ok']} tasks, {summary['changed']} changed"
+            )
+        for failure in self._failures:
+            self._display.display(failure, color=C.COLOR_ERROR, stderr=True)
+
+
+def _place(result, reason: str) -> str:  # type: ignore[no-untyped-def]
+    role = getattr(result._task, "_role", None)
+    where = f"role {role.get_name()}" if role else "playbook machine.yml"
+    return f"FAILED machine {result._host.get_name()}, {where}, task {result.task_name!r}: {reason}"
+
+
+def _reason(result) -> str:  # type: ignore[no-untyped-def]
+    data = result._result
+    if data.get("censored"):
+        return "its output is hidden, as it may hold secrets; see the machine's journal"
+    text = str(data.get("msg") or data.get("stderr") or "no reason given").strip()
+    if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
+        text += " | The machine's host key is not the one of its first contact; docs/machines.md."
+    return text
