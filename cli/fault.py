@@ -7,3 +7,10 @@ class Fault(Exception):
     def __init__(self, message: str, code: int = 1):
         super().__init__(message)
         self.code = code
+
+
+class SettingsFault(Fault):
+    """Faults of the settings: one a line, each naming its file; exit code 2."""
+
+    def __init__(self, message: str):
+        super().__init__(message, 2)

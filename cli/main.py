@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from cli.fault import Fault
+from cli.fault import Fault, SettingsFault
 from cli.verbs import parse
 from toolchain.install import SetupError
 
@@ -15,6 +15,9 @@ def main(arguments: Sequence[str]) -> int:
     module, _, function = verb.run.partition(":")
     try:
         code: int = getattr(importlib.import_module(module), function)(values)
+    except SettingsFault as fault:
+        print(fault, file=sys.stderr)
+        return fault.code
     except Fault as fault:
         print(f"lab: {fault}", file=sys.stderr)
         return fault.code

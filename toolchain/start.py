@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
 from cli.verbs import parse  # noqa: E402 - the line above makes it importable
-from toolchain import install  # noqa: E402
+from toolchain import install, pulumi_cli  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         if needs.requirements:
             install.ensure_python(needs.requirements)
         if needs.engine:
-            install.ensure_pulumi()
+            pulumi_cli.ensure_pulumi()
     except install.SetupError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,175 @@
+"""Where an environment's state lives, and what plain Pulumi needs to reach it."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from urllib.parse import urlencode
+
+from cli.engine import Engine
+from cli.fault import Fault, SettingsFault
+from layers import LAYERS
+from settings import Settings, SettingsError, load_file
+from toolchain import install, pulumi_cli
+
+# Documented: dev's state never leaves the machine and its services listen on loopback only.
+DEV_PASSPHRASE = "dev"  # noqa: S105 - a published word
+PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+CONNECTION = ("PULUMI_BACKEND_URL", *PASSPHRASE, "PULUMI_HOME", "PATH")
+
+
+def chosen(layer: str | None) -> tuple[str, ...]:
+    """The layers that a command is about, lowest first."""
+    return (layer,) if layer else LAYERS
+
+
+def folder(env: str) -> Path:
+    """Where the state of `env` starts, and what `./lab` itself keeps about it."""
+    return install.ROOT / ".state" / env
+
+
+def file_url(env: str) -> str:
+    """The backend in the checkout."""
+    return folder(env).as_uri()
+
+
+def marker(env: str) -> Path:
+    """The file that names the backend once the state was moved out of the checkout."""
+    return folder(env) / "backend"
+
+
+def url(env: str) -> str:
+    """The backend of all four stacks; references cannot cross backends (pulumi#3395)."""
+    try:
+        return marker(env).read_text().strip()
+    except FileNotFoundError:
+        return file_url(env)
+
+
+def s3_url(endpoint: str, region: str, bucket: str = "pulumi-state") -> str:
+    """Pulumi's backend URL for an S3 store that is not Amazon's.
+
+    `endpoint` has a scheme (https://store.lab.home.arpa:9000). Without path style the bucket
+    would become a host name; without `when_required` such stores answer 403 (pulumi#24109).
+    """
+    if not endpoint.startswith(("https://", "http://")):
+        raise ValueError(f"the endpoint {endpoint!r} needs a scheme: https://HOST:PORT")
+    query = {
+        "endpoint": endpoint.rstrip("/"),
+        "region": region,
+        "s3ForcePathStyle": "true",
+        "request_checksum_calculation": "when_required",
+    }
+    return f"s3://{bucket}?{urlencode(query)}"
+
+
+def settings_of(env: str) -> Settings:
+    """The checked settings of `env`; SettingsFault with every fault at once."""
+    try:
+        return load_file(install.ROOT / f"Pulumi.{env}.yaml")
+    except SettingsError as error:
+        raise SettingsFault(str(error)) from None
+
+
+def link_faults(env: str) -> list[str]:
+    """What is wrong with the stack files, which must be links to the environment's one file.
+
+    Where a link is missing Pulumi creates an empty file with a salt of its own and runs on it.
+    """
+    target = f"Pulumi.{env}.yaml"
+    faults = []
+    for layer in LAYERS:
+        link = install.ROOT / f"Pulumi.{env}-{layer}.yaml"
+        if link.is_symlink() and str(link.readlink()) == target:
+            continue
+        found = "a file of its own" if link.is_file() and not link.is_symlink() else "missing"
+        if link.is_symlink():
+            found = f"a link to {link.readlink()}"
+        faults.append(
+            f"{link.name} is {found}, not a link to {target}: ln -sfn {target} {link.name}"
+            " (git: core.symlinks must be true)"
+        )
+    return faults
+
+
+def agree(env: str) -> None:
+    """Fault where the shell is set up for another environment."""
+    there = os.environ.get("PULUMI_BACKEND_URL")
+    if there and there != url(env):
+        raise Fault(
+            f"PULUMI_BACKEND_URL is {there}, but the state of {env} is in {url(env)}. "
+            f'Run eval "$(./lab env {env})", or unset PULUMI_BACKEND_URL',
+            2,
+        )
+
+
+def passphrase(env: str, place: str) -> dict[str, str]:
+    """The variable that opens the secrets of `env`; Fault where its operator must set it."""
+    if place == "docker":
+        return {PASSPHRASE[0]: DEV_PASSPHRASE}
+    given = {name: os.environ[name] for name in PASSPHRASE if os.environ.get(name)}
+    if given.get(PASSPHRASE[0]) == DEV_PASSPHRASE:
+        given = {}  # left over from `eval "$(./lab env dev)"`
+    if not given:
+        raise Fault(
+            f"the passphrase of {env} is not set: set PULUMI_CONFIG_PASSPHRASE_FILE to a file "
+            "that only you can read, or PULUMI_CONFIG_PASSPHRASE",
+            2,
+        )
+    file = Path(given.get(PASSPHRASE[1], os.devnull))
+    if not os.access(file, os.R_OK):
+        raise Fault(f"PULUMI_CONFIG_PASSPHRASE_FILE: cannot read {file}", 2)
+    return given
+
+
+def store_access(env: str) -> dict[str, str]:
+    """How to log in to the lab's own store, once the state is there; kept by `./lab state move`."""
+    credentials, authority = folder(env) / "credentials", folder(env) / "ca.pem"
+    access = {}
+    if credentials.exists() and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        access["AWS_SHARED_CREDENTIALS_FILE"] = str(credentials)
+    if authority.exists() and not os.environ.get("AWS_CA_BUNDLE"):
+        access["AWS_CA_BUNDLE"] = str(authority)
+    return access
+
+
+def variables(env: str, secret: dict[str, str]) -> dict[str, str]:
+    """The environment of every process that `./lab` runs for `env`."""
+    base = {name: value for name, value in os.environ.items() if name not in PASSPHRASE}
+    store = store_access(env) if url(env).startswith("s3:") else {}
+    base |= {"PULUMI_BACKEND_URL": url(env), **secret, **store}
+    return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
+
+
+def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Settings]:
+    """Check everything that can be checked before the engine starts; Fault says what to do."""
+    settings = settings_of(env)
+    links = link_faults(env)
+    if links:
+        raise SettingsFault("\n".join(links))
+    agree(env)
+    secret = passphrase(env, settings.common.place) if secret is None else secret
+    folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Engine(folder=install.ROOT, variables=variables(env, secret)), settings
+
+
+def print_env(values: argparse.Namespace) -> int:
+    """`eval "$(./lab env ENV)"`: the lines a shell needs for plain Pulumi."""
+    env: str = values.env
+    settings = settings_of(env)
+    try:
+        secret = passphrase(env, settings.common.place)
+    except Fault as fault:
+        print(f"lab: {fault}", file=sys.stderr)
+        secret = {}
+    folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
+    wanted = variables(env, secret)
+    for name in (*CONNECTION, "ANSIBLE_HOME", "PULUMI_SKIP_UPDATE_CHECK", *store_access(env)):
+        if name in wanted:
+            # The operator's own passphrase is in the shell already; printing it would show it.
+            if name not in PASSPHRASE or wanted[name] != os.environ.get(name):
+                print(f"export {name}={shlex.quote(wanted[name])}")
+        elif name in os.environ:
+            print(f"unset {name}")
+    return 0

@@ -1,0 +1,225 @@
+"""`./lab repair`: makes a stack usable again after its `up` was killed.
+
+The engine leaves a lock, and for each create under way a pending operation. It cannot know
+whether the provider acted; every later `up` would try again and end in "name already in use".
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from cli import ask, lookup
+from cli.backend import chosen, prepare
+from cli.engine import Engine
+from cli.fault import Fault
+
+# (type, inputs, the provider's inputs) -> the id, or None where there is no such thing.
+Find = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str | None]
+# The key by which Pulumi marks a secret value in a state file (sdk/go/common/resource/sig).
+SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a published constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """Who holds a stack, from the backend's lock file."""
+
+    user: str
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}, process {self.pid}, since {self.since[:19]}"
+
+    @property
+    def dead(self) -> bool | None:
+        """Whether its process has ended; None where only the other host could tell."""
+        if self.host != platform.node():
+            return None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        try:  # the number may have been given to another program since
+            return "pulumi" not in Path(f"/proc/{self.pid}/comm").read_text()
+        except OSError:
+            return False
+
+
+@cache
+def import_ids() -> dict[str, str]:
+    """Resource type -> template of its id, `find` or `forget`; see the file's head."""
+    text = (Path(__file__).parent / "repair_ids.yaml").read_text(encoding="utf-8")
+    table: dict[str, str] = yaml.safe_load(text)
+    return table
+
+
+def locks(engine: Engine, stack: str) -> list[Lock]:
+    """The locks of `stack` in a file backend. Those in a store only Pulumi itself can read."""
+    url = urlsplit(engine.variables["PULUMI_BACKEND_URL"])
+    if url.scheme != "file":
+        return []
+    folder = Path(unquote(url.path)) / ".pulumi" / "locks" / "organization"
+    found = []
+    for file in folder.glob(f"*/{stack}/*.json"):
+        held = json.loads(file.read_text())
+        found.append(
+            Lock(
+                user=held["username"],
+                host=held["hostname"],
+                pid=held["pid"],
+                since=held["timestamp"],
+            )
+        )
+    return found
+
+
+def leftovers(engine: Engine, stack: str) -> list[str]:
+    """What a killed `up` left of `stack`, one line each; empty where it is in order."""
+    lines = [
+        f"{stack} is locked by a process that has ended: {lock}"
+        for lock in locks(engine, stack)
+        if lock.dead
+    ]
+    state = json.loads(engine.capture("stack", "export", "-s", stack))
+    return lines + [
+        f"{stack} was interrupted while {operation['type']} {operation['resource']['urn']}"
+        for operation in state["deployment"].get("pending_operations") or []
+    ]
+
+
+def mend(engine: Engine, stack: str, find: Find = lookup.find) -> None:
+    """Remove dead locks and settle pending operations; Fault where a lock may be alive.
+
+    `find` is how the ids of running things are looked up; the rehearsal has its own world to ask.
+    """
+    held = locks(engine, stack)
+    for lock in held:
+        if lock.dead is None:
+            raise Fault(
+                f"{stack} is locked from another machine: {lock}. Run ./lab repair there, or, "
+                f"when that process has surely ended, pulumi cancel -s {stack}"
+            )
+        if not lock.dead:
+            raise Fault(f"{stack} is in use: {lock}. Wait for it to end")
+    if held:
+        print(f"lab: removing the lock of {held[0]}", file=sys.stderr)
+        engine.capture("cancel", "--yes", "-s", stack)
+    settle(engine, stack, find)
+
+
+def settle(engine: Engine, stack: str, find: Find) -> None:
+    """Replace each pending operation by what is true.
+
+    A pending create becomes a resource with its known id; the refresh that follows reads it, or
+    drops it where there is no such thing. What was being updated or deleted is read again.
+    """
+    before = engine.capture("stack", "export", "-s", stack)
+    state = json.loads(before)
+    deployment = state["deployment"]
+    pending = deployment.pop("pending_operations", None)
+    if not pending:
+        print(f"lab: {stack}: nothing is pending", file=sys.stderr)
+        return
+    clear = json.loads(engine.capture("stack", "export", "-s", stack, "--show-secrets"))
+    targets = []
+    for operation, plain in zip(pending, clear["deployment"]["pending_operations"], strict=True):
+        resource, urn = operation["resource"], operation["resource"]["urn"]
+        if operation["type"] == "creating":
+            known = identify(plain["resource"], clear["deployment"]["resources"], find)
+            if known is None:
+                print(f"lab: {urn}: not there; the next up makes it", file=sys.stderr)
+                continue
+            print(f"lab: {urn}: looking for {known}", file=sys.stderr)
+            adopt(deployment["resources"], {**resource, "id": known, "outputs": {}})
+        if any(entry["urn"] == urn for entry in deployment["resources"]):
+            targets.append(urn)
+    engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
+    if not targets:
+        return
+    wanted = [word for urn in dict.fromkeys(targets) for word in ("--target", urn)]
+    code = engine.run("refresh", "-s", stack, "--yes", "--skip-preview", *wanted)
+    if code:
+        engine.capture("stack", "import", "-s", stack, text=before)
+        raise Fault(
+            f"{stack}: what was interrupted could not be read; the state is as it was before. "
+            "Mend what the message above says, then run the same command again",
+            code,
+        )
+
+
+def identify(
+    resource: Mapping[str, Any], resources: list[dict[str, Any]], find: Find
+) -> str | None:
+    """The id under which a pending create would exist; None where there is nothing to look for."""
+    kind, inputs = resource["type"], dict(visible(resource.get("inputs", {})))
+    way = import_ids().get(kind)
+    if way is None:
+        name = resource["urn"].rpartition("::")[2]
+        print(
+            f"lab: {kind} is not in cli/repair_ids.yaml; look whether {name} exists twice",
+            file=sys.stderr,
+        )
+        return None
+    if way == "forget":
+        return None
+    if way == "find":
+        reference = str(resource.get("provider", "")).rpartition("::")[0]
+        provider = next((entry for entry in resources if entry["urn"] == reference), {})
+        return find(kind, inputs, dict(visible(provider.get("inputs", {}))))
+    try:
+        return way.format_map({"environmentScope": "*", **inputs})
+    except KeyError:
+        return None
+
+
+def visible(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Properties with the wrapping of secrets taken off, in memory only."""
+    for name, value in properties.items():
+        if isinstance(value, dict) and SECRET_MARK in value:
+            yield name, json.loads(value["plaintext"])
+        else:
+            yield name, value
+
+
+def adopt(resources: list[dict[str, Any]], made: dict[str, Any]) -> None:
+    """Put `made` into the state; what it was to replace is gone, or waits for its deletion."""
+    for entry in [entry for entry in resources if entry["urn"] == made["urn"]]:
+        if entry.get("pendingReplacement"):
+            resources.remove(entry)
+        else:
+            entry["delete"] = True
+    resources.append(made)
+
+
+def repair(values: argparse.Namespace) -> int:
+    """`./lab repair ENV [LAYER]`."""
+    engine, _ = prepare(values.env)
+    known = engine.stacks()
+    stacks = [f"{values.env}-{layer}" for layer in chosen(values.layer)]
+    broken = False
+    for stack in stacks:
+        if stack not in known:
+            continue
+        left = leftovers(engine, stack)
+        print("\n".join(f"lab: {line}" for line in left), file=sys.stderr, end="\n" if left else "")
+        if not left and not locks(engine, stack):
+            print(f"lab: {stack} is in order", file=sys.stderr)
+            continue
+        if left and os.isatty(0) and not ask.confirmed(f"Repair {stack}?", yes=values.yes):
+            broken = True
+            continue
+        mend(engine, stack)
+    return 1 if broken else 0

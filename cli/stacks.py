@@ -1,0 +1,94 @@
+"""`preview`, `up` and `down`: plain Pulumi, layer after layer."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from cli import ask, repair, rescue
+from cli.backend import chosen, file_url, prepare
+from cli.engine import Engine
+from cli.fault import Fault
+from layers import LAYERS
+
+
+def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
+    """Fault naming the command to run where a stack, or the layer below the lowest, is missing."""
+    if any(f"{env}-{layer}" not in known for layer in layers):
+        raise Fault(f"{env} has no stacks yet: run ./lab init {env} first")
+    below = LAYERS.index(layers[0]) - 1
+    if below >= 0 and not known.get(f"{env}-{LAYERS[below]}"):
+        lower = LAYERS[below]
+        raise Fault(
+            f"{layers[0]} stands on {lower}, which is not up: run ./lab up {env} {lower} first"
+        )
+
+
+def preview(values: argparse.Namespace) -> int:
+    """What `up` would do. A layer above one that is not up yet cannot be previewed."""
+    engine, _ = prepare(values.env)
+    known = engine.stacks()
+    layers = chosen(values.layer)
+    require_stacks(values.env, layers, known)
+    for layer in layers:
+        code = engine.run("preview", "-s", f"{values.env}-{layer}", *values.extra)
+        if code:
+            return code
+        if layer != layers[-1] and not known[f"{values.env}-{layer}"]:
+            print(f"lab: {layer} is not up yet; the layers above it follow", file=sys.stderr)
+            return 0
+    return 0
+
+
+def up(values: argparse.Namespace) -> int:
+    """Bring layers up, lowest first; stops at the first that fails."""
+    engine, settings = prepare(values.env)
+    layers = chosen(values.layer)
+    require_stacks(values.env, layers, engine.stacks())
+    yes = ["--yes"] if values.yes else []
+    for layer in layers:
+        stack = f"{values.env}-{layer}"
+        settle(engine, values.env, layer, yes=values.yes)
+        code = engine.run("up", "-s", stack, *yes, *values.extra)
+        if code:
+            return code
+        if layer == LAYERS[0] and engine.stacks().get(stack):
+            rescue.keep(engine, stack, settings.common.rescue.path)
+    return 0
+
+
+def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
+    """Offer `repair` where a killed `up` left something; Fault where that is declined."""
+    stack = f"{env}-{layer}"
+    left = repair.leftovers(engine, stack)
+    if not left:
+        return
+    print("\n".join(f"lab: {line}" for line in left), file=sys.stderr)
+    if not ask.confirmed(f"Repair {stack} first?", yes=yes):
+        raise Fault(f"{stack} was left by a killed `up`: run ./lab repair {env} {layer}")
+    repair.mend(engine, stack)
+
+
+def down(values: argparse.Namespace) -> int:
+    """Take layers down, highest first. Protected data stays, unless `--data` was confirmed."""
+    engine, _ = prepare(values.env)
+    known = engine.stacks()
+    layers = [name for name in reversed(chosen(values.layer)) if known.get(f"{values.env}-{name}")]
+    if not layers:
+        print(f"lab: nothing of {values.env} is up", file=sys.stderr)
+        return 0
+    options = ["--exclude-protected"]
+    if values.data:
+        stands = engine.variables["PULUMI_BACKEND_URL"] != file_url(values.env)
+        if stands and LAYERS[0] in layers:
+            raise Fault(
+                f"the state of {values.env} is in the store that would be deleted: run "
+                f"./lab state rescue {values.env} first"
+            )
+        ask.typed(values.env, f"This deletes the data of {values.env}: {', '.join(layers)}")
+        options = ["--ignore-protect"]
+    yes = ["--yes"] if values.yes or values.data else []
+    for layer in layers:
+        code = engine.run("destroy", "-s", f"{values.env}-{layer}", *options, *yes, *values.extra)
+        if code:
+            return code
+    return 0

@@ -1,0 +1,129 @@
+"""`./lab state move` and `rescue`: where the state lives, and how it comes back."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from cli import ask, backend, rescue
+from cli.engine import Engine
+from cli.fault import Fault
+from layers import LAYERS
+from toolchain import install
+
+
+def state(values: argparse.Namespace) -> int:
+    """`./lab state move|rescue ENV`."""
+    if values.action == "move":
+        return move(values.env)
+    return restore(values.env, yes=values.yes)
+
+
+def move(env: str) -> int:
+    """Take all four stacks into the lab's own store, and only then say that they are there.
+
+    Stopped at any point it leaves the old backend in charge; running it again does it over.
+    """
+    engine, _ = backend.prepare(env)
+    here = engine.variables["PULUMI_BACKEND_URL"]
+    if here != backend.file_url(env):
+        print(f"lab: the state of {env} is in {here} already", file=sys.stderr)
+        return 0
+    known = engine.stacks()
+    if not known.get(f"{env}-{LAYERS[0]}"):
+        raise Fault(f"the store is not up yet: run ./lab up {env} {LAYERS[0]} first")
+    there = target(engine, env)
+    stacks = [f"{env}-{layer}" for layer in LAYERS if f"{env}-{layer}" in known]
+    present = there.stacks()
+    for stack in stacks:
+        say(f"{stack} ...")
+        exported = engine.capture("stack", "export", "-s", stack)
+        if stack not in present:
+            there.capture("stack", "init", stack)
+        elif present[stack] and not known[stack]:
+            say(f"{stack} is empty here and has {present[stack]} resources there; kept")
+            continue
+        there.capture("stack", "import", "-s", stack, text=exported)
+        if resources(there.capture("stack", "export", "-s", stack)) != resources(exported):
+            raise Fault(f"{stack} reads back different from the store; nothing was switched")
+    url = there.variables["PULUMI_BACKEND_URL"]
+    install.replace(backend.marker(env), f"{url}\n".encode(), 0o600)
+    say(f"the state of {env} is in its own store now")
+    say(f"the old files stay in {backend.folder(env)} until you delete them; they are not used")
+    return 0
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"lab: {text}", file=sys.stderr)
+
+
+def resources(exported: str) -> list[tuple[str, str]]:
+    """What an export holds, apart from what each import writes anew (time, secrets' nonces)."""
+    deployment = json.loads(exported)["deployment"]
+    return [(entry["urn"], entry.get("id", "")) for entry in deployment.get("resources") or []]
+
+
+def target(engine: Engine, env: str) -> Engine:
+    """Pulumi on the lab's store, with the credentials that the foundation made for it.
+
+    They are kept beside the state, readable by the operator alone: what opens the state's store
+    cannot come out of that state.
+    """
+    stack = f"{env}-{LAYERS[0]}"
+    outputs = json.loads(engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack))
+    store, own = outputs["object_store"], outputs["credentials"]["state"]
+    profile = (
+        "[default]\n"
+        f"aws_access_key_id = {own['access_key']}\n"
+        f"aws_secret_access_key = {own['secret_key']}\n"
+    )
+    install.replace(backend.folder(env) / "credentials", profile.encode(), 0o600)
+    authority = backend.folder(env) / "ca.pem"
+    install.replace(authority, outputs["ca_certificate"].encode())
+    url = backend.s3_url(store["endpoint"], store["region"])
+    variables = {**engine.variables, **backend.store_access(env), "PULUMI_BACKEND_URL": url}
+    return Engine(folder=engine.folder, variables=variables)
+
+
+def restore(env: str, *, yes: bool) -> int:
+    """Put the foundation's last rescued state into the backend of the checkout.
+
+    For when the store, and with it the state of all layers, is gone or does not answer: the
+    foundation then comes up again over its data, and the store with the other three states.
+    """
+    settings = backend.settings_of(env)
+    stack = f"{env}-{LAYERS[0]}"
+    copy = rescue.file(stack, settings.common.rescue.path)
+    try:
+        exported = copy.read_text()
+        count = len(resources(exported))
+    except FileNotFoundError:
+        raise Fault(f"there is no rescued state {copy}; common.rescue.path says where") from None
+    except (ValueError, KeyError):
+        raise Fault(f"{copy} is not an export of a stack; try {previous(copy)}") from None
+    moved = backend.marker(env)
+    question = f"Restore {stack} ({count} resources) from {copy} into {backend.file_url(env)}?"
+    if not ask.confirmed(question, yes=yes):
+        raise Fault("not confirmed; nothing was done (--yes confirms without a terminal)")
+    if moved.exists():
+        moved.replace(moved.with_name("backend.before-rescue"))
+        say(f"the state had moved to the store; that is noted in {moved.name}.before-rescue")
+    engine, _ = backend.prepare(env)
+    known = engine.stacks()
+    if stack not in known:
+        engine.capture("stack", "init", stack)
+    elif known[stack]:
+        kept = rescue.file(f"{stack}.before-rescue", settings.common.rescue.path)
+        install.replace(kept, engine.capture("stack", "export", "-s", stack).encode(), 0o600)
+        say(f"what was there is in {kept}")
+    engine.capture("stack", "import", "-s", stack, text=exported)
+    say(
+        f"restored; now run ./lab up {env} {LAYERS[0]}, then ./lab state move {env} if it had moved"
+    )
+    return 0
+
+
+def previous(copy: Path) -> Path:
+    """The copy before the last one."""
+    return copy.with_suffix(".previous.json")
