@@ -1,0 +1,76 @@
+"""`./lab test`: installs what the tests need and runs pytest, whose summary comes last."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from cli.engine import wait
+from cli.fault import Fault
+from cli.verbs import TIERS
+from toolchain import install, progress, pulumi_cli
+
+PACKAGES = install.ROOT / "tests" / "packages.txt"
+
+
+def test(values: argparse.Namespace) -> int:
+    """Run the chosen tiers; the exit code is pytest's, where no test at all is a failure."""
+    tiers = values.tiers or list(TIERS)
+    install_packages(tiers)
+    marks = " or ".join(tiers)
+    if not values.long:
+        marks = f"({marks}) and not long"
+    command = [sys.executable, "-m", "pytest", "-m", marks, *values.extra]
+    variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
+    return wait(command, install.ROOT, variables)
+
+
+def wanted(tiers: Iterable[str]) -> list[str]:
+    """Debian packages that the tiers need, from tests/packages.txt."""
+    found = []
+    for line in PACKAGES.read_text(encoding="utf-8").splitlines():
+        name, *users = line.partition("#")[0].split() or [""]
+        if name and set(users) & set(tiers):
+            found.append(name)
+    return found
+
+
+def missing(packages: Iterable[str]) -> list[str]:
+    """Those that are not installed; all of them where this is no Debian."""
+    if shutil.which("dpkg-query") is None:
+        return list(packages)
+    answer = subprocess.run(
+        ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installed = {
+        line.split()[0] for line in answer.stdout.splitlines() if line.endswith(" installed")
+    }
+    return [name for name in packages if name not in installed]
+
+
+def install_packages(tiers: Iterable[str]) -> None:
+    """Install what is missing with apt-get as root; Fault with the command to type otherwise."""
+    lacking = missing(wanted(tiers))
+    if not lacking:
+        return
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *lacking]
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise Fault(f"the tests need packages of this system; as root: {' '.join(command)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    log = install.cache_folder() / "log" / "apt.log"
+    try:
+        progress.run("lists of Debian packages", ["apt-get", "update"], log=log, env=env)
+        progress.run(
+            f"Debian packages {' '.join(lacking)}",
+            command,
+            log=log,
+            counted="^Setting up",
+            env=env,
+        )
+    except progress.CommandError as error:
+        raise Fault(str(error)) from None
