@@ -1,6 +1,6 @@
 """What layers 1 and 2 stand on: their place, and the providers that it needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_docker as docker
@@ -26,24 +26,43 @@ class Ground:
     publish: str = ""
     network: pulumi.Input[str] = ""
 
+    def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> "Ground":
+        """The same ground, whose machines install through the package cache.
+
+        mirrors maps a distribution to its archive's base URL in the cache.
+        """
+        return replace(self, place=self.place.behind(mirrors))
+
     def options(self, *more: pulumi.ProviderResource) -> pulumi.ResourceOptions:
         """Options of a component of this layer, with `more` providers."""
         return pulumi.ResourceOptions(providers=[*self.providers, *more])
 
 
+def basic_providers() -> list[pulumi.ProviderResource]:
+    """The providers that every place needs."""
+    return [random.Provider("random"), tls.Provider("tls")]
+
+
 def ground(
-    layer: str, settings: Settings, secrets: Secrets, network: pulumi.Input[str] | None
+    layer: str,
+    settings: Settings,
+    secrets: Secrets,
+    providers: list[pulumi.ProviderResource],
+    *,
+    ca: pulumi.Input[str],
+    network: pulumi.Input[str] | None = None,
 ) -> Ground:
-    """The ground of `layer`. In the place `docker` a missing network is made."""
-    providers: list[pulumi.ProviderResource] = [random.Provider("random"), tls.Provider("tls")]
+    """The ground of `layer`, with `providers` and its place's own.
+
+    ca is the lab CA's certificate. In the place `docker` a missing network is made.
+    """
     if settings.common.engine is None:
         # Imported here, as proxmoxve takes 0.3 s and `dev` needs none of it.
         from layers.machines import machine_place
 
-        return Ground(place=machine_place(layer, settings, secrets, providers), providers=providers)
+        return machine_place(layer, settings, secrets, providers, ca)
     # Without a host: it takes DOCKER_HOST or the local socket, as the user's own tools do.
-    engine = docker.Provider("docker")
-    providers.append(engine)
+    providers = [*providers, docker.Provider("docker")]
     if network is None:
         network = container_network(settings, providers)
     labels = {"org.datalab.layer": layer}

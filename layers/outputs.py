@@ -1,5 +1,6 @@
 """How one layer hands values to the next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -22,7 +23,7 @@ class Outputs:
 
     @classmethod
     def read(cls, environment: str) -> Self:
-        """The outputs of this layer's stack; an error naming the command to run when it is empty."""
+        """The outputs of this layer's stack; an error with the command to run if it is empty."""
         stack = f"{environment}-{cls.layer}"
         reference = pulumi.StackReference(f"organization/datalab/{stack}")
 
@@ -38,3 +39,11 @@ class Outputs:
             return reference.get_output(name).apply(check)
 
         return cls(**{field.name: required(field.name) for field in fields(cls)})
+
+
+def secret_map(
+    values: Mapping[str, Mapping[str, pulumi.Input[str]]],
+) -> pulumi.Output[dict[str, dict[str, str]]]:
+    """`values` as one secret output."""
+    inner = {name: pulumi.Output.all(**fields) for name, fields in values.items()}
+    return pulumi.Output.secret(pulumi.Output.all(**inner))

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import pulumi
 
-from settings.machines import Machine
+from settings.machines import Lxc, Vm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +79,26 @@ class Role:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A service in both of its forms; a place uses its own and ignores the other."""
+    """A service in both of its forms; a place uses its own and ignores the other.
+
+    roles are applied to its own machine, or to that of the workload `on`, which ran before it.
+    """
 
     container: Container | None
-    machine: Machine | None
-    role: Role
+    machine: Lxc | Vm | None
+    roles: Sequence[Role]
+    on: str = ""
 
 
 class Place(Protocol):
     """Where services run."""
+
+    def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
+        """The same place, where what runs installs through the package cache.
+
+        mirrors maps a distribution (ubuntu, debian) to its archive's base URL in the cache.
+        """
+        ...
 
     def run(
         self, name: str, workload: Workload, opts: pulumi.ResourceOptions

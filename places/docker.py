@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import pulumi
 import pulumi_docker as docker
@@ -162,6 +163,10 @@ class DockerPlace:
     """Runs workloads as containers."""
 
     args: DockerArgs
+
+    def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
+        """See places.Place. Containers come as images and install nothing."""
+        return self
 
     def run(
         self, name: str, workload: Workload, opts: pulumi.ResourceOptions

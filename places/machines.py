@@ -1,97 +1,142 @@
-"""Runs workloads as machines of a Proxmox VE node: made by Pulumi, kept by Ansible."""
+"""Machines as a place: an LXC or a VM on the node, and the roles that make it a service."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import pulumi
 
 from places import Role, Workload
 from places.ansible import Configuration, ConfigurationArgs, Host, HostArgs
-from places.proxmox import Lxc, LxcArgs, VirtualMachine, VirtualMachineArgs
-from settings import machines
+from places.proxmox import (
+    Image,
+    ImageArgs,
+    Kind,
+    Lxc,
+    LxcArgs,
+    PciMapping,
+    PciMappingArgs,
+    VirtualMachine,
+    VirtualMachineArgs,
+)
+from settings import images
+from settings.machines import Lxc as LxcSettings
+from settings.machines import Node, Vm
 
-# Without any swap a VM that runs short freezes: kswapd spins (seen with GitLab). LXCs have none.
-VM_SWAP_MIB = 2048
+_IMAGES: dict[Kind, str] = {"template": "ubuntu-lxc", "disk": "ubuntu-vm"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxmoxPlace:
-    """A node, what machines there are made from, and what all of them have in common.
+class MachineArgs:
+    """What the machines of one layer share.
 
-    template and image are volumes of places.proxmox.Image; common are the variables of the role
-    `common` but for those that differ by machine.
+    private_key and public_key are OpenSSH; providers are passed to the images that the machines
+    need. common are the variables of role `common`, apart from the machine's own name.
     """
 
-    node: machines.Node
-    template: str
-    image: str
-    private_key: pulumi.Input[str]  # OpenSSH
-    public_key: pulumi.Input[str]
+    node: Node
     domain: str
     protect: bool
+    unpinned: Literal["refuse", "allow"]
+    private_key: pulumi.Input[str]
+    public_key: pulumi.Input[str]
+    providers: list[pulumi.ProviderResource]
     common: Mapping[str, pulumi.Input[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachinePlace:
+    """Runs workloads as machines; hosts and images are those made so far, by name."""
+
+    args: MachineArgs
+    hosts: dict[str, Host] = field(default_factory=dict)
+    images: dict[Kind, Image] = field(default_factory=dict)
 
     def run(
         self, name: str, workload: Workload, opts: pulumi.ResourceOptions
     ) -> pulumi.Output[str]:
         """See places.Place; what is known in the end is the machine's address."""
-        if workload.machine is None:
+        roles = list(workload.roles)
+        if workload.machine is not None:
+            self.hosts[name] = self._host(name, workload.machine, opts)
+            hostname = f"{name}.{self.args.domain}"
+            common = {**self.args.common, "common_hostname": hostname}
+            roles.insert(0, Role(name="common", variables=common))
+        host = self.hosts.get(workload.on or name)
+        if host is None:
             raise ValueError(f"{name} has no machine: the settings were not checked")
-        host = self.host(name, workload.machine, opts)
-        return self.configure(name, workload.machine, host, (workload.role,), opts)
+        args = ConfigurationArgs(host=host, roles=roles)
+        return Configuration(name, args, opts).done
 
-    def host(self, name: str, machine: machines.Machine, opts: pulumi.ResourceOptions) -> Host:
-        """A machine that answers to SSH."""
-        kept = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=self.protect))
-        made: Lxc | VirtualMachine
-        if isinstance(machine, machines.Vm):
-            vm = VirtualMachineArgs(
-                node=self.node,
-                machine=machine,
-                image=self.image,
-                public_key=self.public_key,
-                domain=self.domain,
-                gpu=machine.gpu,
-            )
-            made = VirtualMachine(name, vm, kept)
-        elif isinstance(machine, machines.Lxc):
+    def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
+        """The same place, whose machines install through mirrors; see role `common`."""
+        common = {**self.args.common, "common_mirrors": mirrors}
+        return replace(self, args=replace(self.args, common=common))
+
+    def _host(self, name: str, machine: LxcSettings | Vm, opts: pulumi.ResourceOptions) -> Host:
+        made = self._machine(name, machine, opts)
+        return Host(
+            name,
+            HostArgs(
+                address=made.address,
+                user=made.user,
+                private_key=self.args.private_key,
+                resource=made.resource,
+            ),
+            opts,
+        )
+
+    def _machine(
+        self, name: str, machine: LxcSettings | Vm, opts: pulumi.ResourceOptions
+    ) -> Lxc | VirtualMachine:
+        args = self.args
+        image = self._image("template" if isinstance(machine, LxcSettings) else "disk")
+        needed: list[pulumi.Resource] = [image]
+        if isinstance(machine, LxcSettings):
             lxc = LxcArgs(
-                node=self.node,
+                node=args.node,
                 machine=machine,
-                template=self.template,
-                public_key=self.public_key,
-                domain=self.domain,
+                template=image.volume,
+                public_key=args.public_key,
+                domain=args.domain,
             )
-            made = Lxc(name, lxc, kept)
-        else:
-            raise TypeError(f"{name} is neither an LXC nor a VM")
-        args = HostArgs(
-            address=made.address,
-            user=made.user,
-            private_key=self.private_key,
-            resource=made.resource,
+            return Lxc(name, lxc, self._own(opts, needed))
+        if machine.gpu is not None:
+            needed.append(self._mapping(machine.gpu))
+        vm = VirtualMachineArgs(
+            node=args.node,
+            machine=machine,
+            image=image.volume,
+            public_key=args.public_key,
+            domain=args.domain,
+            gpu=machine.gpu,
         )
-        return Host(name, args, opts)
+        return VirtualMachine(name, vm, self._own(opts, needed))
 
-    def configure(
-        self,
-        name: str,
-        machine: machines.Machine,
-        host: Host,
-        roles: Sequence[Role],
-        opts: pulumi.ResourceOptions,
-    ) -> pulumi.Output[str]:
-        """`common` and then `roles` applied to a machine; its address, known once that was done.
+    def _own(
+        self, opts: pulumi.ResourceOptions, needed: list[pulumi.Resource]
+    ) -> pulumi.ResourceOptions:
+        more = pulumi.ResourceOptions(protect=self.args.protect, depends_on=needed)
+        return pulumi.ResourceOptions.merge(opts, more)
 
-        Further roles of the same machine are a Configuration of their own.
-        """
-        common = Role(
-            name="common",
-            variables={
-                **self.common,
-                "common_hostname": f"{name}.{self.domain}",
-                "common_swap_mib": VM_SWAP_MIB if isinstance(machine, machines.Vm) else 0,
-            },
+    def _image(self, kind: Kind) -> Image:
+        if kind not in self.images:
+            name = _IMAGES[kind]
+            self.images[kind] = Image(
+                name,
+                ImageArgs(
+                    node=self.args.node,
+                    kind=kind,
+                    download=images.catalogue().downloads[name],
+                    unpinned=self.args.unpinned,
+                ),
+                pulumi.ResourceOptions(providers=self.args.providers),
+            )
+        return self.images[kind]
+
+    def _mapping(self, name: str) -> PciMapping:
+        return PciMapping(
+            name,
+            PciMappingArgs(node=self.args.node, device=self.args.node.pci[name]),
+            pulumi.ResourceOptions(providers=self.args.providers),
         )
-        return Configuration(name, ConfigurationArgs(host=host, roles=(common, *roles)), opts).done

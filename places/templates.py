@@ -20,4 +20,4 @@ def render(template: Path, values: Mapping[str, pulumi.Input[Any]]) -> pulumi.Ou
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - configuration files, not HTML
     ).from_string(template.read_text(encoding="utf-8"))
-    return pulumi.Output.all(**values).apply(lambda known: made.render(known))
+    return pulumi.Output.all(**values).apply(made.render)

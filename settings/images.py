@@ -70,3 +70,13 @@ def catalogue() -> Catalogue:
 def image(name: str) -> str:
     """The reference of the image called `name` in images.yaml."""
     return catalogue().images[name].reference
+
+
+def download(name: str) -> dict[str, str]:
+    """The download called `name` in images.yaml, as Ansible's roles take it."""
+    return catalogue().downloads[name].model_dump()
+
+
+def repository(name: str) -> Repository:
+    """The package repository called `name` in images.yaml."""
+    return catalogue().repositories[name]

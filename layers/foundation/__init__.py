@@ -22,7 +22,8 @@ from layers.foundation.object_store import (
 )
 from layers.foundation.outputs import FoundationOutputs
 from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
-from layers.ground import Ground, ground
+from layers.ground import Ground, basic_providers, ground
+from layers.outputs import secret_map
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
@@ -35,12 +36,13 @@ SERVERS = ("store", "vault", "docker", "gitlab", "postgresql", "portainer", "gat
 
 def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     """Bring up layer 1 and export its outputs."""
-    base = ground("foundation", settings, secrets, None)
+    providers = basic_providers()
     certificates = Certificates(
         "certificates",
         CertificatesArgs(leaves=leaves(settings), lifetimes=settings.common.certificates),
-        pulumi.ResourceOptions(providers=base.providers, protect=settings.common.protect),
+        pulumi.ResourceOptions(providers=providers, protect=settings.common.protect),
     )
+    base = ground("foundation", settings, secrets, providers, ca=certificates.ca)
     passwords = Passwords("passwords", settings.common.generations, base.options())
     where = endpoints(settings)
     FoundationOutputs(
@@ -54,7 +56,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         ),
         credentials=_object_store(settings, base, certificates, passwords),
         ca_certificate=certificates.ca,
-        certificates=pulumi.Output.secret(certificates.leaves),
+        certificates=secret_map(certificates.leaves),
         vault=pulumi.Output.from_input(
             {"address": where["vault"].url, "inner_address": where["vault"].inner_url}
         ),
@@ -125,7 +127,7 @@ def _object_store(
         ),
         pulumi.ResourceOptions(providers=[provider]),
     )
-    return pulumi.Output.secret(
+    return secret_map(
         {name: {"access_key": name, "secret_key": key} for name, key in keys.items()}
     )
 
@@ -166,6 +168,6 @@ def _vault(
         VaultContentsArgs(passwords=given, protect=settings.common.protect),
         pulumi.ResourceOptions(providers=[provider]),
     )
-    return pulumi.Output.secret(
+    return secret_map(
         {layer: {"username": layer, "password": value} for layer, value in given.items()}
     )

@@ -59,7 +59,7 @@ class ObjectStore(pulumi.ComponentResource):
         workload = Workload(
             container=_container(args),
             machine=args.settings.machine,
-            role=_role(args),
+            roles=[_role(args)],
         )
         self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
         self.register_outputs({"ready": self.ready})
@@ -102,6 +102,7 @@ def _role(args: ObjectStoreArgs) -> Role:
         name="object_store",
         variables={
             "object_store_flavour": args.settings.flavour,
+            "object_store_download": images.download(args.settings.flavour),
             "object_store_port": args.settings.port,
             "object_store_console_port": args.settings.console_port,
             "object_store_region": args.region,

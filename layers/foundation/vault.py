@@ -1,6 +1,5 @@
 """Vault: the server, and what is in it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ class Vault(pulumi.ComponentResource):
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:foundation:Vault", name, None, opts)
         workload = Workload(
-            container=_container(args), machine=args.settings.machine, role=_role(args)
+            container=_container(args), machine=args.settings.machine, roles=[_role(args)]
         )
         self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
         self.register_outputs({"ready": self.ready})
@@ -88,14 +87,16 @@ def _role(args: VaultArgs) -> Role:
         name="vault",
         variables={
             "vault_engine": args.settings.engine,
+            "vault_download": images.download(args.settings.engine),
             "vault_unseal": args.settings.unseal,
             "vault_port": args.settings.port,
-            "vault_configuration": _configuration(args),
-            "vault_ca": args.ca,
+            "vault_config": _configuration(args),
+            "vault_bootstrap": (FILES / "bootstrap.sh").read_text(encoding="utf-8"),
+            "vault_policy": policy("foundation"),
+            "vault_password": args.password,
             "vault_certificate": args.certificate,
             "vault_key": args.key,
-            "vault_foundation_password": args.password,
-            "vault_foundation_policy": policy("foundation"),
+            "vault_ca": args.ca,
         },
     )
 
@@ -136,11 +137,13 @@ class VaultContents(pulumi.ComponentResource):
                 # Vault never reads a password back.
                 disable_read=True,
                 ignore_absent_fields=True,
-                data_json=args.passwords[layer].apply(
-                    lambda password, layer=layer: json.dumps(
-                        {"password": password, "token_policies": [layer], "token_ttl": "1h"},
-                        sort_keys=True,
-                    )
+                data_json=pulumi.Output.json_dumps(
+                    {
+                        "password": args.passwords[layer],
+                        "token_policies": [layer],
+                        "token_ttl": "1h",
+                    },
+                    sort_keys=True,
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
             )

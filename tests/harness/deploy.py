@@ -82,7 +82,7 @@ class _Mocks(pulumi.runtime.Mocks):
         inputs = {key: plain(value) for key, value in args.inputs.items()}
         return f"{args.name}-id", {**args.inputs, **computed(args.typ, args.name, inputs)}
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise NotImplementedError(
             f"the program called {args.token}: say in the harness what it gets"
         )
@@ -94,7 +94,7 @@ class _Monitor(mocks.MockMonitor):
         self.registered: list[Registered] = []
 
     def RegisterResource(self, request: Any) -> Any:
-        response = super().RegisterResource(request)
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type == "pulumi:pulumi:Stack":
             return response
         inputs = rpc.deserialize_properties(request.object)
@@ -185,7 +185,7 @@ def deploy_layer(
     secret: set[str] = set()
     found: list[Settings] = []
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> Any:
         settings, secrets = configuration(environment)
         found.append(settings)
