@@ -1,0 +1,81 @@
+"""Every file of the package cache, from its settings: one template for both places."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from settings.cache import LINKING, Cache, Upstream
+
+FILES = Path(__file__).parent / "files" / "cache"
+# Found by measurement (docs/cache.md): the largest size with which the second client of a miss
+# gets its first byte within a second, at an origin of 8 MiB/s.
+SLICE_KIB = 2048
+# Redirects in a row. Repositories were seen to use two: a redirector and its storage.
+HOPS = 4
+DAY_S = 86_400
+# nginx's words for answers that are the origin's or the way's fault and pass.
+OUTAGES = "http_429 http_500 http_502 http_503 http_504"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the cache runs.
+
+    fetch_port is a free port of loopback; registries maps the names of oci upstreams to the URLs
+    of their pull-through registries.
+    """
+
+    resolvers: tuple[str, ...]
+    port: int
+    registries: Mapping[str, str] = field(default_factory=dict)
+    listen: str = "0.0.0.0"  # noqa: S104 - clients are other machines; settings say which ones
+    fetch_port: int = 8481
+    user: str = "www-data"
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    config_dir: str = "/etc/nginx"
+    www_dir: str = "/etc/nginx/www"
+    run_dir: str = "/run"
+    log_dir: str = "/var/log/datalab-cache"
+    cache_dir: str = "/var/cache/datalab"
+
+
+def render(cache: Cache, site: Site) -> dict[str, str]:
+    """Path -> text of everything that the cache reads."""
+    environment = Environment(
+        loader=FileSystemLoader(FILES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - nginx's language; settings admit only safe characters
+    )
+    upstreams = [_upstream(name, upstream) for name, upstream in sorted(cache.upstreams.items())]
+    values = {
+        "cache": cache,
+        "hops": HOPS,
+        "outages": OUTAGES,
+        "site": site,
+        "slice_kib": SLICE_KIB,
+        "upstreams": upstreams,
+    }
+    return {
+        f"{site.config_dir}/nginx.conf": environment.get_template("nginx.conf.j2").render(values),
+    }
+
+
+def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:
+    """What the template needs to know of one upstream."""
+    index = str(upstream.ttl_s or "@1")
+    return {
+        "name": name,
+        "kind": upstream.kind,
+        "registry": upstream.registry,
+        "origin": upstream.origin,
+        "base": "" if upstream.kind in LINKING else upstream.path,
+        "files": [{"url": url, "host": url.partition("://")[2]} for url in upstream.files],
+        "origins": [upstream.origin, *upstream.redirects, *upstream.files],
+        "index_expires": index,
+        # What kind `files` has may change under its name, so its first slice is asked about.
+        "first_expires": index if upstream.kind == "files" else upstream.artifact_days * DAY_S,
+    }
