@@ -1,23 +1,27 @@
 """An environment's settings: one tree, checked once, every fault at once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from settings import faults
 from settings.apps import Apps
 from settings.base import Model
+from settings.budget import Budget, budget
 from settings.common import Common
 from settings.foundation import Foundation
 from settings.platform import Platform
+from settings.rules import check
 from settings.services import Services
-from settings.stackfile import read_config
+from settings.stackfile import StackFileError, read_config
 
 ENVIRONMENTS = ("dev", "lab")
 PROJECT = "datalab"
+# Keys of their own, as a secret inside the tree would be handed to the program in plain text.
+SECRET_KEYS = ("proxmoxApiToken",)
 
 
 class Settings(Model):
@@ -31,37 +35,120 @@ class Settings(Model):
 
 
 class SettingsError(Exception):
-    """The settings have faults; `faults` holds each as `datalab:dotted.key: what and what to do`."""
+    """The settings have faults.
 
-    def __init__(self, source: str, faults: tuple[str, ...]):
+    `faults` holds each as `datalab:dotted.key: what and what to do`, `budget` the table of memory,
+    cores and disk where the settings are whole enough to have one.
+    """
+
+    def __init__(self, source: str, faults: tuple[str, ...], budget: Budget | None = None):
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
         self.faults = faults
+        self.budget = budget
 
 
 def load(config: Mapping[str, Any], source: str) -> Settings:
-    """Settings from stack configuration; `source` names the file in the faults.
+    """Settings from stack configuration; SettingsError with every fault.
 
-    Values are maps, or JSON text as the engine hands them to the program.
+    Values are maps, or JSON text as the engine hands them to the program. A secret is the map
+    `{"secure": ...}`, whatever it holds. `source` names the file in the faults.
     """
-    prefix = f"{PROJECT}:"
     tree: dict[str, Any] = {}
+    found: list[str] = []
     for key, value in config.items():
-        name = key.removeprefix(prefix)
-        if key.startswith(prefix) and name in Settings.model_fields:
-            tree[name] = json.loads(value) if isinstance(value, str) else value
+        namespace, _, name = key.partition(":")
+        if namespace == PROJECT and name in Settings.model_fields:
+            tree[name] = _parsed(value)
+        else:
+            found += _other_key(key, value)
     try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        faults = tuple(
-            f"{prefix}{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise SettingsError(source, faults) from None
+        # As JSON, because that is what the program gets: lists, no dates, text for addresses.
+        settings, wrong = _validate(json.dumps(tree))
+    except RecursionError:
+        raise SettingsError(source, (f"{PROJECT}: is nested too deeply",)) from None
+    hidden = list(faults.secrets_in(tree))
+    found += [
+        f"{PROJECT}:{faults.dotted(place)}: no secret belongs here; the secrets are keys of their "
+        f"own: {', '.join(f'{PROJECT}:{key}' for key in SECRET_KEYS)}"
+        for place in hidden
+    ]
+    found += [
+        f"{PROJECT}:{faults.dotted(place)}: {text}"
+        for place, text in wrong
+        if not any(place[: len(secret)] == secret for secret in hidden)
+    ]
+    whole = not found
+    found += [f"{PROJECT}:{key}: {text}" for key, text in check(settings, whole=whole)]
+    planned = budget(settings) if whole else None
+    found += planned.errors if planned else ()
+    if found:
+        raise SettingsError(source, tuple(dict.fromkeys(found)), planned)
+    return settings
 
 
 def load_file(path: Path) -> Settings:
     """Settings from a stack file such as Pulumi.dev.yaml; SettingsError if it cannot be read."""
     try:
         return load(read_config(path), path.name)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except StackFileError as error:
         raise SettingsError(path.name, (str(error),)) from None
+
+
+def _parsed(value: Any) -> Any:
+    """The map that JSON text holds; anything else is left for validation to refuse."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _other_key(key: str, value: Any) -> Iterator[str]:
+    namespace, _, name = key.partition(":")
+    if namespace == PROJECT and name in SECRET_KEYS:
+        if list(faults.secrets_in(value)) != [()]:
+            yield (
+                f"{key}: is in plain text; revoke it, remove it from the file and its history, and "
+                f"give a new one by `pulumi config set --secret {key}`"
+            )
+    elif namespace == PROJECT:
+        known = (*Settings.model_fields, *SECRET_KEYS)
+        yield f"{faults.dotted((key,))}: is no setting; {faults.suggestion(name, known)}"
+    elif namespace != "pulumi":
+        # Default providers are switched off (Pulumi.yaml), so nothing would read it.
+        yield f"{faults.dotted((key,))}: does nothing; settings begin with {PROJECT}:"
+
+
+def _validate(text: str) -> tuple[Settings, list[tuple[faults.Location, str]]]:
+    """The settings, and what is wrong in them.
+
+    Where something is wrong, the sections that it is in (foundation.vault, common.node) are absent:
+    reading them is an AttributeError, and the rules that need only others can still speak.
+    """
+    try:
+        return Settings.model_validate_json(text, strict=True), []
+    except ValidationError as error:
+        wrong = list(faults.explain(error, Settings.model_json_schema()))
+    tree = json.loads(text)
+    bad = {place[:2] for place, _ in wrong}
+    settings = Settings.model_construct()
+    for layer, field in Settings.model_fields.items():
+        model = field.annotation
+        if (layer,) in bad or not isinstance(tree.get(layer), dict) or model is None:
+            continue
+        sections: dict[str, Any] = {}
+        for name, section in model.model_fields.items():
+            if (layer, name) in bad:
+                continue
+            if name in tree[layer]:
+                adapter: TypeAdapter[Any] = TypeAdapter(section.rebuild_annotation())
+                raw = json.dumps(tree[layer][name])
+                sections[name] = adapter.validate_json(raw, strict=True)
+            else:
+                sections[name] = section.get_default(call_default_factory=True)
+        part = model.model_construct()
+        part.__dict__.clear()
+        part.__dict__.update(sections)
+        settings.__dict__[layer] = part
+    return settings, wrong

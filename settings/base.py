@@ -1,8 +1,12 @@
 """What every settings model shares."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
 
 
 class Model(BaseModel):
@@ -11,16 +15,28 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _folder(path: PurePath) -> PurePath:
+    if path == PurePath() or "\0" in str(path):
+        raise ValueError("name a folder, such as .state/rescue")
+    return path
+
+
 # RFC 1123: what a host's label may be; also safe as a container's, volume's and resource's name.
-Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", examples=["docker", "my-lab2"])
+]
 # Ports below 1024 are free to use: the engine publishes them, not the service's own user.
 Port = Annotated[int, Field(ge=1, le=65535)]
 # RFC 1035: a domain of labels, at most 253 characters, without a trailing dot.
 Domain = Annotated[
     str,
-    Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"),
+    Field(
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        examples=["lab.home.arpa"],
+    ),
     Field(max_length=253),
 ]
+Folder = Annotated[PurePath, AfterValidator(_folder)]
 
 
 class Container(Model):
@@ -28,6 +44,19 @@ class Container(Model):
 
     # Docker refuses less than 6 MiB; nothing in this lab runs in under 32.
     memory_mib: int = Field(ge=32, description="Memory limit in MiB; there is no swap beyond it")
+    # Docker: "Range of CPUs is from 0.01".
     cpus: float | None = Field(
-        default=None, gt=0, le=512, description="CPU limit in cores; unset means no limit"
+        default=None, ge=0.01, le=512, description="CPU limit in cores; unset means no limit"
     )
+
+
+def walk(model: Model, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+    """(dotted key, value) of everything of type `kind` in the tree under `model`."""
+    for name, value in model.__dict__.items():
+        children = value.items() if isinstance(value, dict) else [("", value)]
+        for child, part in children:
+            path = ".".join(filter(None, (key, name, child)))
+            if isinstance(part, kind):
+                yield path, part
+            elif isinstance(part, Model):
+                yield from walk(part, kind, path)

@@ -2,13 +2,15 @@
 
 from ipaddress import IPv4Address
 from pathlib import PurePath
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.base import Domain, Model
+from settings.base import Domain, Folder, Model
 from settings.machines import Node
 
+# Where ./lab keeps the state of an environment.
+STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
 # Every password that Pulumi generates. `./lab secrets rotate NAME` raises its generation.
 SECRETS = (
     "object-store-root",
@@ -48,7 +50,7 @@ class Engine(Model):
 class Rescue(Model):
     """Where the foundation's state is copied after every `up`, apart from its backend."""
 
-    path: PurePath = Field(description="Folder; relative to the project")
+    path: Folder = Field(description="Folder; relative to the project")
 
 
 class Certificates(Model):
@@ -68,16 +70,19 @@ class Common(Model):
         description="Where things run: this machine's Docker engine, or a Proxmox VE node"
     )
     domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
-    timezone: str = Field(default="Etc/UTC", pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$")
+    timezone: str = Field(
+        default="Etc/UTC", pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$", examples=["Europe/Lisbon"]
+    )
     region: str = Field(
         default="eu-west-1",
         pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$",
+        examples=["eu-west-1"],
         description="S3 region; one string for the store and every client, or signatures differ",
     )
     protect: bool = Field(
         default=True, description="Whether what holds data is protected from deletion"
     )
-    trust_path: PurePath = Field(
+    trust_path: Folder = Field(
         default=PurePath(".state"),
         description="Folder for the lab CA's certificate, which some providers read as a file",
     )
@@ -87,8 +92,8 @@ class Common(Model):
     )
     rescue: Rescue
     certificates: Certificates = Certificates()
-    generations: dict[str, int] = Field(
-        default={}, description="How often a generated secret was renewed, by its name"
+    generations: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        default={}, description="Which generation of a generated secret is in use, by its name"
     )
     node: Node | None = Field(default=None, description="Required by place `proxmox`")
     engine: Engine | None = Field(default=None, description="Required by place `docker`")

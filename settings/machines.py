@@ -24,15 +24,15 @@ class PciDevice(Model):
 
     # Without the function: PVE then passes every function of the slot together, and a list of
     # paths in one mapping would mean alternatives (PVE's API schema of cluster/mapping/pci).
-    path: Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}$")] = Field(
-        description="PCI address without the function"
-    )
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")] = Field(
+    path: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}$", examples=["0000:01:00"])
+    ] = Field(description="PCI address without the function")
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$", examples=["10de:1f15"])] = Field(
         description="Vendor and device of the first function, as in `lspci -n`"
     )
-    subsystem_id: Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")] = Field(
-        description="Subsystem's vendor and device"
-    )
+    subsystem_id: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$", examples=["17aa:3a47"])
+    ] = Field(description="Subsystem's vendor and device")
     iommu_group: int = Field(ge=0, description="IOMMU group of the device on the node")
 
 

@@ -4,10 +4,10 @@ From it come the machines' and laptops' hosts files, the containers' aliases, th
 certificates and the gateway's routes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from settings.machines import Machine
 
@@ -22,165 +22,81 @@ class Service:
     """A service's entry in the table.
 
     exposure says who answers for it in the lab: a machine of its own, the gateway (TLS ends
-    there), or a port of the Docker host.
+    there), or a port of the Docker host. port_key and machine_key are dotted keys of the settings.
     """
 
     name: str
     layer: str
     scheme: str
-    port: "Callable[[Settings], int]"
+    port_key: str
     exposure: Exposure
-    machine: "Callable[[Settings], Machine | None]" = lambda settings: (
-        settings.platform.docker.machine
-    )
+    machine_key: str = "platform.docker.machine"
     inner_port: int | None = None  # inside the containers' network, where it differs from `port`
     label: str = ""  # what people call its web page; empty for what has none
 
+    def port(self, settings: "Settings") -> int:
+        """The port that the settings give it."""
+        port: int = attrgetter(self.port_key)(settings)
+        return port
 
+    def machine(self, settings: "Settings") -> Machine | None:
+        """The machine that answers for it in the lab; None in `dev`."""
+        machine: Machine | None = attrgetter(self.machine_key)(settings)
+        return machine
+
+
+def _own(name: str, key: str, scheme: str, section: str, **more: Any) -> Service:
+    """A service that answers on a machine of its own: `section`'s."""
+    layer = section.partition(".")[0]
+    return Service(
+        name=name,
+        layer=layer,
+        scheme=scheme,
+        port_key=f"{section}.{key}",
+        exposure="machine",
+        machine_key=f"{section}.machine",
+        **more,
+    )
+
+
+def _container(name: str, scheme: str, exposure: Exposure, inner: int, label: str = "") -> Service:
+    """A service of layers 3 and 4: a container on the Docker host."""
+    layer = "apps" if name in ("model-server", "web") else "services"
+    return Service(
+        name=name,
+        layer=layer,
+        scheme=scheme,
+        port_key=f"{layer}.{name.replace('-', '_')}.port",
+        exposure=exposure,
+        inner_port=inner,
+        label=label,
+    )
+
+
+_STORE = "foundation.object_store"
+_GITLAB = "platform.gitlab"
 SERVICES: dict[str, Service] = {
     service.name: service
     for service in (
-        Service(
-            name="store",
-            layer="foundation",
-            scheme="https",
-            port=lambda s: s.foundation.object_store.port,
-            exposure="machine",
-            machine=lambda s: s.foundation.object_store.machine,
-            inner_port=9000,
+        _own("store", "port", "https", _STORE, inner_port=9000),
+        _own(
+            "store-console", "console_port", "https", _STORE, inner_port=9001, label="Object store"
         ),
-        Service(
-            name="store-console",
-            layer="foundation",
-            scheme="https",
-            port=lambda s: s.foundation.object_store.console_port,
-            exposure="machine",
-            machine=lambda s: s.foundation.object_store.machine,
-            inner_port=9001,
-            label="Object store",
-        ),
-        Service(
-            name="vault",
-            layer="foundation",
-            scheme="https",
-            port=lambda s: s.foundation.vault.port,
-            exposure="machine",
-            machine=lambda s: s.foundation.vault.machine,
-            inner_port=8200,
-            label="Vault",
-        ),
-        Service(
-            name="cache",
-            layer="foundation",
-            scheme="http",
-            port=lambda s: s.foundation.cache.port,
-            exposure="machine",
-            machine=lambda s: s.foundation.cache.machine,
-            inner_port=8480,
-            label="Package cache",
-        ),
-        Service(
-            name="docker",
-            layer="platform",
-            scheme="tcp",
-            port=lambda s: s.platform.docker.port,
-            exposure="machine",
-        ),
-        Service(
-            name="gitlab",
-            layer="platform",
-            scheme="",
-            port=lambda s: s.platform.gitlab.port,
-            exposure="machine",
-            machine=lambda s: s.platform.gitlab.machine,
-            label="GitLab",
-        ),
-        Service(
-            name="registry",
-            layer="platform",
-            scheme="",
-            port=lambda s: s.platform.gitlab.registry_port,
-            exposure="machine",
-            machine=lambda s: s.platform.gitlab.machine,
-        ),
-        Service(
-            name="postgresql",
-            layer="services",
-            scheme="postgresql",
-            port=lambda s: s.services.postgresql.port,
-            exposure="docker",
-            inner_port=5432,
-        ),
-        Service(
-            name="kafka",
-            layer="services",
-            scheme="kafka",
-            port=lambda s: s.services.kafka.port,
-            exposure="docker",
-            inner_port=29092,
-        ),
-        Service(
-            name="mlflow",
-            layer="services",
-            scheme="http",
-            port=lambda s: s.services.mlflow.port,
-            exposure="gateway",
-            inner_port=5000,
-            label="MLflow",
-        ),
-        Service(
-            name="ollama",
-            layer="services",
-            scheme="http",
-            port=lambda s: s.services.ollama.port,
-            exposure="gateway",
-            inner_port=11434,
-        ),
-        Service(
-            name="open-webui",
-            layer="services",
-            scheme="http",
-            port=lambda s: s.services.open_webui.port,
-            exposure="gateway",
-            inner_port=8080,
-            label="Open WebUI",
-        ),
-        Service(
-            name="portainer",
-            layer="services",
-            scheme="https",
-            port=lambda s: s.services.portainer.port,
-            exposure="gateway",
-            inner_port=9443,
-            label="Portainer",
-        ),
-        Service(
-            name="gateway",
-            layer="services",
-            scheme="https",
-            port=lambda s: s.services.gateway.port,
-            exposure="docker",
-            inner_port=8443,
-            label="Start page",
-        ),
-        Service(
-            name="model-server",
-            layer="apps",
-            scheme="http",
-            port=lambda s: s.apps.model_server.port,
-            exposure="gateway",
-            inner_port=8000,
-            label="Model server",
-        ),
-        Service(
-            name="web",
-            layer="apps",
-            scheme="http",
-            port=lambda s: s.apps.web.port,
-            exposure="gateway",
-            inner_port=3000,
-            label="Web application",
-        ),
+        _own("vault", "port", "https", "foundation.vault", inner_port=8200, label="Vault"),
+        _own("cache", "port", "http", "foundation.cache", inner_port=8480, label="Package cache"),
+        _own("docker", "port", "tcp", "platform.docker"),
+        # Their scheme is the place's: https on the VM, http in `dev`.
+        _own("gitlab", "port", "", _GITLAB, label="GitLab"),
+        _own("registry", "registry_port", "", _GITLAB),
+        _container("postgresql", "postgresql", "docker", 5432),
+        _container("kafka", "kafka", "docker", 29092),
+        _container("mlflow", "http", "gateway", 5000, "MLflow"),
+        _container("ollama", "http", "gateway", 11434),
+        _container("open-webui", "http", "gateway", 8080, "Open WebUI"),
+        _container("portainer", "https", "gateway", 9443, "Portainer"),
+        _container("gateway", "https", "docker", 8443, "Start page"),
+        _container("model-server", "http", "gateway", 8000, "Model server"),
+        _container("web", "http", "gateway", 3000, "Web application"),
     )
 }
 

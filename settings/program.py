@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
+from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load
 
@@ -26,16 +27,22 @@ def split_stack(stack: str, layers: Sequence[str]) -> tuple[str, str]:
 
 def configuration(environment: str) -> tuple[Settings, Secrets]:
     """Settings and secrets of the running stack; RunError with every fault at once."""
-    config = pulumi.Config(PROJECT)
-    tree = {name: config.get_object(name) for name in Settings.model_fields}
+    secret = pulumi.runtime.is_config_secret
+    config = {
+        # What stands in a secret is none of our business, nor of a fault's text.
+        key: {"secure": ""} if secret(key) else value
+        for key, value in CONFIG.get().items()
+    }
     try:
-        settings = load(
-            {f"{PROJECT}:{name}": value for name, value in tree.items() if value is not None},
-            f"Pulumi.{environment}.yaml",
-        )
+        settings = load(config, f"Pulumi.{environment}.yaml")
     except SettingsError as error:
         raise pulumi.RunError(f"the settings have faults:\n{error}") from None
     token = None
     if settings.common.place == "proxmox":
-        token = config.require_secret("proxmoxApiToken")
+        token = pulumi.Config(PROJECT).get_secret("proxmoxApiToken")
+        if token is None:
+            raise pulumi.RunError(
+                f"Pulumi.{environment}.yaml: datalab:proxmoxApiToken: is missing; "
+                f"`./lab init {environment}` asks for it"
+            )
     return settings, Secrets(proxmox_api_token=token)

@@ -1,17 +1,34 @@
 """Settings of layer 3: databases, brokers, model tools, and how people reach them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from settings.base import Container, Model, Name, Port
 
 # GitLab's rule for the path of a group or project, in the part of it that is safe everywhere.
-GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$")]
+GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$", examples=["datalab"])]
 # Kafka: letters, digits, dot, underscore and hyphen, at most 249 (org.apache.kafka Topic).
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-# A five-field cron line; GitLab checks the values themselves.
-Cron = Annotated[str, Field(pattern=r"^([0-9*,/-]+ ){4}[0-9*,/-]+$")]
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$", examples=["ml_results"])]
+# A five-field cron line; settings/rules.py looks at the values.
+Cron = Annotated[str, Field(pattern=r"^([0-9*,/-]+ ){4}[0-9*,/-]+$", examples=["17 3 * * *"])]
+# Ollama's model names, with the tag: without one the newest would be pulled at each start.
+ModelName = Annotated[
+    str, Field(pattern=r"^[a-z0-9._/-]+:[A-Za-z0-9._-]+$", examples=["llama3.2:3b"])
+]
+
+
+# The switches of .gitlab-ci.yml (its spec:inputs of type boolean).
+Workflow = Literal[
+    "plan",
+    "deploy",
+    "images",
+    "provision_postgres",
+    "provision_kafka",
+    "provision_ollama",
+    "drift",
+    "force_apps_deploy",
+]
 
 
 class PostgreSql(Model):
@@ -53,7 +70,7 @@ class Ollama(Model):
     """Ollama, with the node's GPU where there is one."""
 
     port: Port = 11434
-    models: tuple[Annotated[str, Field(pattern=r"^[a-z0-9._/-]+:[A-Za-z0-9._-]+$")], ...] = Field(
+    models: tuple[ModelName, ...] = Field(
         default=(), description="Models to have at hand, each with its tag"
     )
     context_length: int = Field(default=4096, ge=512, le=1_048_576)
@@ -67,7 +84,10 @@ class OpenWebUi(Model):
 
     port: Port = 8080
     admin_email: str = Field(
-        default="admin@lab.home.arpa", pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254
+        default="admin@lab.home.arpa",
+        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        max_length=254,
+        examples=["me@home.arpa"],
     )
     container: Container
 
@@ -90,9 +110,7 @@ class Schedule(Model):
     """A pipeline that GitLab starts by the clock."""
 
     cron: Cron
-    workflow: Annotated[str, Field(pattern=r"^[a-z_]+$")] = Field(
-        description="The input of .gitlab-ci.yml that it sets to true"
-    )
+    workflow: Workflow = Field(description="The input of .gitlab-ci.yml that it sets to true")
 
 
 class GitLabProject(Model):
@@ -100,7 +118,9 @@ class GitLabProject(Model):
 
     group: GitLabPath = "datalab"
     project: GitLabPath = "datalab"
-    schedules: dict[Name, Schedule] = {}
+    schedules: dict[Name, Schedule] = Field(
+        default={}, description="What GitLab starts by the clock, by name"
+    )
     # GitLab refuses an expiry over a year away (reference gitlab, section 3).
     token_days: int = Field(
         default=180, ge=30, le=365, description="Life of the note-posting token"

@@ -1,0 +1,157 @@
+"""Rules on what can have only one owner: ids, addresses, names, ports, devices, networks."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+from settings.base import walk
+from settings.machines import Machine, Node, Vm
+from settings.names import SERVICES
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+Fault = tuple[str, str]
+
+SSH_PORT = 22  # Ansible reaches every machine there
+PLAIN_DOCKER_PORT = 2375  # by convention the engine's API without TLS
+DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")  # what an engine takes for itself
+LEAST_PREFIX = 27  # more than 27 leaves fewer addresses than the lab has containers
+
+
+def one_owner(claims: Iterable[tuple[Hashable, str]], what: str) -> Iterator[Fault]:
+    """A fault for each value that is claimed again, naming both owners."""
+    owners: dict[Hashable, str] = {}
+    for value, key in claims:
+        owner = owners.setdefault(value, key)
+        if owner != key:
+            shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+            yield key, f"{shown} already belongs to {owner}; give one of them another {what}"
+
+
+def ids(settings: "Settings") -> Iterator[Fault]:
+    """Ids of machines."""
+    yield from one_owner(((m.id, f"{key}.id") for key, m in walk(settings, Machine)), "id")
+    if node := settings.common.node:
+        first, last = node.machine_ids.first, node.machine_ids.last
+        if first > last:
+            yield "common.node.machine_ids", f"first, {first}, is above last, {last}; swap them"
+            return
+        for key, machine in walk(settings, Machine):
+            if not first <= machine.id <= last:
+                yield (
+                    f"{key}.id",
+                    f"{machine.id} is outside of common.node.machine_ids, {first} to {last}",
+                )
+
+
+def addresses(settings: "Settings") -> Iterator[Fault]:
+    """Addresses of machines, in the node's network and nobody else's."""
+    node = settings.common.node
+    if node is None:
+        return
+    taken = dict.fromkeys(node.nameservers, "common.node.nameservers")
+    with suppress(ValueError):
+        taken[IPv4Address(node.endpoint.host or "")] = "common.node.endpoint"
+    yield from _in_network("common.node.gateway", node.gateway, node)
+    taken[node.gateway] = "common.node.gateway"
+    machines = [(m.address, f"{key}.address") for key, m in walk(settings, Machine)]
+    yield from one_owner([*taken.items(), *machines], "address")
+    for address, key in machines:
+        yield from _in_network(key, address, node)
+
+
+def _in_network(key: str, address: IPv4Address, node: Node) -> Iterator[Fault]:
+    network = node.network
+    if address not in network:
+        yield key, f"{address} is outside of common.node.network, {network}; choose one within"
+    elif address in (network.network_address, network.broadcast_address):
+        yield (
+            key,
+            f"{address} is the network's own or broadcast address in {network}; choose another",
+        )
+
+
+def ports(settings: "Settings") -> Iterator[Fault]:
+    """Published ports of each host."""
+    engine = settings.common.engine
+    claims: list[tuple[Hashable, str]] = []
+    if engine is None:
+        claims += [
+            ((m.address, SSH_PORT), f"{key} (its SSH)") for key, m in walk(settings, Machine)
+        ]
+    for service in SERVICES.values():
+        with suppress(AttributeError):  # its section has a fault of its own
+            if (
+                service.port_key.startswith("platform.gitlab.")
+                and not settings.platform.gitlab.enabled
+            ):
+                continue
+            machine = service.machine(settings)
+            if engine is not None and service.name != "docker":
+                claims.append(((engine.address, service.port(settings)), service.port_key))
+            elif engine is None and machine is not None and service.exposure != "gateway":
+                claims.append(((machine.address, service.port(settings)), service.port_key))
+    with suppress(AttributeError):
+        if engine is not None and settings.platform.gitlab.enabled:
+            port = settings.platform.gitlab.ssh_port
+            claims.append(((engine.address, port), "platform.gitlab.ssh_port"))
+    yield from one_owner(claims, "port")
+    if settings.platform.docker.port == PLAIN_DOCKER_PORT:
+        yield "platform.docker.port", f"{PLAIN_DOCKER_PORT} is for Docker without TLS; use 2376"
+
+
+def host_names(settings: "Settings") -> Iterator[Fault]:
+    """The node is the one host with a name of the user's choice."""
+    common = settings.common
+    if common.node is None:
+        return
+    for key, name in (("name", common.node.name), ("endpoint", common.node.endpoint.host or "")):
+        service = SERVICES.get(name.removesuffix(f".{common.domain}"))
+        if service is not None:
+            owner = service.port_key.rpartition(".")[0]
+            yield (
+                f"common.node.{key}",
+                f"{name} is already the name of {owner}; the node has its own",
+            )
+
+
+def devices(settings: "Settings") -> Iterator[Fault]:
+    """Devices that are passed through."""
+    node = settings.common.node
+    if node is None:
+        return
+    paths = ((device.path, f"common.node.pci.{name}.path") for name, device in node.pci.items())
+    yield from one_owner(paths, "path")
+    users = [(vm.gpu, f"{key}.gpu") for key, vm in walk(settings, Vm) if vm.gpu is not None]
+    yield from one_owner(users, "device")
+    for name, key in users:
+        if name not in node.pci:
+            known = ", ".join(node.pci) or "nothing"
+            yield key, f"{name} is no key of common.node.pci, which has {known}"
+
+
+def networks(settings: "Settings") -> Iterator[Fault]:
+    """The containers' network, which hides whatever else has its addresses."""
+    key, subnet = "platform.docker.network.subnet", settings.platform.docker.network.subnet
+    if not subnet.is_private or subnet.is_loopback or subnet.is_link_local:
+        yield key, f"{subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"
+    if subnet.prefixlen > LEAST_PREFIX:
+        yield (
+            key,
+            f"{subnet} is too small for the lab's containers; use a /{LEAST_PREFIX} or larger",
+        )
+    others: list[tuple[str, IPv4Network]] = [("Docker's own bridge", DOCKER_BRIDGE)]
+    if node := settings.common.node:
+        others.append(("common.node.network", node.network))
+        others += [("common.node.nameservers", IPv4Network(a)) for a in node.nameservers]
+    if engine := settings.common.engine:
+        others.append(("common.engine.address", IPv4Network(engine.address)))
+    for owner, network in others:
+        if subnet.overlaps(network):
+            yield key, f"{subnet} overlaps {owner}, {network}; choose another"
+            return
+
+
+RULES = (ids, addresses, ports, host_names, devices, networks)

@@ -1,0 +1,229 @@
+"""Rules between settings: each yields (dotted key, what is wrong and what to do)."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from settings import ownership
+from settings.base import Container, walk
+from settings.common import SECRETS, STATE_FOLDERS
+from settings.faults import suggestion
+from settings.machines import Machine, Vm
+from settings.ownership import Fault
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+GITLAB_CORES, GITLAB_MIB = 4, 8192  # with less it froze (reference budget, section 4)
+# Measured, MLflow 3.17 without job execution: 385 MiB with one worker of about 250.
+MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250
+# Metaspace, code cache, thread stacks and network buffers come on top of the JVM's heap.
+HEAP_SHARE = 0.75
+# RFC 6762 gives .local to multicast DNS, RFC 6761 .localhost to the loopback address.
+RESERVED_DOMAINS = ("local", "localhost")
+CONTENT = {"image_storage": ("import", "vztmpl"), "disk_storage": ("images", "rootdir")}
+CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
+
+
+def check(settings: "Settings", *, whole: bool) -> Iterator[Fault]:
+    """Every fault. Where settings are not whole, a rule ends at the section that is absent."""
+    absent = () if whole else (AttributeError,)
+    for rule in RULES:
+        with suppress(*absent):
+            yield from rule(settings)
+
+
+def place(settings: "Settings") -> Iterator[Fault]:
+    """Each place has its own kind of host."""
+    here = settings.common.place
+    for name, owner in (("engine", "docker"), ("node", "proxmox")):
+        present = getattr(settings.common, name) is not None
+        if present and owner != here:
+            yield f"common.{name}", f"belongs to place {owner}, and this is {here}; remove it"
+        elif not present and owner == here:
+            yield f"common.{name}", f"is missing; place {here} needs it"
+
+
+def homes(settings: "Settings") -> Iterator[Fault]:
+    """Layers 1 and 2 are containers in place docker and machines in place proxmox."""
+    here = settings.common.place
+    fitting, other = ("container", "machine") if here == "docker" else ("machine", "container")
+    for layer in ("foundation", "platform"):
+        parts = vars(settings).get(layer)  # absent where its faults leave nothing of it
+        for name, part in vars(parts).items() if parts else ():
+            switched = name in ("gitlab", "runner") and not settings.platform.gitlab.enabled
+            if getattr(part, other, None) is not None:
+                yield f"{layer}.{name}.{other}", f"place {here} has a {fitting} instead; remove it"
+            if not switched and getattr(part, fitting, ...) is None:
+                yield f"{layer}.{name}.{fitting}", f"is missing; place {here} needs it"
+    for name, upstream in settings.foundation.cache.upstreams.items():
+        if other == "container" and upstream.container is not None:
+            key = f"foundation.cache.upstreams.{name}.container"
+            yield (
+                key,
+                "is for place docker; on a machine the registry shares the cache's; remove it",
+            )
+
+
+def sizes(settings: "Settings") -> Iterator[Fault]:
+    """Machines fit their node, containers their Docker host's cores."""
+    node, engine = settings.common.node, settings.common.engine
+    for key, vm in walk(settings, Vm):
+        if vm.floor_mib is not None and vm.floor_mib > vm.memory_mib:
+            yield (
+                f"{key}.floor_mib",
+                f"{vm.floor_mib} is above memory_mib, {vm.memory_mib}; lower it",
+            )
+    for key, machine in walk(settings, Machine):
+        # qemu-server: "MAX n vcpus allowed per VM on this node".
+        if node is not None and machine.cores > node.cores:
+            yield f"{key}.cores", f"{machine.cores} is more than the node's {node.cores}; lower it"
+    host = engine or settings.platform.docker.machine
+    for key, container in walk(settings, Container):
+        # Docker: "Range of CPUs is from 0.01 to n.00, as there are only n CPUs available".
+        if host is not None and container.cpus is not None and container.cpus > host.cores:
+            text = f"{container.cpus:g} is more than the Docker host's {host.cores} cores; lower it"
+            yield f"{key}.cpus", text
+
+
+def gitlab(settings: "Settings") -> Iterator[Fault]:
+    """GitLab below its minimum freezes."""
+    part, key = settings.platform.gitlab, "platform.gitlab"
+    if not part.enabled:
+        return
+    for name in ("machine", "container"):
+        home = getattr(part, name)
+        cores = getattr(home, "cores", None) or getattr(home, "cpus", None)
+        if home is not None and home.memory_mib < GITLAB_MIB:
+            text = f"{home.memory_mib} is below GitLab's minimum of {GITLAB_MIB}"
+            yield f"{key}.{name}.memory_mib", text
+        if cores is not None and cores < GITLAB_CORES:
+            field = "cores" if name == "machine" else "cpus"
+            yield f"{key}.{name}.{field}", f"{cores:g} is below GitLab's minimum of {GITLAB_CORES}"
+    if part.machine and (part.machine.floor_mib or GITLAB_MIB) < part.machine.memory_mib:
+        yield f"{key}.machine.floor_mib", "GitLab freezes when its memory balloons away; remove it"
+    engine = settings.common.engine
+    if engine is not None and engine.cores < GITLAB_CORES:
+        yield "common.engine.cores", f"{engine.cores} is below GitLab's minimum of {GITLAB_CORES}"
+
+
+def storages(settings: "Settings") -> Iterator[Fault]:
+    """The storages in use exist and take what is put on them."""
+    node = settings.common.node
+    for name, needed in CONTENT.items() if node else ():
+        chosen = getattr(node, name)
+        if node is None or chosen not in node.storages:
+            known = list(node.storages) if node else []
+            yield f"common.node.{name}", f"{chosen} is no storage; {suggestion(chosen, known)}"
+            continue
+        for content in needed:
+            if content not in node.storages[chosen].content:
+                key = f"common.node.storages.{chosen}.content"
+                yield key, f"lacks {content}, which {name} needs; enable it in PVE and add it here"
+
+
+def common(settings: "Settings") -> Iterator[Fault]:
+    """Domain, time zone, certificates, generations of secrets, the folder for rescue."""
+    shared, days = settings.common, settings.common.certificates
+    if shared.domain.rpartition(".")[2] in RESERVED_DOMAINS:
+        yield "common.domain", f"{shared.domain} never reaches a DNS server; use lab.home.arpa"
+    with suppress(ZoneInfoNotFoundError):
+        ZoneInfo("Etc/UTC")  # a machine without time zone data cannot say
+        try:
+            ZoneInfo(shared.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            yield (
+                "common.timezone",
+                f"{shared.timezone} is no time zone; use one like Europe/Lisbon",
+            )
+    if days.leaf_days > days.ca_days:
+        text = f"{days.leaf_days} outlives the CA's ca_days, {days.ca_days}; lower it"
+        yield "common.certificates.leaf_days", text
+    if days.renew_days >= days.leaf_days:
+        text = f"{days.renew_days} is not below leaf_days, {days.leaf_days}: every `up` would renew"
+        yield "common.certificates.renew_days", text
+    for name in shared.generations:
+        if name not in SECRETS:
+            yield f"common.generations.{name}", f"is no secret; {suggestion(name, SECRETS)}"
+    for folder in STATE_FOLDERS:
+        if shared.rescue.path.is_relative_to(folder):
+            text = f"{shared.rescue.path} is where the state is, and would be lost with it"
+            yield "common.rescue.path", f"{text}; choose a folder elsewhere"
+
+
+def engine(settings: "Settings") -> Iterator[Fault]:
+    """Ports are published at an address by which they can be reached."""
+    host = settings.common.engine
+    if host is not None and (host.address.is_unspecified or host.address.is_multicast):
+        yield "common.engine.address", f"{host.address} cannot be reached; name one address"
+
+
+def kafka(settings: "Settings") -> Iterator[Fault]:
+    """The broker's heap and topics."""
+    part, key = settings.services.kafka, "services.kafka"
+    most = int(part.container.memory_mib * HEAP_SHARE)
+    if part.heap_mib > most:
+        text = f"{part.heap_mib} is above {most}, three quarters of container.memory_mib; lower it"
+        yield f"{key}.heap_mib", text
+    plain: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    for name, topic in part.topics.items():
+        # Topic.validate and Topic.isInternal of Kafka's clients.
+        if name in (".", "..") or name.startswith("__"):
+            yield f'{key}.topics["{name}"]', "Kafka keeps this name for itself; choose another"
+        # Both become the same name of a metric, so Kafka refuses the second.
+        other = plain.setdefault(name.replace(".", "_"), name)
+        if other != name:
+            yield f'{key}.topics["{name}"]', f"Kafka takes it for {other}: `.` and `_` are one"
+        other = groups.setdefault(topic.group, name)
+        if other != name:
+            yield f"{key}.topics.{name}.group", f"{topic.group} already reads {other}; use another"
+
+
+def mlflow(settings: "Settings") -> Iterator[Fault]:
+    """Each worker is a process of its own."""
+    part = settings.services.mlflow
+    needed = MLFLOW_MIB + MLFLOW_WORKER_MIB * part.workers
+    if part.container.memory_mib < needed:
+        text = f"{part.container.memory_mib} is below {needed}, what {part.workers} workers need"
+        yield "services.mlflow.container.memory_mib", text
+
+
+def ollama(settings: "Settings") -> Iterator[Fault]:
+    """In the lab a GPU reaches a container through the Docker VM."""
+    machine = settings.platform.docker.machine
+    if settings.services.ollama.gpu and machine is not None and machine.gpu is None:
+        text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"
+        yield "services.ollama.gpu", text
+
+
+def schedules(settings: "Settings") -> Iterator[Fault]:
+    """The values of cron lines; GitLab would refuse them in the midst of an `up`."""
+    for name, schedule in settings.services.gitlab_project.schedules.items():
+        for (unit, (least, most)), text in zip(CRON.items(), schedule.cron.split(), strict=True):
+            numbers = [
+                int(n) for n in text.replace("/", ",").replace("-", ",").split(",") if n.isdigit()
+            ]
+            if any(not least <= number <= most for number in numbers):
+                key = f"services.gitlab_project.schedules.{name}.cron"
+                yield key, f"{text} is no {unit} from {least} to {most}"
+
+
+def topics(settings: "Settings") -> Iterator[Fault]:
+    """What the model server writes to exists, and is two topics."""
+    server, known = settings.apps.model_server, settings.services.kafka.topics
+    for name in ("results_topic", "feedback_topic"):
+        topic = getattr(server, name)
+        if topic not in known:
+            text = f"{topic} is no key of services.kafka.topics; {suggestion(topic, list(known))}"
+            yield f"apps.model_server.{name}", text
+    if server.results_topic == server.feedback_topic:
+        text = f"{server.feedback_topic} is results_topic too; feedback needs its own"
+        yield "apps.model_server.feedback_topic", text
+
+
+RULES = (
+    *(place, homes, *ownership.RULES, sizes, gitlab, storages, common, engine),
+    *(kafka, mlflow, ollama, schedules, topics),
+)
