@@ -64,10 +64,15 @@ def s3_url(endpoint: str, region: str, bucket: str = "pulumi-state") -> str:
     return f"s3://{bucket}?{urlencode(query)}"
 
 
+def stack_file(env: str) -> Path:
+    """The one file with the settings of `env`."""
+    return install.ROOT / f"Pulumi.{env}.yaml"
+
+
 def settings_of(env: str) -> Settings:
     """The checked settings of `env`; SettingsFault with every fault at once."""
     try:
-        return load_file(install.ROOT / f"Pulumi.{env}.yaml")
+        return load_file(stack_file(env))
     except SettingsError as error:
         raise SettingsFault(str(error)) from None
 

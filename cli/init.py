@@ -49,8 +49,7 @@ def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
     except Fault:
         if not os.isatty(0):
             raise
-    file = install.ROOT / f"Pulumi.{env}.yaml"
-    new = "encryptionsalt:" not in file.read_text()
+    new = "encryptionsalt:" not in backend.stack_file(env).read_text()
     value = ask.secret(f"Passphrase for the secrets of {env}", twice=new)
     if value == backend.DEV_PASSPHRASE:
         raise Fault(f"{value!r} is dev's published passphrase: choose another", 2)
@@ -59,7 +58,7 @@ def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
 
 def ask_token(engine: Engine, env: str) -> None:
     """Ask for the Proxmox API token, unless it is there; it goes to Pulumi by standard input."""
-    if TOKEN_KEY in read_config(install.ROOT / f"Pulumi.{env}.yaml"):
+    if TOKEN_KEY in read_config(backend.stack_file(env)):
         print("lab: the Proxmox API token is there", file=sys.stderr)
         return
     token = ask.secret("Proxmox API token (USER@pam!TOKENID=UUID)")
@@ -108,5 +107,9 @@ def npm_registry() -> str | None:
 
 def run(command: list[str]) -> str | None:
     """The output of a command without its last newline; None where it fails."""
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=install.ROOT)
+    # npm logs every call into its cache.
+    env = {**os.environ, "npm_config_cache": str(install.cache_folder() / "npm")}
+    answer = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=install.ROOT, env=env
+    )
     return answer.stdout.strip() if answer.returncode == 0 and answer.stdout.strip() else None
