@@ -1,5 +1,6 @@
 """What layers 1 and 2 stand on: their place, and the providers that it needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pulumi
@@ -85,3 +86,9 @@ def container_network(
         ContainerNetworkArgs(name=wanted.name, subnet=str(wanted.subnet)),
         pulumi.ResourceOptions(providers=providers),
     ).network
+
+
+def mirrors(urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Distribution -> its archive in the package cache, of what settings.cache.urls says."""
+    apt = urls.get("apt", {})
+    return {name: apt[name] for name in ("debian", "ubuntu") if name in apt}

@@ -22,7 +22,7 @@ from layers.foundation.object_store import (
 )
 from layers.foundation.outputs import FoundationOutputs
 from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
-from layers.ground import Ground, basic_providers, ground
+from layers.ground import Ground, basic_providers, ground, mirrors
 from layers.outputs import secret_map
 from layers.secrets import Passwords
 from places.trust import trust_file
@@ -45,6 +45,18 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     base = ground("foundation", settings, secrets, providers, ca=certificates.ca)
     passwords = Passwords("passwords", settings.common.generations, base.options())
     where = endpoints(settings)
+    cache = PackageCache(
+        "cache",
+        PackageCacheArgs(
+            settings=settings.foundation.cache,
+            place=base.place,
+            publish=base.publish,
+            address=where["cache"],
+            nameservers=settings.common.node.nameservers if settings.common.node else (),
+        ),
+        base.options(),
+    )
+    base = base.behind(cache.urls.apply(mirrors))
     FoundationOutputs(
         object_store=pulumi.Output.from_input(
             {
@@ -61,16 +73,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
             {"address": where["vault"].url, "inner_address": where["vault"].inner_url}
         ),
         vault_identities=_vault(settings, base, certificates, passwords),
-        cache=PackageCache(
-            "cache",
-            PackageCacheArgs(
-                settings=settings.foundation.cache,
-                place=base.place,
-                publish=base.publish,
-                address=where["cache"],
-            ),
-            base.options(),
-        ).urls,
+        cache=cache.urls,
         network=pulumi.Output.from_input(base.network),
     ).export()
 
@@ -127,9 +130,7 @@ def _object_store(
         ),
         pulumi.ResourceOptions(providers=[provider]),
     )
-    return secret_map(
-        {name: {"access_key": name, "secret_key": key} for name, key in keys.items()}
-    )
+    return secret_map({name: {"access_key": name, "secret_key": key} for name, key in keys.items()})
 
 
 def _vault(

@@ -13,6 +13,8 @@ from settings import images
 from settings.foundation import Vault as VaultSettings
 
 FILES = Path(__file__).parent / "files" / "vault"
+BOOTSTRAP = FILES / "bootstrap.sh"
+INNER_PORT = 8200
 # The layers above, each with an identity and a policy of its own.
 IDENTITIES = ("platform", "services", "apps")
 BINARIES = {"vault": "vault", "openbao": "bao"}
@@ -50,36 +52,36 @@ def _container(args: VaultArgs) -> Container | None:
     size = args.settings.container
     if size is None:
         return None
-    binary = BINARIES[args.settings.engine]
     return Container(
         image=images.image(args.settings.engine),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
-        entrypoint=["/bin/sh", "/vault/lab/bootstrap.sh"],
+        entrypoint=["/bin/sh", "/etc/vault/bootstrap.sh"],
         environment={
-            "VAULT_BINARY": binary,
+            "VAULT_BINARY": BINARIES[args.settings.engine],
             "VAULT_UNSEAL": args.settings.unseal,
-            "VAULT_ADDR": "https://127.0.0.1:8200",
-            "VAULT_CACERT": "/vault/lab/ca.crt",
+            "VAULT_ADDR": f"https://localhost:{INNER_PORT}",
+            "VAULT_CACERT": "/etc/vault/ca.crt",
         },
         files={
-            "/vault/lab/ca.crt": File(content=args.ca),
-            "/vault/lab/tls.crt": File(content=args.certificate),
-            "/vault/lab/tls.key": File(content=args.key, mode="0600"),
-            "/vault/lab/vault.hcl": File(content=_configuration(args)),
-            "/vault/lab/bootstrap.sh": File(content=(FILES / "bootstrap.sh").read_text()),
-            "/vault/lab/foundation.hcl": File(content=policy("foundation")),
-            "/vault/lab/foundation.password": File(content=args.password, mode="0600"),
+            "/etc/vault/bootstrap.sh": File(content=BOOTSTRAP.read_text(encoding="utf-8")),
+            "/etc/vault/ca.crt": File(content=args.ca),
+            "/etc/vault/foundation.hcl": File(content=policy("foundation")),
+            "/etc/vault/foundation.password": File(content=args.password, mode="0600"),
+            "/etc/vault/tls.crt": File(content=args.certificate),
+            "/etc/vault/tls.key": File(content=args.key, mode="0600"),
+            "/etc/vault/vault.hcl": File(content=_configuration(args, INNER_PORT)),
         },
-        volumes={"vault-data": "/vault/file"},
-        ports=[Port(inside=8200, outside=args.settings.port, address=args.publish)],
+        volumes={"vault-data": "/var/lib/vault"},
+        ports=[Port(inside=INNER_PORT, outside=args.settings.port, address=args.publish)],
         # Healthy is: initialised, unsealed, and the foundation's identity in place.
-        health=Health(test=("CMD", "/bin/sh", "/vault/lab/bootstrap.sh", "healthy")),
+        health=Health(test=("CMD", "/bin/sh", "/etc/vault/bootstrap.sh", "healthy")),
     )
 
 
-def _configuration(args: VaultArgs) -> pulumi.Output[str]:
-    return render(FILES / "vault.hcl.j2", {"host": args.host})
+def _configuration(args: VaultArgs, port: int) -> pulumi.Output[str]:
+    values = {"host": args.host, "port": port, "engine": args.settings.engine}
+    return render(FILES / "vault.hcl.j2", values)
 
 
 def _role(args: VaultArgs) -> Role:
@@ -90,8 +92,8 @@ def _role(args: VaultArgs) -> Role:
             "vault_download": images.download(args.settings.engine),
             "vault_unseal": args.settings.unseal,
             "vault_port": args.settings.port,
-            "vault_config": _configuration(args),
-            "vault_bootstrap": (FILES / "bootstrap.sh").read_text(encoding="utf-8"),
+            "vault_config": _configuration(args, args.settings.port),
+            "vault_bootstrap": BOOTSTRAP.read_text(encoding="utf-8"),
             "vault_policy": policy("foundation"),
             "vault_password": args.password,
             "vault_certificate": args.certificate,

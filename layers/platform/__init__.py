@@ -1,0 +1,194 @@
+"""Layer 2: the Docker host and its network, GitLab with its registry, the runner.
+
+It needs FoundationOutputs. It hands up PlatformOutputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+import pulumi_gitlab as gitlab
+import pulumi_vault as vault
+
+from layers.foundation.outputs import FoundationOutputs
+from layers.ground import Ground, basic_providers, container_network, ground, mirrors
+from layers.platform.docker_host import DockerHost, DockerHostArgs
+from layers.platform.gitlab import GitLab, GitLabArgs, Store
+from layers.platform.job_identity import JobIdentity, JobIdentityArgs
+from layers.platform.outputs import PlatformOutputs
+from layers.platform.runner import Runner, RunnerArgs
+from layers.secrets import Passwords
+from places.trust import trust_file
+from settings import Settings
+from settings.names import endpoints
+from settings.program import Secrets
+
+
+def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+    """Bring up layer 2 and export its outputs."""
+    below = FoundationOutputs.read(environment)
+    base = ground(
+        "platform",
+        settings,
+        secrets,
+        basic_providers(),
+        ca=below.ca_certificate,
+        network=below.network,
+    ).behind(below.cache.apply(mirrors))
+    local = settings.common.engine is not None
+    engine = _local_engine() if local else _docker_host(settings, base, below)
+    network = below.network if local else _network(settings, engine)
+    server = None
+    if settings.platform.gitlab.enabled:
+        server = _gitlab(settings, base, below, engine)
+    PlatformOutputs(
+        docker=pulumi.Output.secret(pulumi.Output.all(**engine)),
+        network=network,
+        gitlab=pulumi.Output.from_input(_addresses(settings) if server else {}),
+        gitlab_token=server.token if server else pulumi.Output.secret(""),
+        vault_jwt_accessor=server.accessor if server else pulumi.Output.from_input(""),
+    ).export()
+
+
+def _local_engine() -> dict[str, pulumi.Input[str]]:
+    return {"host": "", "ca": "", "certificate": "", "key": ""}
+
+
+def _docker_host(
+    settings: Settings, base: Ground, below: FoundationOutputs
+) -> dict[str, pulumi.Input[str]]:
+    """The Docker VM; how its engine is reached."""
+    where = endpoints(settings)
+    server, client = below.certificates["docker"], below.certificates["docker-client"]
+    host = DockerHost(
+        "docker",
+        DockerHostArgs(
+            settings=settings.platform.docker,
+            place=base.place,
+            ca=below.ca_certificate,
+            certificate=server["certificate"],
+            key=server["key"],
+            registries=[f"{where['registry'].host}:{where['registry'].port}"]
+            if "registry" in where
+            else [],
+            mirror=below.cache.apply(_docker_hub_mirror),
+        ),
+        base.options(),
+    )
+    endpoint = where["docker"]
+    return {
+        "host": host.ready.apply(lambda _: f"tcp://{endpoint.address}:{endpoint.port}"),
+        "ca": below.ca_certificate,
+        "certificate": client["certificate"],
+        "key": client["key"],
+    }
+
+
+def _docker_hub_mirror(urls: Mapping[str, Mapping[str, str]]) -> str:
+    """The cache's address for Docker Hub, or empty text; the engine wants it without a path."""
+    prefix = next((p for p in urls.get("oci", {}).values() if p.endswith("/docker.io")), "")
+    return f"http://{prefix.removesuffix('/docker.io')}" if prefix else ""
+
+
+def _network(settings: Settings, engine: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+    provider = docker.Provider(
+        "docker",
+        host=engine["host"],
+        ca_material=pulumi.Output.secret(engine["ca"]),
+        cert_material=pulumi.Output.secret(engine["certificate"]),
+        key_material=pulumi.Output.secret(engine["key"]),
+    )
+    return container_network(settings, [provider])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    token: pulumi.Output[str]
+    accessor: pulumi.Output[str]
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    where = endpoints(settings)
+    web, registry = where["gitlab"], where["registry"]
+    return {
+        "url": web.url,
+        "api_url": f"{web.scheme}://{web.address}:{web.port}/api/v4/",
+        "registry": f"{registry.host}:{registry.port}",
+    }
+
+
+def _gitlab(
+    settings: Settings,
+    base: Ground,
+    below: FoundationOutputs,
+    engine: Mapping[str, pulumi.Input[str]],
+) -> _Server:
+    """GitLab, the runner and its jobs' way into Vault."""
+    passwords = Passwords("passwords", settings.common.generations, base.options())
+    where = endpoints(settings)
+    # GitLab takes a personal access token of 20 characters or more.
+    token = pulumi.Output.concat("glpat-", passwords.make("gitlab-token", 40))
+    key = below.credentials["gitlab"]
+    server = GitLab(
+        "gitlab",
+        GitLabArgs(
+            settings=settings.platform.gitlab,
+            place=base.place,
+            publish=base.publish,
+            web=where["gitlab"],
+            registry=where["registry"],
+            store=Store(
+                endpoint=where["store"].inner_url,
+                region=settings.common.region,
+                access_key=key["access_key"],
+                secret_key=key["secret_key"],
+            ),
+            root_password=passwords.make("gitlab-root"),
+            token=token,
+            ca=below.ca_certificate,
+            certificate=below.certificates["gitlab"]["certificate"],
+            key=below.certificates["gitlab"]["key"],
+        ),
+        base.options(),
+    )
+    trust = trust_file(below.ca_certificate, settings.common.trust_path)
+    api = gitlab.Provider(
+        "gitlab",
+        base_url=server.ready.apply(lambda _: _addresses(settings)["api_url"]),
+        token=token,
+        cacert_file=trust,
+        # It would ask GitLab before there is one, in every preview of a fresh lab.
+        early_auth_check=False,
+    )
+    Runner(
+        "runner",
+        RunnerArgs(
+            settings=settings.platform.runner,
+            place=base.place,
+            gitlab_url=where["gitlab"].inner_url,
+            network=settings.platform.docker.network.name,
+            docker_host=engine["host"],
+            ca=below.ca_certificate,
+            certificate=engine["certificate"],
+            key=engine["key"],
+            cache=below.cache,
+        ),
+        base.options(api),
+    )
+    identity = below.vault_identities["platform"]
+    address = where["vault"]
+    secrets = vault.Provider(
+        "vault",
+        address=f"https://{address.address}:{address.port}",
+        auth_login_userpass=vault.ProviderAuthLoginUserpassArgs(
+            username=identity["username"], password=identity["password"]
+        ),
+        ca_cert_file=trust,
+    )
+    jobs = JobIdentity(
+        "job-identity",
+        JobIdentityArgs(gitlab_url=where["gitlab"].inner_url, ca=below.ca_certificate),
+        pulumi.ResourceOptions(providers=[secrets]),
+    )
+    return _Server(token=pulumi.Output.secret(token), accessor=jobs.accessor)

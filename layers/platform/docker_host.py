@@ -1,0 +1,71 @@
+"""The Docker VM of `lab`: its engine answers to client certificates only."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from places import Place, Role, Workload
+from settings import images
+from settings.platform import DockerHost as DockerHostSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerHostArgs:
+    """The VM's settings, the engine's certificate and the CA (PEM), and where images come from.
+
+    registries are host:port of registries with the lab's certificate; mirror is the package
+    cache's address for Docker Hub.
+    """
+
+    settings: DockerHostSettings
+    place: Place
+    ca: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+    registries: list[str]
+    mirror: pulumi.Input[str]
+
+
+class DockerHost(pulumi.ComponentResource):
+    """The VM; `ready` is known once its engine answers."""
+
+    ready: pulumi.Output[str]
+
+    def __init__(self, name: str, args: DockerHostArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:platform:DockerHost", name, None, opts)
+        machine = args.settings.machine
+        roles = [_engine(args)]
+        if machine is not None and machine.gpu is not None:
+            roles.append(_driver())
+        workload = Workload(container=None, machine=machine, roles=roles)
+        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.register_outputs({"ready": self.ready})
+
+
+def _engine(args: DockerHostArgs) -> Role:
+    repository = images.repository("docker")
+    return Role(
+        name="docker_host",
+        variables={
+            "docker_host_repository": repository.source,
+            "docker_host_packages": repository.packages,
+            "docker_host_port": args.settings.port,
+            "docker_host_certificate": args.certificate,
+            "docker_host_key": args.key,
+            "docker_host_ca": args.ca,
+            "docker_host_registries": args.registries,
+            "docker_host_mirror": args.mirror,
+        },
+    )
+
+
+def _driver() -> Role:
+    repository = images.repository("nvidia")
+    return Role(
+        name="nvidia",
+        variables={
+            "nvidia_driver": images.download("nvidia-driver"),
+            "nvidia_repository": repository.source,
+            "nvidia_packages": repository.packages,
+        },
+    )

@@ -1,0 +1,103 @@
+"""GitLab's runner, whose jobs run on the Docker host."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_gitlab as gitlab
+
+from places import Container, File, Health, Place, Role, Workload
+from places.templates import render
+from settings import images
+from settings.platform import Runner as RunnerSettings
+
+FILES = Path(__file__).parent / "files" / "gitlab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerArgs:
+    """The runner's settings, and whom it talks to.
+
+    docker_host is empty for the engine of the machine at hand; certificate and key are the
+    client's for any other (PEM). cache holds the package cache's URLs (settings.cache.urls).
+    """
+
+    settings: RunnerSettings
+    place: Place
+    gitlab_url: str
+    network: str
+    docker_host: pulumi.Input[str]
+    ca: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+    cache: pulumi.Input[dict[str, Any]]
+
+
+class Runner(pulumi.ComponentResource):
+    """The runner: made in GitLab, and started with the token that GitLab gave it."""
+
+    def __init__(self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:platform:Runner", name, None, opts)
+        made = gitlab.UserRunner(
+            f"{name}-registration",
+            runner_type="instance_type",
+            description="datalab",
+            untagged=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        config = render(
+            FILES / "config.toml.j2",
+            {
+                "concurrent": args.settings.concurrent,
+                "url": args.gitlab_url,
+                "token": made.token,
+                "image": images.image("ubuntu"),
+                "memory_mib": args.settings.job.memory_mib,
+                "cpus": args.settings.job.cpus,
+                "network": args.network,
+                "docker_host": args.docker_host,
+                "cache": args.cache,
+            },
+        )
+        workload = Workload(
+            container=_container(args, config),
+            machine=None,
+            roles=[_role(args, config)],
+            on="gitlab",
+        )
+        args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.register_outputs({})
+
+
+def _container(args: RunnerArgs, config: pulumi.Output[str]) -> Container | None:
+    size = args.settings.container
+    if size is None:
+        return None
+    return Container(
+        image=images.image("gitlab-runner"),
+        memory_mib=size.memory_mib,
+        cpus=size.cpus,
+        files={
+            "/etc/gitlab-runner/config.toml": File(content=config, mode="0600"),
+            "/etc/gitlab-runner/certs/ca.crt": File(content=args.ca),
+        },
+        # Its jobs are containers beside it; whoever may run jobs here is root on this machine.
+        host_paths={"/var/run/docker.sock": "/var/run/docker.sock"},
+        health=Health(test=("CMD", "gitlab-runner", "verify"), interval_s=60, timeout_s=20),
+    )
+
+
+def _role(args: RunnerArgs, config: pulumi.Output[str]) -> Role:
+    repository = images.repository("gitlab-runner")
+    return Role(
+        name="gitlab_runner",
+        variables={
+            "gitlab_runner_repository": repository.source,
+            "gitlab_runner_packages": repository.packages,
+            "gitlab_runner_config": config,
+            "gitlab_runner_ca": args.ca,
+            "gitlab_runner_docker_certificate": args.certificate,
+            "gitlab_runner_docker_key": args.key,
+        },
+    )
