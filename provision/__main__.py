@@ -85,10 +85,10 @@ def _make(options: argparse.Namespace) -> None:
     if address:
         wanted = specs.parse(spec, given)
         if isinstance(wanted, specs.Kafka):
-            from provision import kafka  # noqa: PLC0415
+            from provision import kafka
 
             return _report(wanted, kafka.ensure(wanted, address))
-        from provision import ollama  # noqa: PLC0415
+        from provision import ollama
 
         return _report(wanted, ollama.ensure(cast(specs.Ollama, wanted), address))
     project = specs.identifier(specs.PROJECT, "--project", options.project or "")
@@ -96,7 +96,7 @@ def _make(options: argparse.Namespace) -> None:
         specs.identifier(specs.REQUEST, "--request", options.request)
     else:
         specs.parse(spec, given)
-    from provision.vault import Vault  # noqa: PLC0415
+    from provision.vault import Vault
 
     vault = Vault(os.environ.get("VAULT_ROLE", "provisioner"))
     if options.request:
@@ -105,15 +105,15 @@ def _make(options: argparse.Namespace) -> None:
             raise Refused(f"project {project} has no {spec.kind} request {options.request}")
     wanted = specs.parse(spec, given)
     if isinstance(wanted, specs.Postgres):
-        from provision import postgres  # noqa: PLC0415
+        from provision import postgres
 
         done = postgres.provision(wanted, project, vault)
     elif isinstance(wanted, specs.Kafka):
-        from provision import kafka  # noqa: PLC0415
+        from provision import kafka
 
         done = kafka.provision(wanted, project, vault)
     else:
-        from provision import ollama  # noqa: PLC0415
+        from provision import ollama
 
         done = ollama.provision(cast(specs.Ollama, wanted), project, vault)
     return _report(wanted, done)
@@ -127,7 +127,7 @@ def _report(spec: specs.Spec, done: Sequence[str]) -> None:
 
 def _request(options: argparse.Namespace) -> None:
     wanted = specs.parse(options.spec, _given(options))
-    from provision.request import request  # noqa: PLC0415
+    from provision.request import request
 
     request(wanted, options.timeout)
     print(f"{wanted.kind} {wanted.name}: ready; its credentials are in Vault")
@@ -136,7 +136,7 @@ def _request(options: argparse.Namespace) -> None:
 def _env(options: argparse.Namespace) -> None:
     if sys.stdout.isatty():
         raise Invalid('env: its output is secret; use it as `eval "$(provision env ...)"`')
-    from provision.environment import variables  # noqa: PLC0415
+    from provision.environment import variables
 
     for name, value in variables(options.records, options.role).items():
         print(f"export {name}={shlex.quote(value)}")
@@ -145,7 +145,7 @@ def _env(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> int:
     if not options.command:
         raise Invalid("run: needs RECORD... -- CMD")
-    from provision.environment import run, variables  # noqa: PLC0415
+    from provision.environment import run, variables
 
     return run(options.command, variables(options.records, options.role))
 

@@ -4,6 +4,8 @@ Kafka has no place for an owner's mark, so names are claimed in Vault first (one
 created second. A topic that exists unclaimed is the lab's own.
 """
 
+import time
+
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -19,9 +21,16 @@ from provision.vault import Vault
 
 ADMIN_PATH = "infra/provision/kafka"
 CLAIMS = "infra/provision/claims/kafka"
-TIMEOUT = 30.0
+TIMEOUT = 15.0
+SOON = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
 HOUR_MS = 3_600_000
-EXISTS = KafkaError.TOPIC_ALREADY_EXISTS
 
 
 def provision(spec: Kafka, project: str, vault: Vault) -> list[str]:
@@ -60,7 +69,15 @@ def ensure(spec: Kafka, bootstrap: str) -> list[str]:
     admin = _admin(bootstrap)
     try:
         done = _topic(admin, spec)
-        return done + _group(admin, spec)
+        end = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                return done + _group(admin, spec)
+            except KafkaException as error:
+                # A new topic has no leader, and a new group no coordinator, for a moment.
+                if error.args[0].code() not in SOON or time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
     except KafkaException as error:
         raise _fault(bootstrap, error) from error
 
@@ -91,7 +108,7 @@ def _topic(admin: AdminClient, spec: Kafka) -> list[str]:
         admin.create_topics([new], request_timeout=TIMEOUT)[spec.topic].result()
         return [f"created topic {spec.topic}"]
     except KafkaException as error:
-        if error.args[0].code() != EXISTS:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
     resource = ConfigResource(ResourceType.TOPIC, spec.topic)
     config = admin.describe_configs([resource], request_timeout=TIMEOUT)[resource].result()
@@ -109,8 +126,9 @@ def _topic(admin: AdminClient, spec: Kafka) -> list[str]:
 
 
 def _group(admin: AdminClient, spec: Kafka) -> list[str]:
-    count = _partitions(admin, spec.topic) or 0
-    places = [TopicPartition(spec.topic, number) for number in range(count)]
+    places = [
+        TopicPartition(spec.topic, number) for number in range(_partitions(admin, spec.topic) or 1)
+    ]
     asked = admin.list_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(spec.group, places)], request_timeout=TIMEOUT
     )

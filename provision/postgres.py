@@ -104,7 +104,7 @@ class _Server:
     def ensure(self, verifier: str | None) -> None:
         """Create what is missing. Without `verifier` a new role cannot log in."""
         if not self.connection.execute(
-            "SELECT FROM pg_roles WHERE rolname = %s", (self.spec.user,)
+            "SELECT 1 FROM pg_roles WHERE rolname = %s", (self.spec.user,)
         ).fetchone():
             with self.connection.transaction():
                 self.connection.execute(sql.SQL("CREATE ROLE {}").format(self.user))
@@ -125,7 +125,7 @@ class _Server:
             )
             self.done.append(f"created database {self.spec.database}")
         if self.connection.execute(
-            "SELECT FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba))) a"
+            "SELECT 1 FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba))) a"
             " WHERE datname = %s AND a.grantee = 0",
             (self.spec.database,),
         ).fetchone():

@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 import gitlab
 import requests
+from gitlab.v4.objects import Project, ProjectPipeline
 
 from provision.faults import Fault, TimedOut
 from provision.specs import PROJECT, Spec, identifier
@@ -72,9 +73,7 @@ def _await_pipeline(kind: str, project: str, request_id: str, vault: Vault, time
         raise Fault(f"pipeline {pipeline.id} of the lab is {pipeline.status}")
 
 
-def _print_logs(
-    home: gitlab.v4.objects.Project, pipeline: gitlab.v4.objects.ProjectPipeline
-) -> None:
+def _print_logs(home: Project, pipeline: ProjectPipeline) -> None:
     """The end of each job's log. It is another's text: control characters stay out of ours."""
     for job in pipeline.jobs.list(get_all=True):
         if job.status == "success":

@@ -261,7 +261,7 @@ class GitLab:
         return 201, self.projects[path]
 
     def answer(self, method: str, target: str, headers: Any, raw: bytes) -> Answer:
-        """Route one request, with authentication and the schema's checks."""
+        """Answer one request: discovery for anybody, the API after authentication."""
         parts = urlsplit(target)
         path, query = unquote(parts.path), dict(parse_qsl(parts.query))
         if path == "/.well-known/openid-configuration":
@@ -275,20 +275,29 @@ class GitLab:
         self.requests.append((method, path, body))
         if self.faults:
             return self.faults.pop(0), {"message": "made by the test"}
-        if not path.endswith("/trigger/pipeline"):
-            given = headers.get("PRIVATE-TOKEN") or headers.get("JOB-TOKEN") or ""
-            given = given or headers.get("Authorization", "").removeprefix("Bearer ")
-            scope = self.tokens.get(given)
-            if scope is None:
-                return 401, {"message": "401 Unauthorized"}
-            if method != "GET" and scope == "read_api":
-                return 403, {"error": "insufficient_scope"}
+        return self._refused(method, path, headers) or self._routed(
+            method, parts.path, path, query, body
+        )
+
+    def _refused(self, method: str, path: str, headers: Any) -> Answer | None:
+        if path.endswith("/trigger/pipeline"):
+            return None
+        given = headers.get("PRIVATE-TOKEN") or headers.get("JOB-TOKEN") or ""
+        given = given or headers.get("Authorization", "").removeprefix("Bearer ")
+        scope = self.tokens.get(given)
+        if scope is None:
+            return 401, {"message": "401 Unauthorized"}
+        if method != "GET" and scope == "read_api":
+            return 403, {"error": "insufficient_scope"}
+        return None
+
+    def _routed(self, method: str, raw_path: str, path: str, query: Json, body: Json) -> Answer:
         for wanted, pattern, function in self.routes():
             match = re.fullmatch(pattern, path)
             if match and wanted == method:
-                _check_request(method, parts.path, body)
+                _check_request(method, raw_path, body)
                 status, found = function(match, query, body)
-                _check_answer(method, parts.path, status, found)
+                _check_answer(method, raw_path, status, found)
                 return status, found
         return 404, {"error": "404 Not Found"}
 

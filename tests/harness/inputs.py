@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-TYPES = {"string": str, "number": (int, float), "boolean": bool, "array": list}
+TYPES: dict[str, Any] = {"string": str, "number": (int, float), "boolean": bool, "array": list}
 
 
 class InputError(Exception):

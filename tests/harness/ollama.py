@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
-PULL = [
+PULL: list[dict[str, Any]] = [
     {"status": "pulling manifest"},
     {"status": "pulling 0123", "total": 100, "completed": 40},
     {"status": "pulling 0123", "total": 100, "completed": 100},
@@ -47,7 +47,9 @@ def ollama() -> Iterator[Ollama]:
             self._send(200 if found else 404, found or {"error": "not found"})
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body: dict[str, str] = json.loads(
+                self.rfile.read(int(cast(str, self.headers["Content-Length"])))
+            )
             if self.path != "/api/pull":
                 self._send(404, {"error": "not found"})
                 return
@@ -55,7 +57,8 @@ def ollama() -> Iterator[Ollama]:
             self.send_response(200)
             self.send_header("Content-Type", "application/x-ndjson")
             self.end_headers()
-            for event in fake.streams.pop(0) if fake.streams else PULL:
+            stream = fake.streams.pop(0) if fake.streams else PULL
+            for event in stream:
                 if "cut" in event:
                     return
                 if "wait" in event:

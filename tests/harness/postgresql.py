@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,5 +103,8 @@ def postgresql(folder: Path, **settings: str) -> Iterator[PostgreSql]:
         running.log,
         env=clean_environment(),
         cwd=folder,
-    ):
-        yield running
+    ) as process:
+        try:
+            yield running
+        finally:
+            process.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave

@@ -1,0 +1,29 @@
+# The lab's provisioning jobs: they read what projects ask for and write what projects get.
+path "kv/data/projects/+/requests/+" {
+  capabilities = ["read"]
+}
+path "kv/data/projects/+/postgres/+" {
+  capabilities = ["create", "update", "read"]
+}
+path "kv/data/projects/+/postgres-roles/+" {
+  capabilities = ["create", "update", "read"]
+}
+path "kv/data/projects/+/postgres-dynamic/+" {
+  capabilities = ["create", "update", "read"]
+}
+path "kv/data/projects/+/kafka/+" {
+  capabilities = ["create", "update", "read"]
+}
+# A model's name has up to three slashes.
+path "kv/data/projects/+/ollama/*" {
+  capabilities = ["create", "update", "read"]
+}
+path "kv/data/infra/provision/*" {
+  capabilities = ["read"]
+}
+path "kv/data/infra/provision/claims/*" {
+  capabilities = ["create", "update", "read"]
+}
+path "database/roles/project-*" {
+  capabilities = ["create", "update", "read"]
+}

@@ -1,0 +1,154 @@
+"""A lab for provision's tests: real PostgreSQL, Kafka and Vault API, stand-ins for the rest."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.harness.gitlab import GitLab, gitlab
+from tests.harness.gitlab_vault import configure
+from tests.harness.inputs import declared
+from tests.harness.ollama import Ollama, ollama
+from tests.harness.openbao import OpenBao, openbao
+from tests.harness.postgresql import PostgreSql, postgresql
+from tests.harness.process import clean_environment
+
+ROOT = Path(__file__).parents[2]
+LAB_PROJECT = 1
+READ_TOKEN = "glpat-reads-pipelines-0123456789"
+SETUP_SQL = """
+CREATE ROLE provisioner LOGIN CREATEDB CREATEROLE PASSWORD 'provisioner-of-the-test';
+CREATE ROLE vault LOGIN CREATEROLE PASSWORD 'vault-of-the-test';
+GRANT pg_signal_backend TO vault;
+CREATE ROLE mlflow LOGIN PASSWORD 'mlflow-of-the-test';
+CREATE DATABASE mlflow OWNER mlflow;
+"""
+
+
+@dataclass
+class Lab:
+    """The servers, and every process's output, which must hold no secret."""
+
+    bao: OpenBao
+    gitlab: GitLab
+    postgres: PostgreSql
+    ollama: Ollama
+    outputs: list[str] = field(default_factory=list)
+
+    def environment(self, project: int | str = LAB_PROJECT, **extra: str) -> dict[str, str]:
+        """A job's environment in `project`; in the lab's own it may log in as the provisioner."""
+        source = extra.pop("pipeline_source", "trigger" if project == LAB_PROJECT else "push")
+        token = self.gitlab.id_token(int(project), pipeline_source=source)
+        return clean_environment(
+            VAULT_ADDR=self.bao.address,
+            VAULT_ID_TOKEN=token,
+            CI_PROJECT_ID=str(project),
+            PYTHONPATH=str(ROOT),
+            **extra,
+        )
+
+    def start(self, *words: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+        """Start `provision WORDS`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "provision", *words],
+            env=env or self.environment(),
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def finish(self, process: "subprocess.Popen[str]") -> tuple[int, str]:
+        """(exit code, output) of what `start` started."""
+        output, _ = process.communicate(timeout=120)
+        self.outputs.append(output)
+        return process.returncode, output
+
+    def run(self, *words: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+        """(exit code, output) of `provision WORDS`."""
+        return self.finish(self.start(*words, env=env))
+
+    def write(self, path: str, record: dict[str, Any]) -> None:
+        """Put a record into kv as root."""
+        self.bao.client().secrets.kv.v2.create_or_update_secret(path, record, mount_point="kv")
+
+    def read(self, path: str) -> dict[str, Any]:
+        """A record of kv with its `version`."""
+        answer = self.bao.client().secrets.kv.v2.read_secret_version(
+            path, mount_point="kv", raise_on_deleted_version=True
+        )
+        found: dict[str, Any] = answer["data"]["data"]
+        return {**found, "version": answer["data"]["metadata"]["version"]}
+
+    def ask(self, project: int, kind: str, request: str = "ab" * 16, **spec: object) -> list[str]:
+        """Write a request as root; the words for `provision` to act on it."""
+        self.write(f"projects/{project}/requests/{request}", {"kind": kind, **spec})
+        return [kind, "--project", str(project), "--request", request]
+
+
+@contextmanager
+def lab(folder: Path) -> Iterator[Lab]:
+    """Everything but Kafka, which takes long to start."""
+    with ExitStack() as stack:
+        places = {name: folder / name for name in ("vault", "postgresql")}
+        for place in places.values():
+            place.mkdir()
+        bao = stack.enter_context(openbao(places["vault"]))
+        forge = stack.enter_context(
+            gitlab(
+                project_id=LAB_PROJECT,
+                tokens={READ_TOKEN: "read_api"},
+                pipeline_inputs=declared(ROOT / ".gitlab-ci.yml"),
+            )
+        )
+        database = stack.enter_context(postgresql(places["postgresql"]))
+        models = stack.enter_context(ollama())
+        with database.connect() as connection:
+            for statement in filter(str.strip, SETUP_SQL.split(";")):
+                connection.execute(statement.encode())
+        made = Lab(bao=bao, gitlab=forge, postgres=database, ollama=models)
+        _fill_vault(made)
+        yield made
+
+
+def _fill_vault(made: Lab) -> None:
+    configure(made.bao, made.gitlab.url, LAB_PROJECT)
+    server = {"host": made.postgres.host, "port": str(made.postgres.port)}
+    made.write(
+        "infra/provision/postgres",
+        {
+            **server,
+            "user": "provisioner",
+            "password": "provisioner-of-the-test",
+            "vault_user": "vault",
+        },
+    )
+    made.write("infra/provision/ollama", {"url": made.ollama.url})
+    made.write(
+        "shared/provision",
+        {
+            "url": made.gitlab.url,
+            "project_id": str(LAB_PROJECT),
+            "ref": "main",
+            "trigger_token": made.gitlab.trigger_token,
+            "read_token": READ_TOKEN,
+        },
+    )
+    client = made.bao.client()
+    client.sys.enable_secrets_engine("database")
+    client.write_data(
+        "database/config/postgres",
+        data={
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": ["project-*"],
+            "connection_url": "postgresql://{{username}}:{{password}}@"
+            f"{server['host']}:{server['port']}/postgres?sslmode=disable",
+            "username": "vault",
+            "password": "vault-of-the-test",
+            "password_authentication": "scram-sha-256",
+        },
+    )

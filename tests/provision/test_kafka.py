@@ -1,0 +1,188 @@
+"""`provision kafka` against a real broker."""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.harness.process import clean_environment
+from tests.provision.lab import ROOT, Lab
+
+pytestmark = pytest.mark.service
+
+OTHER = 43
+
+
+def plain(servers: Lab, broker: str, topic: str, group: str, *more: str) -> tuple[int, str]:
+    """The lab's own one-shot: no Vault, no GitLab."""
+    words = ("kafka", "--bootstrap", broker, "--topic", topic, "--group", group, *more)
+    return servers.run(*words, env=clean_environment(PYTHONPATH=str(ROOT)))
+
+
+def offsets(broker: str, group: str, topic: str, partitions: int) -> list[int]:
+    admin = AdminClient({"bootstrap.servers": broker})
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    future: Future[Any] = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group, places)]
+    )[group]
+    return [place.offset for place in future.result().topic_partitions]
+
+
+def consume(broker: str, topic: str, group: str, count: int) -> list[bytes]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": group,
+            # Only the group's own offsets may decide where it starts.
+            "auto.offset.reset": "error",
+        }
+    )
+    consumer.subscribe([topic])
+    found: list[bytes] = []
+    for _ in range(60):
+        message = consumer.poll(1)
+        if message is not None and message.error() is None:
+            found.append(message.value() or b"")
+        if len(found) == count:
+            break
+    consumer.close()
+    return found
+
+
+def produce(broker: str, topic: str, *values: bytes) -> None:
+    producer = Producer({"bootstrap.servers": broker})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(10) == 0
+
+
+def test_a_message_from_before_the_first_consumer_is_read(servers: Lab, broker: str) -> None:
+    code, output = plain(servers, broker, "early", "early-readers", "--partitions", "2")
+    assert code == 0, output
+    assert offsets(broker, "early-readers", "early", 2) == [0, 0]
+    produce(broker, "early", b"one", b"two")
+    assert sorted(consume(broker, "early", "early-readers", 2)) == [b"one", b"two"]
+
+
+def test_again_changes_nothing_and_moves_no_offset(servers: Lab, broker: str) -> None:
+    assert plain(servers, broker, "again", "again-readers")[0] == 0
+    produce(broker, "again", b"one")
+    assert consume(broker, "again", "again-readers", 1) == [b"one"]
+    before = offsets(broker, "again-readers", "again", 1)
+    assert before == [1]
+    code, output = plain(servers, broker, "again", "again-readers")
+    assert (code, output) == (0, "kafka again: ready, nothing to do\n")
+    assert offsets(broker, "again-readers", "again", 1) == before
+
+
+def test_other_settings_are_told_and_left(servers: Lab, broker: str) -> None:
+    assert plain(servers, broker, "differs", "differs", "--partitions", "2")[0] == 0
+    more = ("--partitions", "4", "--retention-hours", "1")
+    for _ in range(2):
+        code, output = plain(servers, broker, "differs", "differs", *more)
+        assert code == 0
+        assert "differs: topic differs has partitions 2, not 4; left as it is" in output
+        assert "retention.ms 604800000, not 3600000" in output
+
+
+def test_a_live_group_keeps_its_offsets(servers: Lab, broker: str) -> None:
+    assert plain(servers, broker, "live_one", "live")[0] == 0
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "live"})
+    consumer.subscribe(["live_one"])
+    for _ in range(20):
+        consumer.poll(0.5)
+        if consumer.assignment():
+            break
+    code, output = plain(servers, broker, "live_two", "live")
+    consumer.close()
+    assert code == 0, output
+    assert "group live is in use; its offsets were left alone" in output
+
+
+def test_a_project_gets_its_topic_and_nobody_elses(servers: Lab, broker: str) -> None:
+    words = servers.ask(42, "kafka", topic="events", group="readers", partitions="3")
+    for expected in ("created topic events", "nothing to do"):
+        code, output = servers.run(*words)
+        assert (code, expected in output) == (0, True), output
+    found = servers.read("projects/42/kafka/events")
+    assert found == {
+        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "KAFKA_TOPIC": "events",
+        "KAFKA_GROUP": "readers",
+        "version": 1,
+    }
+    for topic, group in (("events", "mine"), ("free", "readers")):
+        code, output = servers.run(*servers.ask(OTHER, "kafka", topic=topic, group=group))
+        assert code == 3, output
+    assert "free" not in AdminClient({"bootstrap.servers": broker}).list_topics().topics
+
+
+def test_the_labs_own_topics_and_groups_are_not_for_projects(servers: Lab, broker: str) -> None:
+    assert plain(servers, broker, "ml_inference_results", "lakehouse-consumer")[0] == 0
+    for topic, group in (("ml_inference_results", "g"), ("own", "lakehouse-consumer")):
+        code, output = servers.run(*servers.ask(42, "kafka", topic=topic, group=group))
+        assert code == 3, output
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "__consumer_offsets", "a b", "a'b", 'a"b', "ä", "a;b", "a" * 250]
+)
+def test_hostile_names_are_refused_before_anything_is_touched(
+    servers: Lab, broker: str, name: str
+) -> None:
+    code, output = plain(servers, broker, name, "fine")
+    assert (code, "kafka.topic:" in output) == (2, True), output
+    code, output = servers.run(*servers.ask(42, "kafka", topic="fine", group=name))
+    assert (code, "kafka.group:" in output) == (2, True), output
+
+
+def test_every_fault_of_a_request_is_told_at_once(servers: Lab, broker: str) -> None:
+    more = ("--partitions", "0", "--retention-hours", "many")
+    code, output = plain(servers, broker, "a b", "a;b", *more)
+    assert code == 2
+    for field in ("topic", "group", "partitions", "retention_hours"):
+        assert f"provision: kafka.{field}: " in output
+
+
+def test_fifty_identical_requests_at_once(servers: Lab, broker: str) -> None:
+    words = servers.ask(42, "kafka", topic="fifty", group="fifty", partitions="2")
+    processes = [servers.start(*words) for _ in range(50)]
+    results = [servers.finish(process) for process in processes]
+    assert [code for code, _ in results] == [0] * 50, results
+    assert sum("created topic fifty" in output for _, output in results) == 1
+    assert offsets(broker, "fifty", "fifty", 2) == [0, 0]
+
+
+def test_a_kill_at_any_step_is_repaired_by_the_next_run(servers: Lab, broker: str) -> None:
+    step, killed = 0, True
+    while killed:
+        step += 1
+        name = f"killed_{step}"
+        words = servers.ask(42, "kafka", topic=name, group=name)
+        dead = subprocess.run(
+            [sys.executable, "-m", "tests.provision.killer", str(step), *words],
+            env=servers.environment(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        killed = dead.returncode == -signal.SIGKILL
+        assert killed or dead.returncode == 0, dead.stderr
+        code, output = servers.run(*words)
+        assert code == 0, f"after a kill at step {step}: {output}"
+        assert servers.read(f"projects/42/kafka/{name}")["KAFKA_TOPIC"] == name
+        assert offsets(broker, name, name, 1) == [0]
+    assert step > 10, "fewer steps than the work has: the killer counts nothing"
+
+
+def test_a_broker_that_is_down_is_one_line(servers: Lab) -> None:
+    code, output = plain(servers, "127.0.0.1:9", "topic", "group")
+    assert code == 1
+    assert "Kafka at 127.0.0.1:9 failed" in output
+    assert "Traceback" not in output

@@ -1,0 +1,92 @@
+"""`provision ollama` against a stand-in: no model can be had on a test machine."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.ollama import Ollama
+from tests.harness.process import clean_environment
+from tests.provision.lab import ROOT, Lab
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+def server(servers: Lab) -> Iterator[Ollama]:
+    fake = servers.ollama
+    fake.models, fake.pulls, fake.streams, fake.lie = set(), [], [], False
+    yield fake
+
+
+def pull(servers: Lab, model: str) -> tuple[int, str]:
+    words = ("ollama", "--url", servers.ollama.url, "--model", model)
+    return servers.run(*words, env=clean_environment(PYTHONPATH=str(ROOT)))
+
+
+def test_a_model_is_pulled_once(servers: Lab, server: Ollama) -> None:
+    code, output = pull(servers, "llama3.2:1b")
+    assert code == 0, output
+    assert "pulled llama3.2:1b" in output
+    assert pull(servers, "llama3.2:1b") == (0, "ollama llama3.2:1b: ready, nothing to do\n")
+    assert server.pulls == ["llama3.2:1b"]
+
+
+def test_no_tag_means_latest(servers: Lab, server: Ollama) -> None:
+    server.models.add("smollm:latest")
+    assert pull(servers, "smollm")[0] == 0
+    assert server.pulls == []
+
+
+def test_a_failure_inside_the_stream_fails(servers: Lab, server: Ollama) -> None:
+    server.streams = [[{"status": "pulling manifest"}, {"error": "file does not exist"}]]
+    code, output = pull(servers, "no-such-model")
+    assert code == 1
+    assert "cannot pull no-such-model:latest: file does not exist" in output
+    assert len(server.pulls) == 1  # Ollama's own no is final
+
+
+def test_a_cut_stream_is_resumed(servers: Lab, server: Ollama) -> None:
+    server.streams = [[{"status": "pulling manifest"}, {"cut": True}]]
+    code, output = pull(servers, "resumed:1b")
+    assert code == 0, output
+    assert "Ollama resumes it" in output
+    assert len(server.pulls) == 2
+
+
+def test_a_stream_that_is_always_cut_ends(servers: Lab, server: Ollama) -> None:
+    server.streams = [[{"status": "pulling manifest"}, {"cut": True}]] * 9
+    code, output = pull(servers, "never:1b")
+    assert code == 1
+    assert "Traceback" not in output
+    assert len(server.pulls) == 3
+
+
+def test_success_without_the_model_fails(servers: Lab, server: Ollama) -> None:
+    server.lie = True
+    code, output = pull(servers, "lied:1b")
+    assert code == 1
+    assert "does not list it" in output
+
+
+def test_a_project_gets_the_address(servers: Lab, server: Ollama) -> None:
+    code, output = servers.run(*servers.ask(42, "ollama", model="library/smollm:135m"))
+    assert code == 0, output
+    found = servers.read("projects/42/ollama/library/smollm:135m")
+    assert found["OLLAMA_HOST"] == server.url
+    assert found["OLLAMA_MODEL"] == "library/smollm:135m"
+
+
+@pytest.mark.parametrize("name", ["", "../a", "a/../b", "a b", "a;b", "/a", "a:", "a:b:c", "ä"])
+def test_hostile_names_are_refused_before_anything_is_touched(
+    servers: Lab, server: Ollama, name: str
+) -> None:
+    code, output = pull(servers, name)
+    assert (code, "ollama.model:" in output) == (2, True), output
+    assert server.pulls == []
+
+
+def test_a_server_that_is_down_is_one_line(servers: Lab, server: Ollama) -> None:
+    code, output = servers.run("ollama", "--url", "http://127.0.0.1:9", "--model", "a")
+    assert code == 1
+    assert "Ollama at http://127.0.0.1:9 failed" in output
+    assert "Traceback" not in output
