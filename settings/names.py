@@ -136,6 +136,8 @@ def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[
     endpoint = endpoints(settings)[name]
     fqdn = f"{name}.{settings.common.domain}"
     dns = {name, fqdn, "localhost"}
+    if name == "gitlab":
+        dns.add(f"registry.{settings.common.domain}")
     if name == "gateway":
         dns |= {settings.common.domain, f"*.{settings.common.domain}"}
     return sorted(dns), sorted({"127.0.0.1", str(endpoint.address)})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pulumi
 import pulumi_minio as minio
-import pulumi_vault as vault
+import pulumi_vault
 
 from layers.foundation.cache import PackageCache, PackageCacheArgs
 from layers.foundation.certificates import Certificates, CertificatesArgs, Leaf
@@ -153,10 +153,10 @@ def _vault(
         ),
         base.options(),
     )
-    provider = vault.Provider(
+    provider = pulumi_vault.Provider(
         "vault",
         address=server.ready.apply(lambda _: f"https://{endpoint.address}:{endpoint.port}"),
-        auth_login_userpass=vault.ProviderAuthLoginUserpassArgs(
+        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
             username="foundation", password=own
         ),
         ca_cert_file=trust_file(certificates.ca, settings.common.trust_path),

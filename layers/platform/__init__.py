@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
-import pulumi_gitlab as gitlab
-import pulumi_vault as vault
+import pulumi_gitlab
+import pulumi_vault
 
 from layers.foundation.outputs import FoundationOutputs
 from layers.ground import Ground, basic_providers, container_network, ground, mirrors
@@ -153,7 +153,7 @@ def _gitlab(
         base.options(),
     )
     trust = trust_file(below.ca_certificate, settings.common.trust_path)
-    api = gitlab.Provider(
+    api = pulumi_gitlab.Provider(
         "gitlab",
         base_url=server.ready.apply(lambda _: _addresses(settings)["api_url"]),
         token=token,
@@ -178,10 +178,10 @@ def _gitlab(
     )
     identity = below.vault_identities["platform"]
     address = where["vault"]
-    secrets = vault.Provider(
+    secrets = pulumi_vault.Provider(
         "vault",
         address=f"https://{address.address}:{address.port}",
-        auth_login_userpass=vault.ProviderAuthLoginUserpassArgs(
+        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
             username=identity["username"], password=identity["password"]
         ),
         ca_cert_file=trust,
