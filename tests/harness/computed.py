@@ -1,45 +1,59 @@
 """What a provider computes, for tests under mocks: the least that the program reads."""
 
+from collections.abc import Callable
 from typing import Any
 
+Inputs = dict[str, Any]
 
-def computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+
+def _key(name: str, _: Inputs) -> dict[str, Any]:
+    pem = f"-----BEGIN PRIVATE KEY-----\n{name}\n-----END PRIVATE KEY-----\n"
+    private = dict.fromkeys(("privateKeyPem", "privateKeyPemPkcs8", "privateKeyOpenssh"), pem)
+    return {**private, "publicKeyOpenssh": f"ssh-ed25519 {name}\n"}
+
+
+def _certificate(name: str, _: Inputs) -> dict[str, Any]:
+    return {"certPem": f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n"}
+
+
+COMPUTED: dict[str, Callable[[str, Inputs], dict[str, Any]]] = {
+    "random:index/randomPassword:RandomPassword": lambda name, inputs: {
+        "result": f"{name}-".ljust(int(inputs["length"]), "x"),
+        "bcryptHash": f"$2a$10${name}",
+    },
+    "random:index/randomId:RandomId": lambda _, inputs: {
+        "hex": "00" * int(inputs["byteLength"]),
+        "b64Url": "A" * 22,
+    },
+    "tls:index/privateKey:PrivateKey": _key,
+    "tls:index/selfSignedCert:SelfSignedCert": _certificate,
+    "tls:index/locallySignedCert:LocallySignedCert": _certificate,
+    "tls:index/certRequest:CertRequest": lambda name, _: {"certRequestPem": name},
+    "docker:index/remoteImage:RemoteImage": lambda name, inputs: {
+        "imageId": f"sha256:{name}",
+        "repoDigest": f"{inputs['name']}@sha256:{name}",
+    },
+    "docker-build:index:Image": lambda name, inputs: {
+        "ref": f"{inputs['tags'][0]}@sha256:{name}",
+        "digest": f"sha256:{name}",
+    },
+    "gitlab:index/userRunner:UserRunner": lambda name, _: {"token": f"glrt-{name}".ljust(25, "0")},
+    "gitlab:index/pipelineTrigger:PipelineTrigger": lambda name, _: {
+        "token": f"glptt-{name}".ljust(46, "0")
+    },
+    "gitlab:index/projectAccessToken:ProjectAccessToken": lambda name, _: {
+        "token": f"glpat-{name}".ljust(26, "0")
+    },
+    "gitlab:index/project:Project": lambda _, inputs: {
+        "pathWithNamespace": f"datalab/{inputs['path']}"
+    },
+    "command:local:Command": lambda *_: {"stdout": "", "stderr": ""},
+    "vault:index/authBackend:AuthBackend": lambda name, _: {"accessor": f"auth_{name}_0000"},
+    "vault:jwt/authBackend:AuthBackend": lambda name, _: {"accessor": f"auth_{name}_0000"},
+}
+
+
+def computed(type_: str, name: str, inputs: Inputs) -> dict[str, Any]:
     """Outputs of a resource beyond its inputs."""
-    match type_:
-        case "random:index/randomPassword:RandomPassword":
-            return {"result": f"{name}-".ljust(int(inputs["length"]), "x")}
-        case "random:index/randomId:RandomId":
-            return {"hex": "00" * int(inputs["byteLength"]), "b64Url": "AAAAAAAAAAAAAAAAAAAAAA"}
-        case "tls:index/privateKey:PrivateKey":
-            pem = f"-----BEGIN PRIVATE KEY-----\n{name}\n-----END PRIVATE KEY-----\n"
-            return {
-                "privateKeyPem": pem,
-                "privateKeyPemPkcs8": pem,
-                "privateKeyOpenssh": pem,
-                "publicKeyOpenssh": f"ssh-ed25519 {name}\n",
-            }
-        case (
-            "tls:index/selfSignedCert:SelfSignedCert"
-            | "tls:index/locallySignedCert:LocallySignedCert"
-        ):
-            return {"certPem": f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n"}
-        case "tls:index/certRequest:CertRequest":
-            return {"certRequestPem": name}
-        case "docker:index/remoteImage:RemoteImage":
-            return {"imageId": f"sha256:{name}", "repoDigest": f"{inputs['name']}@sha256:{name}"}
-        case "docker-build:index:Image":
-            return {"ref": f"{inputs['tags'][0]}@sha256:{name}", "digest": f"sha256:{name}"}
-        case "gitlab:index/userRunner:UserRunner":
-            return {"token": "glrt-" + "0" * 20}
-        case "gitlab:index/pipelineTrigger:PipelineTrigger":
-            return {"token": "glptt-" + "0" * 40}
-        case "gitlab:index/projectAccessToken:ProjectAccessToken":
-            return {"token": "glpat-" + "0" * 20}
-        case "gitlab:index/project:Project":
-            return {"pathWithNamespace": f"datalab/{inputs['path']}"}
-        case "command:local:Command":
-            return {"stdout": "", "stderr": ""}
-        case "vault:index/authBackend:AuthBackend" | "vault:jwt/authBackend:AuthBackend":
-            return {"accessor": f"auth_{name}_0000"}
-        case _:
-            return {}
+    make = COMPUTED.get(type_)
+    return make(name, inputs) if make else {}
