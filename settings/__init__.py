@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from settings import faults
 from settings.apps import Apps
-from settings.base import Model
+from settings.base import Model, dotted
 from settings.budget import Budget, budget
 from settings.common import Common
 from settings.foundation import Foundation
@@ -68,12 +68,12 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         raise SettingsError(source, (f"{PROJECT}: is nested too deeply",)) from None
     hidden = list(faults.secrets_in(tree))
     found += [
-        f"{PROJECT}:{faults.dotted(place)}: no secret belongs here; the secrets are keys of their "
+        f"{PROJECT}:{dotted(place)}: no secret belongs here; the secrets are keys of their "
         f"own: {', '.join(f'{PROJECT}:{key}' for key in SECRET_KEYS)}"
         for place in hidden
     ]
     found += [
-        f"{PROJECT}:{faults.dotted(place)}: {text}"
+        f"{PROJECT}:{dotted(place)}: {text}"
         for place, text in wrong
         if not any(place[: len(secret)] == secret for secret in hidden)
     ]
@@ -114,10 +114,10 @@ def _other_key(key: str, value: Any) -> Iterator[str]:
             )
     elif namespace == PROJECT:
         known = (*Settings.model_fields, *SECRET_KEYS)
-        yield f"{faults.dotted((key,))}: is no setting; {faults.suggestion(name, known)}"
+        yield f"{dotted((key,))}: is no setting; {faults.suggestion(name, known)}"
     elif namespace != "pulumi":
         # Default providers are switched off (Pulumi.yaml), so nothing would read it.
-        yield f"{faults.dotted((key,))}: does nothing; settings begin with {PROJECT}:"
+        yield f"{dotted((key,))}: does nothing; settings begin with {PROJECT}:"
 
 
 def _validate(text: str) -> tuple[Settings, list[tuple[faults.Location, str]]]:

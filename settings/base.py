@@ -1,6 +1,8 @@
 """What every settings model shares."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Annotated, TypeVar
 
@@ -17,7 +19,7 @@ class Model(BaseModel):
 
 def _folder(path: PurePath) -> PurePath:
     if path == PurePath() or "\0" in str(path):
-        raise ValueError("name a folder, such as .state/rescue")
+        raise ValueError("names no folder; write one such as .state/rescue")
     return path
 
 
@@ -26,7 +28,9 @@ Name = Annotated[
     str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", examples=["docker", "my-lab2"])
 ]
 # Ports below 1024 are free to use: the engine publishes them, not the service's own user.
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[
+    int, Field(ge=1, le=65535, description="Port at which the host that it runs on publishes it")
+]
 # RFC 1035: a domain of labels, at most 253 characters, without a trailing dot.
 Domain = Annotated[
     str,
@@ -50,13 +54,26 @@ class Container(Model):
     )
 
 
-def walk(model: Model, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+def dotted(location: Sequence[str | int]) -> str:
+    """A location as Pulumi writes paths: `platform.gitlab.port`, `models[0]`, `topics["a b"]`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif re.fullmatch(r"[\w:-]{1,80}", part, re.ASCII):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{json.dumps(part[:80])}]"
+    return text
+
+
+def walk(model: Model, kind: type[T], at: tuple[str, ...] = ()) -> Iterator[tuple[str, T]]:
     """(dotted key, value) of everything of type `kind` in the tree under `model`."""
     for name, value in model.__dict__.items():
-        children = value.items() if isinstance(value, dict) else [("", value)]
+        children = value.items() if isinstance(value, dict) else [(None, value)]
         for child, part in children:
-            path = ".".join(filter(None, (key, name, child)))
+            path = (*at, name) if child is None else (*at, name, child)
             if isinstance(part, kind):
-                yield path, part
+                yield dotted(path), part
             elif isinstance(part, Model):
                 yield from walk(part, kind, path)

@@ -129,15 +129,14 @@ class Budget:
         return tuple(f"datalab:{key}: {text}" for level, key, text in findings if level == wanted)
 
     def _memory(self) -> Iterator[Finding]:
-        machines, limits = "the machines hold at least", "the containers' and jobs' limits make"
-        for host, planned, what in (
-            (self.node, self.floor_mib, machines),
-            (self.docker, self.containers_mib, limits),
+        for host, planned, whose in (
+            (self.node, self.floor_mib, "machines'"),
+            (self.docker, self.containers_mib, "containers' and jobs'"),
         ):
             if host and (over := planned + host.reserved_mib - host.memory_mib) > 0:
-                kept = f" and the {host.reserved_mib} for its system" if host.reserved_mib else ""
-                text = f"{host.memory_mib} is {over} MiB short of the {planned} that {what}{kept}"
-                yield "error", f"{host.key}.memory_mib", f"{text}; raise it, or lower theirs"
+                kept = f" and {host.reserved_mib} for its own system" if host.reserved_mib else ""
+                text = f"{host.memory_mib} is {over} MiB short of the {whose} {planned}{kept}"
+                yield "error", f"{host.key}.memory_mib", f"{text}; lower one of theirs, or add RAM"
 
     def _growth(self) -> Iterator[Finding]:
         for guest in self.machines if self.node else ():
@@ -160,7 +159,7 @@ class Budget:
         for name, capacity in self.node.storages_gib.items():
             used, key = self.used_gib(name), f"{self.node.key}.storages.{name}.capacity_gib"
             if used > capacity:
-                text = f"{capacity} is {used - capacity} GiB short of the {used} of its disks"
+                text = f"{capacity} is {used - capacity} GiB short of the machines' {used}"
                 yield "error", key, f"{text}; lower a machine's disk_gib"
             elif used > DISK_WARNING * capacity:
                 text = f"disks take {used} of {capacity} GiB"

@@ -57,9 +57,14 @@ class Certificates(Model):
     """Lifetimes of the lab's CA and the certificates that it signs."""
 
     # 20 years: the CA must outlive any machine that trusts it; a home lab has no second root.
-    ca_days: int = Field(default=3650, ge=365, le=7300)
+    ca_days: int = Field(default=3650, ge=365, le=7300, description="Life of the CA")
     # 825 days is the most that Apple's systems accept from a private CA (HT210176).
-    leaf_days: int = Field(default=397, ge=30, le=825)
+    leaf_days: int = Field(
+        default=397,
+        ge=30,
+        le=825,
+        description="Life of a certificate; Apple's systems accept no more than 825 days",
+    )
     renew_days: int = Field(default=30, ge=7, le=90, description="`up` renews this long before")
 
 
@@ -71,7 +76,10 @@ class Common(Model):
     )
     domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
     timezone: str = Field(
-        default="Etc/UTC", pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$", examples=["Europe/Lisbon"]
+        default="Etc/UTC",
+        pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$",
+        examples=["Europe/Lisbon"],
+        description="Time zone of machines and schedules",
     )
     region: str = Field(
         default="eu-west-1",

@@ -1,7 +1,6 @@
 """From what pydantic found to what a person can mend: where, what was given, the rule."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_network
@@ -28,19 +27,6 @@ _TYPES = {
 }
 
 
-def dotted(location: Sequence[str | int]) -> str:
-    """A location as Pulumi writes paths: `platform.gitlab.port`, `models[0]`, `topics["a b"]`."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif re.fullmatch(r"[\w-]{1,80}", part, re.ASCII):
-            text += f".{part}" if text else part
-        else:
-            text += f"[{_short(part)}]"
-    return text
-
-
 def suggestion(word: str, known: Sequence[str]) -> str:
     """What the person may have meant, else all there is."""
     close = get_close_matches(word, known, n=1)
@@ -54,14 +40,11 @@ def expected(schema: Schema) -> str:
     if "const" in schema:
         return json.dumps(schema["const"])
     if "pattern" in schema:
-        examples = " or ".join(f"`{example}`" for example in schema.get("examples", ()))
-        return f"text such as {examples}" if examples else f"text like {schema['pattern']}"
+        return f"text such as {_examples(schema)}"
     text = _FORMATS.get(schema.get("format", ""), _TYPES.get(schema.get("type", ""), "a value"))
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None:
         text += f" from {least} to {most}" if most is not None else f" of at least {least}"
-    if "maxLength" in schema:
-        text += f" of at most {schema['maxLength']} characters"
     if "minItems" in schema:
         text += f" of {schema['minItems']} to {schema.get('maxItems', 'any number of')} entries"
     return text
@@ -74,7 +57,7 @@ def resolve(schema: Schema, root: Schema) -> Schema:
         schema = {**schema, **branches[0]}
     if "$ref" in schema:
         target: Schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-        schema = {**target, **{k: v for k, v in schema.items() if k == "default"}}
+        schema = {**target, **{k: v for k, v in schema.items() if k in ("default", "description")}}
     return schema
 
 
@@ -114,38 +97,59 @@ def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, st
             location = location[:-1]
             parent = at(location[:-1], root)
             pattern = next(iter(parent.get("patternProperties", ())), "")
-            rule = expected({"pattern": pattern, **parent.get("propertyNames", {})})
-            yield location, f"the key {_short(location[-1])} is not {rule}"
+            names = {"pattern": pattern, **parent.get("propertyNames", {})}
+            yield location, f"this key has the wrong form; an example is {_examples(names)}"
         elif kind == "extra_forbidden":
             known = sorted(at(location[:-1], root).get("properties", {}))
             yield location, f"is no setting; {suggestion(str(location[-1]), known)}"
         elif kind == "missing":
             schema = at(location, root)
-            meaning = schema.get("description", "").splitlines()
-            hint = f" ({meaning[0].rstrip('.')})" if meaning else ""
-            yield location, f"is missing; give it {expected(schema)}{hint}"
+            yield location, f"is missing; give it {expected(schema)}{_meaning(schema)}"
         else:
             yield location, _wrong(given, at(location, root), detail)
 
 
+def _meaning(schema: Schema) -> str:
+    lines = schema.get("description", "").splitlines()
+    return f" ({lines[0].rstrip('.')})" if lines else ""
+
+
+def _examples(schema: Schema) -> str:
+    return " or ".join(schema.get("examples", ())) or f"in the pattern {schema['pattern']}"
+
+
 def _wrong(given: Any, schema: Schema, detail: Any) -> str:
-    cause = detail.get("ctx", {}).get("error")
-    if schema.get("format") == "ipv4network" and isinstance(given, str):
-        try:
-            return f"{given} has host bits set; did you mean {ip_network(given, strict=False)}?"
-        except ValueError:
-            pass
-    elif type(cause) is ValueError:  # a model's own rule, in its own words
-        return str(cause)
-    text = f"{_short(given)} is not {expected(schema) if schema else detail['msg']}"
-    if isinstance(given, str) and schema.get("type") in ("integer", "number", "boolean"):
-        text += "; write it without quotes"
-    return text
+    kind, context = detail["type"], detail.get("ctx", {})
+    cause = context.get("error")
+    if kind == "greater_than_equal":
+        rule = f"is below the minimum of {context['ge']}{_meaning(schema)}"
+    elif kind == "less_than_equal":
+        rule = f"is above the maximum of {context['le']}{_meaning(schema)}"
+    elif kind == "string_pattern_mismatch":
+        rule = f"has the wrong form; an example is {_examples(schema)}"
+    elif schema.get("format") == "ipv4network" and "host bits" in str(cause):
+        rule = f"has host bits set; did you mean {ip_network(given, strict=False)}?"
+    elif type(cause) is ValueError and schema.get("format") in (None, "path"):
+        return str(cause)  # a model's own rule, in its own words
+    elif not schema or kind == "string_too_long":
+        rule = f"is refused: {detail['msg']}"
+    else:
+        rule = f"is not {expected(schema)}"
+        if isinstance(given, str) and _quoted(given, schema.get("type")):
+            rule += "; write it without quotes"
+    return f"{_short(given)} {rule}"
+
+
+def _quoted(given: str, wanted: Any) -> bool:
+    """Whether this would have been right, had it not been in quotes."""
+    if wanted == "boolean":
+        return given in ("true", "false")
+    return wanted in ("integer", "number") and given.isdecimal()
 
 
 def _short(value: Any) -> str:
     """A value as it may be shown; a collection may hold what nobody should see."""
     if isinstance(value, dict | list):
-        return "a map" if isinstance(value, dict) else "a list"
+        return "a map" if isinstance(value, dict) else f"a list of {len(value)}"
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:76]}..."

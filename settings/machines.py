@@ -40,8 +40,8 @@ class MachineIds(Model):
     """The ids that this program may give to machines; PVE re-uses freed ids for anyone's."""
 
     # PVE's own range is 100 to 999999999 (API schema of POST nodes/{node}/qemu).
-    first: int = Field(ge=100, le=999_999_999)
-    last: int = Field(ge=100, le=999_999_999)
+    first: int = Field(ge=100, le=999_999_999, description="The lowest of them")
+    last: int = Field(ge=100, le=999_999_999, description="The highest of them")
 
 
 class Node(Model):
@@ -64,7 +64,10 @@ class Node(Model):
     bridge: Name = Field(description="Network bridge that the machines join")
     network: IPv4Network = Field(description="The bridge's network")
     gateway: IPv4Address = Field(description="Its router")
-    nameservers: tuple[IPv4Address, ...] = Field(min_length=1, max_length=3)
+    # resolv.conf(5): resolvers look at three.
+    nameservers: tuple[IPv4Address, ...] = Field(
+        min_length=1, max_length=3, description="DNS servers of the machines"
+    )
     machine_ids: MachineIds
     pci: dict[Name, PciDevice] = Field(default={}, description="Devices to pass through, by name")
 
@@ -73,8 +76,8 @@ class Machine(Model):
     """A machine on the node."""
 
     id: int = Field(ge=100, le=999_999_999, description="Its id in PVE; VMs and LXCs share them")
-    address: IPv4Address
-    cores: int = Field(ge=1, le=512)
+    address: IPv4Address = Field(description="Its static address on the bridge")
+    cores: int = Field(ge=1, le=512, description="Cores, as shares of the node's threads")
     memory_mib: int = Field(ge=256, description="Memory in MiB")
     # Ubuntu 24.04's cloud image is 3.5 GiB unpacked; less than 8 leaves no room to update it.
     disk_gib: int = Field(ge=8, description="Root disk in GiB; it can grow, never shrink")

@@ -145,12 +145,10 @@ def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[
 
 def endpoints(settings: "Settings") -> dict[str, Endpoint]:
     """Every service that these settings switch on, by name."""
-    found = {name: _endpoint(settings, service) for name, service in SERVICES.items()}
+    off = set() if settings.platform.gitlab.enabled else {"gitlab", "registry"}
     if settings.common.place == "docker":
-        del found["docker"]  # the local engine is reached as the user's own tools reach it
-    if not settings.platform.gitlab.enabled:
-        del found["gitlab"], found["registry"]
-    return found
+        off.add("docker")  # the local engine is reached as the user's own tools reach it
+    return {name: _endpoint(settings, s) for name, s in SERVICES.items() if name not in off}
 
 
 def _endpoint(settings: "Settings", service: Service) -> Endpoint:

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from settings.base import walk
@@ -17,6 +18,7 @@ Fault = tuple[str, str]
 SSH_PORT = 22  # Ansible reaches every machine there
 PLAIN_DOCKER_PORT = 2375  # by convention the engine's API without TLS
 DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")  # what an engine takes for itself
+DOCKER_NETWORKS = ("bridge", "host", "none")
 LEAST_PREFIX = 27  # more than 27 leaves fewer addresses than the lab has containers
 
 
@@ -26,7 +28,7 @@ def one_owner(claims: Iterable[tuple[Hashable, str]], what: str) -> Iterator[Fau
     for value, key in claims:
         owner = owners.setdefault(value, key)
         if owner != key:
-            shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+            shown = "{1} of {0}".format(*value) if isinstance(value, tuple) else value
             yield key, f"{shown} already belongs to {owner}; give one of them another {what}"
 
 
@@ -75,28 +77,20 @@ def _in_network(key: str, address: IPv4Address, node: Node) -> Iterator[Fault]:
 
 def ports(settings: "Settings") -> Iterator[Fault]:
     """Published ports of each host."""
-    engine = settings.common.engine
+    docker = settings.common.place == "docker"
     claims: list[tuple[Hashable, str]] = []
-    if engine is None:
-        claims += [
-            ((m.address, SSH_PORT), f"{key} (its SSH)") for key, m in walk(settings, Machine)
-        ]
-    for service in SERVICES.values():
-        with suppress(AttributeError):  # its section has a fault of its own
-            if (
-                service.port_key.startswith("platform.gitlab.")
-                and not settings.platform.gitlab.enabled
-            ):
-                continue
-            machine = service.machine(settings)
-            if engine is not None and service.name != "docker":
-                claims.append(((engine.address, service.port(settings)), service.port_key))
-            elif engine is None and machine is not None and service.exposure != "gateway":
-                claims.append(((machine.address, service.port(settings)), service.port_key))
+    if not docker:
+        claims += [((key, SSH_PORT), f"{key} (its SSH)") for key, _ in walk(settings, Machine)]
     with suppress(AttributeError):
-        if engine is not None and settings.platform.gitlab.enabled:
-            port = settings.platform.gitlab.ssh_port
-            claims.append(((engine.address, port), "platform.gitlab.ssh_port"))
+        if docker and settings.platform.gitlab.enabled:
+            key = "platform.gitlab.ssh_port"
+            claims.append((("common.engine", attrgetter(key)(settings)), key))
+    for service in SERVICES.values():
+        with suppress(AttributeError):  # its section is absent, having faults of its own
+            off = service.name in ("gitlab", "registry") and not settings.platform.gitlab.enabled
+            if not off and service.name != "docker" if docker else service.exposure != "gateway":
+                host = "common.engine" if docker else service.machine_key
+                claims.append(((host, service.port(settings)), service.port_key))
     yield from one_owner(claims, "port")
     if settings.platform.docker.port == PLAIN_DOCKER_PORT:
         yield "platform.docker.port", f"{PLAIN_DOCKER_PORT} is for Docker without TLS; use 2376"
@@ -137,6 +131,9 @@ def networks(settings: "Settings") -> Iterator[Fault]:
     key, subnet = "platform.docker.network.subnet", settings.platform.docker.network.subnet
     if not subnet.is_private or subnet.is_loopback or subnet.is_link_local:
         yield key, f"{subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"
+    if settings.platform.docker.network.name in DOCKER_NETWORKS:
+        text = f"{settings.platform.docker.network.name} is one of Docker's own; choose another"
+        yield "platform.docker.network.name", text
     if subnet.prefixlen > LEAST_PREFIX:
         yield (
             key,

@@ -11,7 +11,7 @@ from settings.machines import Vm
 class Network(Model):
     """The containers' network."""
 
-    name: Name = "datalab"
+    name: Name = Field(default="datalab", description="Name of the network in Docker")
     subnet: IPv4Network = Field(
         default=IPv4Network("172.30.0.0/24"), description="Must not overlap the node's network"
     )
@@ -34,7 +34,7 @@ class GitLab(Model):
     enabled: bool = Field(description="Off in `dev` by default, as it needs 8 GiB")
     port: Port = Field(description="Web interface and API")
     ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
-    registry_port: Port = 5050
+    registry_port: Port = Field(default=5050, description="Container registry")
     backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
     container: Container | None = None
     machine: Vm | None = None
@@ -44,7 +44,12 @@ class Runner(Model):
     """GitLab's runner; its jobs run on the Docker host."""
 
     # A job that triggers a pipeline and waits for it holds a slot: one slot would freeze for ever.
-    concurrent: int = Field(default=4, ge=2, le=64, description="Jobs at a time")
+    concurrent: int = Field(
+        default=4,
+        ge=2,
+        le=64,
+        description="Jobs at a time; one that waits for a pipeline needs a second",
+    )
     job: Container = Field(description="What one job may use")
     container: Container | None = Field(default=None, description="The runner itself, in `dev`")
 

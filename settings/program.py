@@ -36,7 +36,9 @@ def configuration(environment: str) -> tuple[Settings, Secrets]:
     try:
         settings = load(config, f"Pulumi.{environment}.yaml")
     except SettingsError as error:
-        raise pulumi.RunError(f"the settings have faults:\n{error}") from None
+        over = error.budget is not None and error.budget.errors
+        table = f"\n`./lab budget {environment}` shows the whole plan" if over else ""
+        raise pulumi.RunError(f"the settings have faults:\n{error}{table}") from None
     token = None
     if settings.common.place == "proxmox":
         token = pulumi.Config(PROJECT).get_secret("proxmoxApiToken")

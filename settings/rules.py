@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from settings import ownership
-from settings.base import Container, walk
+from settings.base import Container, dotted, walk
 from settings.common import SECRETS, STATE_FOLDERS
 from settings.faults import suggestion
 from settings.machines import Machine, Vm
@@ -119,7 +119,7 @@ def storages(settings: "Settings") -> Iterator[Fault]:
             continue
         for content in needed:
             if content not in node.storages[chosen].content:
-                key = f"common.node.storages.{chosen}.content"
+                key = dotted(("common", "node", "storages", chosen, "content"))
                 yield key, f"lacks {content}, which {name} needs; enable it in PVE and add it here"
 
 
@@ -145,7 +145,10 @@ def common(settings: "Settings") -> Iterator[Fault]:
         yield "common.certificates.renew_days", text
     for name in shared.generations:
         if name not in SECRETS:
-            yield f"common.generations.{name}", f"is no secret; {suggestion(name, SECRETS)}"
+            yield (
+                dotted(("common", "generations", name)),
+                f"is no secret; {suggestion(name, SECRETS)}",
+            )
     for folder in STATE_FOLDERS:
         if shared.rescue.path.is_relative_to(folder):
             text = f"{shared.rescue.path} is where the state is, and would be lost with it"
@@ -161,24 +164,25 @@ def engine(settings: "Settings") -> Iterator[Fault]:
 
 def kafka(settings: "Settings") -> Iterator[Fault]:
     """The broker's heap and topics."""
-    part, key = settings.services.kafka, "services.kafka"
+    part, key = settings.services.kafka, ("services", "kafka")
     most = int(part.container.memory_mib * HEAP_SHARE)
     if part.heap_mib > most:
         text = f"{part.heap_mib} is above {most}, three quarters of container.memory_mib; lower it"
-        yield f"{key}.heap_mib", text
+        yield "services.kafka.heap_mib", text
     plain: dict[str, str] = {}
     groups: dict[str, str] = {}
     for name, topic in part.topics.items():
+        at = dotted((*key, "topics", name))
         # Topic.validate and Topic.isInternal of Kafka's clients.
         if name in (".", "..") or name.startswith("__"):
-            yield f'{key}.topics["{name}"]', "Kafka keeps this name for itself; choose another"
+            yield at, "Kafka keeps this name for itself; choose another"
         # Both become the same name of a metric, so Kafka refuses the second.
         other = plain.setdefault(name.replace(".", "_"), name)
         if other != name:
-            yield f'{key}.topics["{name}"]', f"Kafka takes it for {other}: `.` and `_` are one"
+            yield at, f"Kafka takes it for {other}: `.` and `_` are one"
         other = groups.setdefault(topic.group, name)
         if other != name:
-            yield f"{key}.topics.{name}.group", f"{topic.group} already reads {other}; use another"
+            yield f"{at}.group", f"{topic.group} already reads {other}; use another"
 
 
 def mlflow(settings: "Settings") -> Iterator[Fault]:

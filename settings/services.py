@@ -35,17 +35,23 @@ class PostgreSql(Model):
     """PostgreSQL 18."""
 
     port: Port = 5432
-    max_connections: int = Field(default=100, ge=20, le=1000)
+    max_connections: int = Field(
+        default=100, ge=20, le=1000, description="Connections at a time; each is a process"
+    )
     container: Container
 
 
 class Topic(Model):
     """A Kafka topic and the consumer group that reads it."""
 
-    partitions: int = Field(default=1, ge=1, le=1000)
+    partitions: int = Field(
+        default=1, ge=1, le=1000, description="Partitions; Kafka can add some, never remove one"
+    )
     # -1 keeps for ever (Kafka's retention.ms); an hour is the least that a consumer can catch up.
-    retention_hours: int = Field(default=168, ge=1, le=87_600)
-    group: TopicName
+    retention_hours: int = Field(
+        default=168, ge=1, le=87_600, description="How long a message is kept"
+    )
+    group: TopicName = Field(description="The consumer group that reads it")
 
 
 class Kafka(Model):
@@ -73,9 +79,13 @@ class Ollama(Model):
     models: tuple[ModelName, ...] = Field(
         default=(), description="Models to have at hand, each with its tag"
     )
-    context_length: int = Field(default=4096, ge=512, le=1_048_576)
-    keep_alive_minutes: int = Field(default=5, ge=0, le=1440)
-    gpu: bool = False
+    context_length: int = Field(
+        default=4096, ge=512, le=1_048_576, description="Tokens of context; memory grows with it"
+    )
+    keep_alive_minutes: int = Field(
+        default=5, ge=0, le=1440, description="How long an idle model stays in memory"
+    )
+    gpu: bool = Field(default=False, description="Whether it gets the Docker host's GPU")
     container: Container
 
 
@@ -85,6 +95,7 @@ class OpenWebUi(Model):
     port: Port = 8080
     admin_email: str = Field(
         default="admin@lab.home.arpa",
+        description="Sign-in name of the administrator",
         pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
         max_length=254,
         examples=["me@home.arpa"],
@@ -109,15 +120,15 @@ class Gateway(Model):
 class Schedule(Model):
     """A pipeline that GitLab starts by the clock."""
 
-    cron: Cron
+    cron: Cron = Field(description="When, in common.timezone: minute hour day month weekday")
     workflow: Workflow = Field(description="The input of .gitlab-ci.yml that it sets to true")
 
 
 class GitLabProject(Model):
     """This repository's own home in the lab's GitLab."""
 
-    group: GitLabPath = "datalab"
-    project: GitLabPath = "datalab"
+    group: GitLabPath = Field(default="datalab", description="Path of the group")
+    project: GitLabPath = Field(default="datalab", description="Path of the project in it")
     schedules: dict[Name, Schedule] = Field(
         default={}, description="What GitLab starts by the clock, by name"
     )
