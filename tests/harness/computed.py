@@ -1,5 +1,6 @@
 """What a provider computes, for tests under mocks: the least that the program reads."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -57,3 +58,8 @@ def computed(type_: str, name: str, inputs: Inputs) -> dict[str, Any]:
     """Outputs of a resource beyond its inputs."""
     make = COMPUTED.get(type_)
     return make(name, inputs) if make else {}
+
+
+def identifier(type_: str, name: str) -> str:
+    """The id of a new resource; GitLab's are numbers."""
+    return str(zlib.crc32(name.encode())) if type_.startswith("gitlab:") else f"{name}-id"

@@ -17,7 +17,7 @@ from layers import LAYERS
 from settings import PROJECT, Settings, load
 from settings.program import configuration
 from settings.stackfile import read_config
-from tests.harness.computed import computed
+from tests.harness.computed import computed, identifier
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
@@ -80,7 +80,7 @@ class _Mocks(pulumi.runtime.Mocks):
         if not args.custom:
             return "", {}
         inputs = {key: plain(value) for key, value in args.inputs.items()}
-        return f"{args.name}-id", {**args.inputs, **computed(args.typ, args.name, inputs)}
+        return identifier(args.typ, args.name), {**args.inputs, **computed(args.typ, args.name, inputs)}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise NotImplementedError(
