@@ -34,9 +34,9 @@ COMPUTED: dict[str, Callable[[str, Inputs], dict[str, Any]]] = {
         "imageId": f"sha256:{name}",
         "repoDigest": f"{inputs['name']}@sha256:{name}",
     },
-    "docker-build:index:Image": lambda name, inputs: {
-        "ref": f"{inputs['tags'][0]}@sha256:{name}",
-        "digest": f"sha256:{name}",
+    "docker:index/image:Image": lambda name, inputs: {
+        "baseImageName": inputs["imageName"],
+        "repoDigest": f"{inputs['imageName']}@sha256:{name}",
     },
     "gitlab:index/userRunner:UserRunner": lambda name, _: {"token": f"glrt-{name}".ljust(25, "0")},
     "gitlab:index/pipelineTrigger:PipelineTrigger": lambda name, _: {

@@ -123,10 +123,9 @@ def test_every_resource_has_an_explicit_provider(world: dict[str, Deployed]) -> 
 def test_images_are_pinned(world: dict[str, Deployed]) -> None:
     third_party = {image.reference for image in catalogue().images.values()}
     built = {
-        reference
+        image.inputs["imageName"]
         for layer in world.values()
-        for image in layer.all("docker-build:index:Image")
-        for reference in image.inputs["tags"]
+        for image in layer.all("docker:index/image:Image")
     }
     for image in resources(world, "docker:index/remoteImage:RemoteImage"):
         name = image.inputs["name"]
