@@ -15,6 +15,7 @@ from cli.fault import Fault
 GITLAB_TIMEOUT_S = 20.0
 # Type -> its list in GitLab's API, and the property that is its name there.
 GITLAB_LISTS = {
+    "Group": ("/groups", "path"),
     "PipelineSchedule": ("/projects/{project}/pipeline_schedules", "description"),
     "PipelineTrigger": ("/projects/{project}/triggers", "description"),
     "Project": ("/groups/{namespaceId}/projects", "path"),

@@ -93,10 +93,25 @@ def leftovers(engine: Engine, stack: str) -> list[str]:
         for lock in locks(engine, stack)
         if lock.dead
     ]
-    state = json.loads(engine.capture("stack", "export", "-s", stack))
-    return lines + [
+    deployment = json.loads(engine.capture("stack", "export", "-s", stack))["deployment"]
+    lines += [
         f"{stack} was interrupted while {operation['type']} {operation['resource']['urn']}"
-        for operation in state["deployment"].get("pending_operations") or []
+        for operation in deployment.get("pending_operations") or []
+    ]
+    return lines + [
+        f"{stack}: an earlier repair could not read {urn}" for urn in unread(deployment)
+    ]
+
+
+def unread(deployment: Mapping[str, Any]) -> list[str]:
+    """URNs of resources that a repair adopted and no refresh has read yet."""
+    return [
+        entry["urn"]
+        for entry in deployment.get("resources") or []
+        if entry.get("id")
+        and entry.get("inputs")
+        and not entry.get("outputs")
+        and not entry["type"].startswith("pulumi:")
     ]
 
 
@@ -126,16 +141,16 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
     A pending create becomes a resource with its known id; the refresh that follows reads it, or
     drops it where there is no such thing. What was being updated or deleted is read again.
     """
-    before = engine.capture("stack", "export", "-s", stack)
-    state = json.loads(before)
+    state = json.loads(engine.capture("stack", "export", "-s", stack))
     deployment = state["deployment"]
-    pending = deployment.pop("pending_operations", None)
-    if not pending:
+    pending = deployment.pop("pending_operations", None) or []
+    targets = unread(deployment)
+    if not pending and not targets:
         print(f"lab: {stack}: nothing is pending", file=sys.stderr)
         return
     clear = json.loads(engine.capture("stack", "export", "-s", stack, "--show-secrets"))
-    targets = []
-    for operation, plain in zip(pending, clear["deployment"]["pending_operations"], strict=True):
+    in_clear = clear["deployment"].get("pending_operations") or []
+    for operation, plain in zip(pending, in_clear, strict=True):
         resource, urn = operation["resource"], operation["resource"]["urn"]
         if operation["type"] == "creating":
             known = identify(plain["resource"], clear["deployment"]["resources"], find)
@@ -152,10 +167,9 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
     wanted = [word for urn in dict.fromkeys(targets) for word in ("--target", urn)]
     code = engine.run("refresh", "-s", stack, "--yes", "--skip-preview", *wanted)
     if code:
-        engine.capture("stack", "import", "-s", stack, text=before)
         raise Fault(
-            f"{stack}: what was interrupted could not be read; the state is as it was before. "
-            "Mend what the message above says, then run the same command again",
+            f"{stack}: what was interrupted could not be read. Mend what the message above says, "
+            "then repair again",
             code,
         )
 

@@ -103,6 +103,11 @@ def ensure_python(requirements: str) -> None:
             replace(stamp_file(name), stamp_of(name).encode())
 
 
+def can_make_environments() -> bool:
+    """Whether this Python has what Debian splits off into python3-venv."""
+    return all(importlib.util.find_spec(name) for name in ("ensurepip", "venv"))
+
+
 def make_environment() -> None:
     """Create `.venv`, or anew where it is broken or was made elsewhere."""
     probe: list[str | Path] = [
@@ -114,7 +119,7 @@ def make_environment() -> None:
     moved = any(not f.read_text().endswith(f" {VENV}") for f in VENV.glob(".*.installed"))
     if not moved and config.exists() and subprocess.run(probe, check=False).returncode == 0:
         return
-    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+    if not can_make_environments():
         raise SetupError(
             f"{sys.executable} cannot make virtual environments. "
             "Debian and Ubuntu: apt install python3-venv"

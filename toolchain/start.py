@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if needs.requirements and Path(sys.prefix) != install.VENV:
         python = str(install.VENV / "bin" / "python")
         os.execv(python, [python, __file__, *arguments])  # noqa: S606 - no shell wanted
-    from cli.main import main as run  # noqa: PLC0415 - needs what the lines above set up
+    from cli.main import main as run
 
     return run(arguments)
 

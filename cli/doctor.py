@@ -1,0 +1,193 @@
+"""`./lab doctor`: what this machine has and lacks, and what to do about each.
+
+Standard library only at its top, as it runs before anything is installed.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.fault import Fault
+from cli.verbs import ENVIRONMENTS, RUN
+from toolchain import install, pulumi_cli
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at; `remedy` is empty where it is well."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    required: bool = True
+
+    def __str__(self) -> str:
+        mark = "ok  " if not self.remedy else "FAIL" if self.required else "warn"
+        return f"{mark}  {self.what}: {self.found}" + (
+            f"\n      -> {self.remedy}" if self.remedy else ""
+        )
+
+
+def doctor(values: argparse.Namespace) -> int:
+    """Look at everything, say each finding, exit 1 where something required is missing."""
+    environments = [values.env] if values.env else list(ENVIRONMENTS)
+    failed = False
+    for finding in findings(environments, named=bool(values.env)):
+        print(finding, flush=True)
+        failed |= bool(finding.remedy) and finding.required
+    return 1 if failed else 0
+
+
+def findings(environments: list[str], *, named: bool) -> Iterator[Finding]:
+    """Every finding about the machine and `environments`."""
+    yield python()
+    yield environment()
+    yield engine()
+    yield space()
+    if not install.python_ready(RUN):
+        return  # the rest reads the settings
+    for env in environments:
+        yield from settings(env, named=named)
+
+
+def python() -> Finding:
+    """The Python that runs this; `lab` has looked for one that is new enough."""
+    return Finding(what="Python", found=platform.python_version())
+
+
+def environment() -> Finding:
+    """The virtual environment."""
+    if install.python_ready(RUN):
+        return Finding(what="Python packages", found=".venv holds requirements.txt")
+    can = shutil.which("python3") and install.can_make_environments()
+    return Finding(
+        what="Python packages",
+        found=".venv is not set up",
+        remedy="any other ./lab command makes it" if can else "apt install python3-venv",
+        required=not can,
+    )
+
+
+def engine() -> Finding:
+    """Pulumi, or what builds it."""
+    try:
+        found = pulumi_cli.find_pulumi()
+        if found:
+            host = "its own language host" if found.official_host else "the lab's language host"
+            return Finding(what="Pulumi", found=f"{found.version} at {found.pulumi}, {host}")
+        go = pulumi_cli.go_command("Pulumi >= 3.257 was not found on PATH")
+    except install.SetupError as error:
+        return Finding(what="Pulumi", found="missing", remedy=str(error))
+    return Finding(
+        what="Pulumi",
+        found=f"missing; {go} will build it, once, in about 5 minutes",
+        remedy="./lab rehearse builds it",
+        required=False,
+    )
+
+
+def space() -> Finding:
+    """Room for a build of Pulumi (4 GB measured) or for its plugins (1 GB)."""
+    folder = install.cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    short = free < 5
+    return Finding(
+        what="disk",
+        found=f"{free:.0f} GB free for {install.cache_folder()}",
+        remedy="free 5 GB, or set XDG_CACHE_HOME to another disk" if short else "",
+        required=False,
+    )
+
+
+def settings(env: str, *, named: bool) -> Iterator[Finding]:
+    """The settings of `env`, their links, the backend, the passphrase, and its place."""
+    from cli import backend
+
+    def look(what: str, well: str, check: Callable[[], object]) -> Finding:
+        try:
+            check()
+        except Fault as fault:
+            lines = str(fault).splitlines()
+            return Finding(
+                what=what, found=f"{len(lines)} fault(s)", remedy="\n         ".join(lines)
+            )
+        return Finding(what=what, found=well)
+
+    found = look(f"settings of {env}", "no faults", lambda: backend.settings_of(env))
+    yield found
+    links = backend.link_faults(env)
+    yield Finding(
+        what=f"links to Pulumi.{env}.yaml",
+        found=f"{len(links)} wrong" if links else "four links",
+        remedy="\n         ".join(links),
+    )
+    if not named:
+        return  # what follows is about using it, not about this checkout
+    yield look(f"backend of {env}", backend.url(env), lambda: backend.agree(env))
+    if found.remedy:
+        return
+    place = backend.settings_of(env).common.place
+    yield look(f"passphrase of {env}", "set", lambda: backend.passphrase(env, place))
+    made = (backend.folder(env) / ".pulumi").is_dir() or backend.marker(env).exists()
+    yield Finding(
+        what=f"stacks of {env}",
+        found="made" if made else "not made yet",
+        remedy="" if made else f"./lab init {env}",
+        required=False,
+    )
+    yield plugins()
+    if place == "docker":
+        yield docker()
+
+
+def plugins() -> Finding:
+    """The official provider plugins; `up` downloads what is missing."""
+    wanted = len(list(install.VENV.glob("lib/*/site-packages/*/pulumi-plugin.json")))
+    folder = pulumi_cli.pulumi_home() / "plugins"
+    there = len([path for path in folder.glob("resource-*") if path.is_dir()])
+    return Finding(
+        what="provider plugins",
+        found=f"{there} of {wanted} in {folder}",
+        remedy="" if there >= wanted else "the first `up` downloads them, about 1 GB",
+        required=False,
+    )
+
+
+def docker() -> Finding:
+    """The Docker engine that `dev` runs on: DOCKER_HOST or the local socket."""
+    command = shutil.which("docker")
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    remedy = "Debian and Ubuntu: apt install docker.io, then add yourself to the group docker"
+    if command is None:
+        socket = Path(host.removeprefix("unix://"))
+        there = host.startswith("unix://") and os.access(socket, os.W_OK)
+        return Finding(
+            what="Docker engine",
+            found=f"{host} {'' if there else 'not '}reachable; no docker command",
+            remedy=remedy,
+        )
+    try:
+        answer = subprocess.run(
+            [command, "version", "--format", "{{.Server.Version}}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(what="Docker engine", found=f"{host} did not answer in 20 s", remedy=remedy)
+    if answer.returncode:
+        said = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
+        return Finding(
+            what="Docker engine",
+            found=said,
+            remedy=f"start it (systemctl start docker), or set DOCKER_HOST. {remedy}",
+        )
+    return Finding(what="Docker engine", found=f"{answer.stdout.strip()} at {host}")
