@@ -30,6 +30,7 @@ SECRETS = (
     "postgresql-mlflow",
     "postgresql-lakehouse",
     "postgresql-provisioner",
+    "postgresql-vault",
     "open-webui-admin",
     "open-webui-session",
     "portainer-admin",

@@ -1,0 +1,1 @@
+"""The model server: predictions by MLflow's models, each logged to Kafka."""

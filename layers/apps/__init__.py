@@ -1,0 +1,60 @@
+"""Layer 4: the lab's own applications, and the image that CI jobs run in.
+
+It needs the platform's Docker host and registry and the services' addresses. It hands up
+AppsOutputs.
+"""
+
+import pulumi
+
+from layers.apps.model_server import ModelServer, ModelServerArgs
+from layers.apps.outputs import AppsOutputs
+from layers.apps.runner_image import RunnerImage, RunnerImageArgs
+from layers.apps.web import Web, WebArgs
+from layers.engine import engine, gitlab_provider
+from layers.foundation.outputs import FoundationOutputs
+from layers.platform.outputs import PlatformOutputs
+from layers.services.outputs import ServicesOutputs
+from settings import Settings
+from settings.program import Secrets
+
+
+def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+    """Bring up layer 4 and export its outputs."""
+    services = ServicesOutputs.read(environment)
+    foundation = FoundationOutputs.read(environment)
+    platform = PlatformOutputs.read(environment)
+    where = engine("apps", settings, foundation, platform)
+    registry = services.gitlab_project["registry"]
+    server = ModelServer(
+        "model-server",
+        ModelServerArgs(
+            settings=settings.apps.model_server,
+            engine=where,
+            registry=registry,
+            topics=settings.services.kafka.topics,
+            mlflow=services.mlflow["inner_url"],
+            kafka=services.kafka["inner_bootstrap"],
+        ),
+        where.options(),
+    )
+    web = Web(
+        "web",
+        WebArgs(settings=settings.apps.web, engine=where, registry=registry),
+        where.options(),
+    )
+    gitlab = []
+    if settings.platform.gitlab.enabled:
+        gitlab = [gitlab_provider(settings, foundation, platform)]
+    runner = RunnerImage(
+        "runner-image",
+        RunnerImageArgs(engine=where, registry=registry),
+        where.options(*gitlab),
+    )
+    AppsOutputs(
+        urls=pulumi.Output.from_input(
+            {name: where.endpoint(name).url for name in ("model-server", "web")}
+        ),
+        images=pulumi.Output.all(
+            **{"model-server": server.image, "web": web.image, "runner": runner.reference}
+        ),
+    ).export()

@@ -1,0 +1,181 @@
+"""What layers 3 and 4 stand on: the platform's Docker host, and the images built for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_docker as docker
+
+from layers.foundation.outputs import FoundationOutputs
+from layers.platform.outputs import PlatformOutputs
+from places import Container, Port
+from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
+from places.image import BuiltImage, BuiltImageArgs, Registry
+from places.trust import trust_file
+from settings import Settings, images
+from settings.names import SERVICES, Endpoint, endpoints
+
+# GitLab takes any name with a token as password.
+REGISTRY_USER = "datalab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Where an image's parts are; base maps a build argument to a name in images.yaml."""
+
+    context: str
+    base: Mapping[str, str]
+    dockerfile: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """The Docker host as a layer sees it.
+
+    sources are the build arguments that make image builds install through the package cache;
+    token is GitLab's, for its registry.
+    """
+
+    settings: Settings
+    host: DockerArgs
+    provider: docker.Provider
+    sources: Mapping[str, pulumi.Input[str]]
+    token: pulumi.Output[str]
+
+    def options(self, *more: pulumi.ProviderResource) -> pulumi.ResourceOptions:
+        """Options of a component of this layer, with `more` providers."""
+        return pulumi.ResourceOptions(providers=[self.provider, *more])
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Where the service `name` answers."""
+        return endpoints(self.settings)[name]
+
+    def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
+        """What the service publishes: in the lab nothing that the gateway answers for."""
+        endpoint = self.endpoint(name)
+        if self.settings.common.engine is None and SERVICES[name].exposure == "gateway":
+            return ()
+        return (
+            Port(
+                inside=inside or endpoint.inner_port,
+                outside=endpoint.port,
+                address=str(endpoint.address),
+            ),
+        )
+
+    def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
+        """Run a container as a child of `parent`."""
+        args = ServiceContainerArgs(container=container, docker=self.host)
+        return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
+
+    def build(
+        self,
+        parent: pulumi.Resource,
+        name: str,
+        recipe: Recipe,
+        path: pulumi.Input[str],
+    ) -> pulumi.Output[str]:
+        """Build an image as a child of `parent`; its reference.
+
+        path is the project's place in GitLab's registry, where that is on.
+        """
+        registry = endpoints(self.settings).get("registry")
+        local = self.settings.common.engine is not None
+        args = BuiltImageArgs(
+            context=recipe.context,
+            dockerfile=recipe.dockerfile,
+            base={argument: images.image(image) for argument, image in recipe.base.items()},
+            sources=self.sources,
+            hosts=self.host.hosts,
+            # The node's; locally it is this machine's own.
+            platform=None if local else "linux/amd64",
+            registry=Registry(
+                url=registry.url, path=path, username=REGISTRY_USER, password=self.token
+            )
+            if registry
+            else None,
+        )
+        return BuiltImage(name, args, pulumi.ResourceOptions(parent=parent)).reference
+
+
+def engine(
+    layer: str, settings: Settings, foundation: FoundationOutputs, platform: PlatformOutputs
+) -> Engine:
+    """The engine of `layer`."""
+    local = settings.common.engine is not None
+    present = endpoints(settings)
+    login = None
+    if "registry" in present:
+        login = [
+            docker.ProviderRegistryAuthArgs(
+                # With its scheme: GitLab's registry in `dev` has no TLS (kreuzwerker#291).
+                address=present["registry"].url,
+                username=REGISTRY_USER,
+                password=pulumi.Output.secret(platform.gitlab_token),
+            )
+        ]
+    access: pulumi.Output[dict[str, str]] = pulumi.Output.secret(platform.docker)
+    provider = docker.Provider(
+        "docker",
+        # Locally without a host: it takes DOCKER_HOST or the socket, as the user's own tools do.
+        host=None if local else access["host"],
+        ca_material=None if local else access["ca"],
+        cert_material=None if local else access["certificate"],
+        key_material=None if local else access["key"],
+        registry_auth=login,
+    )
+    machines = {
+        endpoint.inner_host: str(endpoint.address)
+        for name, endpoint in present.items()
+        if SERVICES[name].exposure == "machine"
+    }
+    return Engine(
+        settings=settings,
+        host=DockerArgs(
+            network=platform.network,
+            protect=settings.common.protect,
+            labels={"org.datalab.layer": layer},
+            # Containers cannot ask a DNS server for machines; in `dev` the network knows all names.
+            hosts={} if local else machines,
+        ),
+        provider=provider,
+        sources=_sources(settings, foundation),
+        token=platform.gitlab_token,
+    )
+
+
+def _sources(settings: Settings, foundation: FoundationOutputs) -> dict[str, pulumi.Input[str]]:
+    """Build arguments, by the kinds of upstream that the cache has."""
+
+    def first(kind: str) -> pulumi.Output[str]:
+        return foundation.cache[kind].apply(lambda urls: urls[sorted(urls)[0]])
+
+    kinds = {upstream.kind for upstream in settings.foundation.cache.upstreams.values()}
+    arguments: dict[str, pulumi.Input[str]] = {}
+    if "pypi" in kinds:
+        arguments["PIP_INDEX_URL"] = first("pypi")
+        # The cache has no TLS; pip checks the hashes of requirements.txt.
+        arguments["PIP_TRUSTED_HOST"] = first("pypi").apply(
+            lambda url: urlsplit(url).hostname or ""
+        )
+    if "npm" in kinds:
+        arguments["NPM_CONFIG_REGISTRY"] = first("npm")
+    return arguments
+
+
+def gitlab_provider(
+    settings: Settings, foundation: FoundationOutputs, platform: PlatformOutputs
+) -> pulumi.ProviderResource:
+    """The provider of the lab's GitLab, where that is on."""
+    # Imported here, as it takes 0.4 s and a lab without GitLab needs none of it.
+    import pulumi_gitlab as gitlab
+
+    return gitlab.Provider(
+        "gitlab",
+        base_url=platform.gitlab["api_url"],
+        token=platform.gitlab_token,
+        cacert_file=trust_file(foundation.ca_certificate, settings.common.trust_path),
+        # A preview must work while GitLab is off.
+        early_auth_check=False,
+    )

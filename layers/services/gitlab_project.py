@@ -1,0 +1,160 @@
+"""This repository's own home in the lab's GitLab."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gitlab as gitlab
+
+from settings.services import GitLabProject as GitLabProjectSettings
+
+BRANCH = "main"
+# Token -> its scopes: `notes` writes merge requests' notes and the drift issue; every project's
+# jobs hold `status`, to follow the pipelines that they ask for.
+TOKENS: Mapping[str, tuple[str, ...]] = {"notes": ("api",), "status": ("read_api",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitLabProjectArgs:
+    """registry: host:port. variables: for the jobs of every project. files: likewise, as files."""
+
+    settings: GitLabProjectSettings
+    timezone: str
+    registry: pulumi.Input[str]
+    variables: Mapping[str, pulumi.Input[str]]
+    files: Mapping[str, pulumi.Input[str]]
+    protect: bool
+
+
+class GitLabProject(pulumi.ComponentResource):
+    """Group and project with what their pipelines need.
+
+    registry is the project's place in the container registry; tokens has trigger, notes and
+    status, all secret.
+    """
+
+    id: pulumi.Output[str]
+    path: pulumi.Output[str]
+    registry: pulumi.Output[str]
+    tokens: Mapping[str, pulumi.Output[str]]
+
+    def __init__(
+        self, name: str, args: GitLabProjectArgs, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__("datalab:services:GitLabProject", name, None, opts)
+        group = gitlab.Group(
+            f"{name}-group",
+            name=args.settings.group,
+            path=args.settings.group,
+            visibility_level="private",
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+        )
+        project = self._project(name, args, group)
+        self.id, self.path = project.id, project.path_with_namespace
+        # By what it is made of, as the path is known before the project is.
+        place = f"{args.settings.group}/{args.settings.project}"
+        self.registry = pulumi.Output.all(args.registry, project.id).apply(
+            lambda known: f"{known[0]}/{place}"
+        )
+        self.tokens = self._tokens(name, args.settings.token_days)
+        self._branch(name, group)
+        self._schedules(args)
+        for key, value in {**args.variables, **args.files}.items():
+            gitlab.InstanceVariable(
+                f"{name}-{key.lower().replace('_', '-')}",
+                key=key,
+                value=value,
+                variable_type="file" if key in args.files else "env_var",
+                # Not secret, and a certificate has lines, which a masked variable may not.
+                masked=False,
+                raw=True,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({"id": self.id})
+
+    def _project(self, name: str, args: GitLabProjectArgs, group: gitlab.Group) -> gitlab.Project:
+        return gitlab.Project(
+            f"{name}-project",
+            name=args.settings.project,
+            path=args.settings.project,
+            namespace_id=group.id.apply(int),
+            visibility_level="private",
+            default_branch=BRANCH,
+            merge_method="ff",
+            only_allow_merge_if_pipeline_succeeds=True,
+            only_allow_merge_if_all_discussions_are_resolved=True,
+            remove_source_branch_after_merge=True,
+            container_registry_access_level="enabled",
+            container_expiration_policy=gitlab.ProjectContainerExpirationPolicyArgs(
+                enabled=True,
+                cadence="7d",
+                # What is deployed is the newest version of its image, so it always stays.
+                keep_n=10,
+                older_than="30d",
+                name_regex_delete=".*",
+            ),
+            # A job that was started later must not overtake one that deploys.
+            resource_group_default_process_mode="oldest_first",
+            ci_forward_deployment_enabled=True,
+            ci_pipeline_variables_minimum_override_role="maintainer",
+            # Creation else waits for a branch that a new project does not have
+            # (terraform-provider-gitlab#1127).
+            skip_wait_for_default_branch_protection=True,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+        )
+
+    def _tokens(self, name: str, days: int) -> dict[str, pulumi.Output[str]]:
+        child = pulumi.ResourceOptions(parent=self)
+        trigger = gitlab.PipelineTrigger(
+            f"{name}-trigger", project=self.id, description="Other projects' requests", opts=child
+        )
+        tokens = {"trigger": trigger.token}
+        for token, scopes in TOKENS.items():
+            made = gitlab.ProjectAccessToken(
+                f"{name}-{token}",
+                project=self.id,
+                name=f"datalab-{token}",
+                access_level="reporter",
+                scopes=list(scopes),
+                # Only `up` renews it: a third of its life is the time for that.
+                rotation_configuration=gitlab.ProjectAccessTokenRotationConfigurationArgs(
+                    expiration_days=days, rotate_before_days=days // 3
+                ),
+                opts=child,
+            )
+            tokens[token] = made.token
+        return {token: pulumi.Output.secret(value) for token, value in tokens.items()}
+
+    def _branch(self, name: str, group: gitlab.Group) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        gitlab.BranchProtection(
+            f"{name}-branch",
+            project=self.id,
+            branch=BRANCH,
+            push_access_level="maintainer",
+            merge_access_level="maintainer",
+            allow_force_push=False,
+            opts=child,
+        )
+        gitlab.ProjectJobTokenScopes(
+            f"{name}-job-tokens",
+            project=self.id,
+            enabled=True,
+            # Whose jobs may pull the lab's images with their own token.
+            target_group_ids=[group.id.apply(int)],
+            target_project_ids=[],
+            opts=child,
+        )
+
+    def _schedules(self, args: GitLabProjectArgs) -> None:
+        for schedule, wanted in sorted(args.settings.schedules.items()):
+            gitlab.PipelineSchedule(
+                f"{schedule}-schedule",
+                project=self.id,
+                description=schedule,
+                ref=f"refs/heads/{BRANCH}",
+                cron=wanted.cron,
+                cron_timezone=args.timezone,
+                inputs=[gitlab.PipelineScheduleInputArgs(name=wanted.workflow, value="true")],
+                opts=pulumi.ResourceOptions(parent=self),
+            )

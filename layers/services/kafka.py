@@ -1,0 +1,112 @@
+"""Kafka: one broker in KRaft mode, and the lab's own topics."""
+
+import base64
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+import pulumi_random as random
+
+from layers.engine import Engine
+from places import Container, File, Health
+from places.templates import render
+from settings import images
+from settings.services import Kafka as KafkaSettings
+from settings.services import Topic
+
+FILES = Path(__file__).parent / "files"
+OUTSIDE_PORT = 9092
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaArgs:
+    """The broker's settings."""
+
+    settings: KafkaSettings
+    engine: Engine
+
+
+class Kafka(pulumi.ComponentResource):
+    """The broker and its topics."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:Kafka", name, None, opts)
+        identity = random.RandomId(
+            f"{name}-cluster",
+            byte_length=15,
+            # A volume that was formatted for another cluster does not start.
+            opts=pulumi.ResourceOptions(parent=self, protect=args.engine.host.protect),
+        )
+        self.container = args.engine.run(
+            self, name, _container(args, identity.hex.apply(cluster_id))
+        )
+        for topic, wanted in sorted(args.settings.topics.items()):
+            command.local.Command(
+                f"{topic}-topic",
+                create=provision(bootstrap(args.engine), topic, wanted),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.container]),
+            )
+        self.register_outputs({"id": self.container.id})
+
+
+def cluster_id(unique: str) -> str:
+    """15 bytes in hexadecimal as a Kafka UUID, which is 16 bytes in URL-safe base64.
+
+    A zero comes first, as Kafka's tools would take a leading hyphen for an option.
+    """
+    return base64.urlsafe_b64encode(bytes(1) + bytes.fromhex(unique)).decode().rstrip("=")
+
+
+def bootstrap(engine: Engine) -> str:
+    """The broker's address for clients outside of the containers' network."""
+    endpoint = engine.endpoint("kafka")
+    # The address, not the name: it is also what the broker sends clients on to, and not every
+    # client's DNS knows the lab.
+    return f"{endpoint.address}:{endpoint.port}"
+
+
+def provision(broker: str, topic: str, wanted: Topic) -> str:
+    """The command that makes the topic and its group, the same that other projects' jobs run.
+
+    It runs in the project's folder, where the engine starts its providers.
+    """
+    options: Mapping[str, object] = {
+        "--bootstrap": broker,
+        "--topic": topic,
+        "--group": wanted.group,
+        "--partitions": wanted.partitions,
+        "--retention-hours": wanted.retention_hours,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    return shlex.join([".venv/bin/python", "-m", "provision", "kafka", *words])
+
+
+def _container(args: KafkaArgs, identity: pulumi.Output[str]) -> Container:
+    size, heap = args.settings.container, args.settings.heap_mib
+    endpoint = args.engine.endpoint("kafka")
+    configuration = render(
+        FILES / "kafka.properties.j2",
+        {
+            "inside": f"{endpoint.inner_host}:{endpoint.inner_port}",
+            "outside": bootstrap(args.engine),
+        },
+    )
+    return Container(
+        image=images.image("kafka"),
+        memory_mib=size.memory_mib,
+        cpus=size.cpus,
+        environment={"CLUSTER_ID": identity, "KAFKA_HEAP_OPTS": f"-Xms{heap}m -Xmx{heap}m"},
+        files={
+            "/mnt/shared/config/server.properties": File(content=configuration),
+            "/opt/datalab/health.sh": File(content=(FILES / "kafka-health.sh").read_text()),
+        },
+        volumes={"kafka-data": "/var/lib/kafka/data"},
+        ports=args.engine.ports("kafka", OUTSIDE_PORT),
+        health=Health(test=("CMD", "/bin/bash", "/opt/datalab/health.sh")),
+    )

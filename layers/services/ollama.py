@@ -1,0 +1,120 @@
+"""Ollama, and the chat page in front of it."""
+
+import shlex
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+from layers.engine import Engine
+from places import Container, Health
+from settings import images
+from settings.services import Ollama as OllamaSettings
+from settings.services import OpenWebUi as OpenWebUiSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class OllamaArgs:
+    """The server's settings; trust is the path of the lab CA's certificate."""
+
+    settings: OllamaSettings
+    engine: Engine
+    trust: pulumi.Input[str]
+
+
+class Ollama(pulumi.ComponentResource):
+    """The server with its models."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:Ollama", name, None, opts)
+        size = args.settings.container
+        self.container = args.engine.run(
+            self,
+            name,
+            Container(
+                image=images.image("ollama"),
+                memory_mib=size.memory_mib,
+                cpus=size.cpus,
+                environment={
+                    "OLLAMA_HOST": "0.0.0.0:11434",
+                    "OLLAMA_CONTEXT_LENGTH": str(args.settings.context_length),
+                    "OLLAMA_KEEP_ALIVE": f"{args.settings.keep_alive_minutes}m",
+                },
+                volumes={"ollama-data": "/root/.ollama"},
+                ports=args.engine.ports("ollama"),
+                gpu=args.settings.gpu,
+                health=Health(test=("CMD", "ollama", "ls")),
+            ),
+        )
+        url = args.engine.endpoint("ollama").url
+        for model in args.settings.models:
+            words = [".venv/bin/python", "-m", "provision", "ollama", "--url", url]
+            command.local.Command(
+                f"{model.replace('/', '-').replace(':', '-')}-model",
+                create=shlex.join([*words, "--model", model]),
+                environment={"SSL_CERT_FILE": args.trust},
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[self.container],
+                    # 40 GB over a home's line take hours.
+                    custom_timeouts=pulumi.CustomTimeouts(create="4h", update="4h"),
+                ),
+            )
+        self.register_outputs({"id": self.container.id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenWebUiArgs:
+    """The page's settings, its administrator's password and the key of its sessions."""
+
+    settings: OpenWebUiSettings
+    engine: Engine
+    password: pulumi.Input[str]
+    session_key: pulumi.Input[str]
+
+
+class OpenWebUi(pulumi.ComponentResource):
+    """The chat page."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: OpenWebUiArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:OpenWebUi", name, None, opts)
+        size, endpoint = args.settings.container, args.engine.endpoint("open-webui")
+        self.container = args.engine.run(
+            self,
+            name,
+            Container(
+                image=images.image("open-webui"),
+                memory_mib=size.memory_mib,
+                cpus=size.cpus,
+                environment={
+                    "OLLAMA_BASE_URL": args.engine.endpoint("ollama").inner_url,
+                    # Else the first start's values are stored and these are ignored ever after.
+                    "ENABLE_PERSISTENT_CONFIG": "False",
+                    "ENABLE_OPENAI_API": "False",
+                    "ENABLE_VERSION_UPDATE_CHECK": "False",
+                    # Without users yet, the first visitor would become the administrator.
+                    "ENABLE_SIGNUP": "False",
+                    "WEBUI_ADMIN_EMAIL": args.settings.admin_email,
+                    "WEBUI_ADMIN_PASSWORD": pulumi.Output.secret(args.password),
+                    # Else made anew in every container, which logs everybody out.
+                    "WEBUI_SECRET_KEY": pulumi.Output.secret(args.session_key),
+                    "WEBUI_URL": endpoint.url,
+                    "CORS_ALLOW_ORIGIN": endpoint.url,
+                    "WEBUI_SESSION_COOKIE_SECURE": str(endpoint.scheme == "https"),
+                },
+                volumes={"open-webui-data": "/app/backend/data"},
+                ports=args.engine.ports("open-webui"),
+                # It loads its embedding model first.
+                health=Health(
+                    test=("CMD", "curl", "-fsS", "http://127.0.0.1:8080/health/db"),
+                    interval_s=15,
+                    wait_s=600,
+                ),
+            ),
+        )
+        self.register_outputs({"id": self.container.id})

@@ -1,0 +1,98 @@
+"""Portainer, a web interface for the Docker host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from layers.engine import Engine
+from places import Container, File, Health
+from settings import images
+from settings.services import Portainer as PortainerSettings
+
+SOCKET = "/var/run/docker.sock"
+KEYS = "/run/secrets/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortainerArgs:
+    """The settings, the administrator's password and the server's certificate and key (PEM).
+
+    access: the Docker host's ca, certificate and key (PEM); None for the socket.
+    """
+
+    settings: PortainerSettings
+    engine: Engine
+    password: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+    access: Mapping[str, pulumi.Input[str]] | None
+
+
+class Portainer(pulumi.ComponentResource):
+    """Portainer with its administrator and the Docker host already known to it."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: PortainerArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:Portainer", name, None, opts)
+        size = args.settings.container
+        self.container = args.engine.run(
+            self,
+            name,
+            Container(
+                image=images.image("portainer"),
+                memory_mib=size.memory_mib,
+                cpus=size.cpus,
+                command=_command(args),
+                files=_files(args),
+                volumes={"portainer-data": "/data"},
+                host_paths={} if args.access else {SOCKET: SOCKET},
+                ports=args.engine.ports("portainer"),
+                # Over plain HTTP, which listens inside the container only.
+                health=Health(
+                    test=("CMD", "wget", "-q", "-O", "-", "http://127.0.0.1:9000/api/system/status")
+                ),
+            ),
+        )
+        self.register_outputs({"id": self.container.id})
+
+
+def _command(args: PortainerArgs) -> list[pulumi.Input[str]]:
+    flags: list[pulumi.Input[str]] = [
+        "--bind=127.0.0.1:9000",
+        "--bind-https=:9443",
+        f"--sslcert={KEYS}portainer.crt",
+        f"--sslkey={KEYS}portainer.key",
+        # Without an administrator it locks itself five minutes after its first start.
+        f"--admin-password-file={KEYS}portainer-admin",
+        f"--trusted-origins={args.engine.endpoint('portainer').host}",
+        "--log-mode=NOCOLOR",
+    ]
+    if args.access is None:
+        return [*flags, f"--host=unix://{SOCKET}"]
+    host = args.engine.endpoint("docker")
+    return [
+        *flags,
+        f"--host=tcp://{host.inner_host}:{host.inner_port}",
+        "--tlsverify",
+        f"--tlscacert={KEYS}docker-ca.crt",
+        f"--tlscert={KEYS}docker-client.crt",
+        f"--tlskey={KEYS}docker-client.key",
+    ]
+
+
+def _files(args: PortainerArgs) -> dict[str, File]:
+    files = {
+        f"{KEYS}portainer.crt": File(content=args.certificate),
+        f"{KEYS}portainer.key": File(content=args.key, mode="0400"),
+        f"{KEYS}portainer-admin": File(content=args.password, mode="0400"),
+    }
+    if args.access:
+        files |= {
+            f"{KEYS}docker-ca.crt": File(content=args.access["ca"]),
+            f"{KEYS}docker-client.crt": File(content=args.access["certificate"]),
+            f"{KEYS}docker-client.key": File(content=args.access["key"], mode="0400"),
+        }
+    return files

@@ -1,0 +1,146 @@
+"""PostgreSQL: the server, its roles and databases."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+import pulumi_postgresql as postgresql
+
+from layers.engine import Engine
+from places import Container, File, Health
+from places.templates import render
+from settings import images
+from settings.services import PostgreSql as PostgreSqlSettings
+
+FILES = Path(__file__).parent / "files"
+SUPERUSER = "postgres"
+OWNER = 999  # the user postgres of the image
+# Each owned by a role of its name.
+DATABASES = ("mlflow", "lakehouse")
+# Role -> what it may do beyond its own databases: `provision` makes databases and roles for other
+# projects, and Vault makes short-lived roles in them.
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "mlflow": (),
+    "lakehouse": (),
+    "provisioner": ("create_database", "create_role"),
+    "vault": ("create_role",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgreSqlArgs:
+    """The server's settings, its superuser's password and its certificate (PEM)."""
+
+    settings: PostgreSqlSettings
+    engine: Engine
+    password: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+
+
+class PostgreSql(pulumi.ComponentResource):
+    """The server."""
+
+    container: docker.Container
+
+    def __init__(self, name: str, args: PostgreSqlArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:PostgreSql", name, None, opts)
+        self.container = args.engine.run(self, name, _container(args))
+        self.register_outputs({"id": self.container.id})
+
+
+def _container(args: PostgreSqlArgs) -> Container:
+    size = args.settings.container
+    configuration = render(
+        FILES / "postgresql.conf.j2",
+        {
+            "memory_mib": size.memory_mib,
+            "max_connections": args.settings.max_connections,
+            "timezone": args.engine.settings.common.timezone,
+        },
+    )
+    return Container(
+        image=images.image("postgresql"),
+        memory_mib=size.memory_mib,
+        cpus=size.cpus,
+        # Docker's default of 64 MiB is what parallel queries run out of first.
+        shm_mib=max(64, size.memory_mib // 4),
+        entrypoint=["/bin/bash", "/etc/postgresql/start.sh"],
+        environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/postgresql-admin"},
+        files={
+            "/etc/postgresql/start.sh": File(content=(FILES / "postgresql.sh").read_text()),
+            "/etc/postgresql/postgresql.conf": File(content=configuration),
+            "/etc/postgresql/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
+            "/etc/postgresql/server.crt": File(content=args.certificate),
+            # The server refuses a key that others may read.
+            "/etc/postgresql/server.key": File(content=args.key, mode="0400", owner=OWNER),
+            "/run/secrets/postgresql-admin": File(content=args.password, mode="0400", owner=OWNER),
+        },
+        # Version 18's image keeps its data in a folder of this one: a volume at the former place
+        # would stay empty (docker-library/postgres#1400).
+        volumes={"postgresql-data": "/var/lib/postgresql"},
+        ports=args.engine.ports("postgresql"),
+        # By address: while the image prepares a new volume, a server answers on the socket only.
+        health=Health(test=("CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", SUPERUSER)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabasesArgs:
+    """passwords: role -> its password, for all of ROLES."""
+
+    passwords: Mapping[str, pulumi.Output[str]]
+    protect: bool
+
+
+class Databases(pulumi.ComponentResource):
+    """Roles, and databases that nobody but their owner may enter.
+
+    names maps a database to its name, known once it is there.
+    """
+
+    names: Mapping[str, pulumi.Output[str]]
+
+    def __init__(self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:services:Databases", name, None, opts)
+        roles = {
+            role: postgresql.Role(
+                f"{role}-role",
+                name=role,
+                login=True,
+                password=args.passwords[role],
+                create_database="create_database" in rights,
+                create_role="create_role" in rights,
+                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            )
+            for role, rights in ROLES.items()
+        }
+        self.names = {
+            database: self._database(database, roles[database].name, args.protect)
+            for database in DATABASES
+        }
+        self.register_outputs({})
+
+    def _database(self, name: str, owner: pulumi.Output[str], protect: bool) -> pulumi.Output[str]:
+        made = postgresql.Database(
+            f"{name}-database",
+            name=name,
+            owner=owner,
+            template="template0",
+            encoding="UTF8",
+            # Of the C library's orders the only one that an upgrade of the image cannot change.
+            lc_collate="C.UTF-8",
+            lc_ctype="C.UTF-8",
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
+        )
+        closed = postgresql.Grant(
+            f"{name}-public",
+            database=made.name,
+            role="public",
+            object_type="database",
+            privileges=[],  # by default everybody may connect to every database
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return closed.database

@@ -1,0 +1,118 @@
+"""Images that the lab builds itself, on the Docker host that will run them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+ROOT = Path(__file__).parent.parent
+# The part of a SHA-256 that tells versions apart: 48 bits, as short as git's own.
+VERSION_LENGTH = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where images are pushed; url with its scheme, path without slashes at its ends."""
+
+    url: pulumi.Input[str]
+    path: pulumi.Input[str]  # host:port/group/project
+    username: str
+    password: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltImageArgs:
+    """What an image is made from; paths are relative to the project.
+
+    base maps build arguments to images of images.yaml, which are part of the version; sources
+    holds those that only say where packages come from, which are not.
+    hosts are names that the build could not resolve otherwise. platform is set where the engine is
+    not of this machine's kind. Without a registry the image stays in the engine that built it.
+    """
+
+    context: str
+    dockerfile: str = ""  # the context's own, unless said otherwise
+    base: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
+    registry: Registry | None = None
+
+
+class BuiltImage(pulumi.ComponentResource):
+    """An image; `reference` is what to run: by digest, or by version where there is no registry."""
+
+    reference: pulumi.Output[str]
+
+    def __init__(self, name: str, args: BuiltImageArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:places:BuiltImage", name, None, opts)
+        dockerfile = args.dockerfile or f"{args.context}/Dockerfile"
+        tag = f"{name}:{version(args.context, dockerfile, args.base)}"
+        registry = args.registry
+        # Not docker-build: it cannot give the lab's engine a client certificate (no TLS options in
+        # its v0.0.22), and builds would need an engine beside whoever runs `up`.
+        image = docker.Image(
+            f"{name}-build",
+            image_name=(
+                pulumi.Output.concat(registry.path, "/", tag) if registry else f"datalab/{tag}"
+            ),
+            build=docker.DockerBuildArgs(
+                context=args.context,
+                dockerfile=dockerfile,
+                args={**args.base, **args.sources},
+                add_hosts=[f"{host}:{address}" for host, address in sorted(args.hosts.items())],
+                # The cache of `dev` listens on this machine's loopback address only.
+                network="host" if args.sources and not args.hosts else None,
+                platform=args.platform,
+                builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
+            ),
+            build_on_preview=False,
+            skip_push=registry is None,
+            registry=docker.RegistryArgs(
+                server=registry.url,
+                username=registry.username,
+                password=pulumi.Output.secret(registry.password),
+            )
+            if registry
+            else None,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.reference = image.repo_digest if registry else image.image_name
+        self.register_outputs({"reference": self.reference})
+
+
+def version(context: str, dockerfile: str, base: Mapping[str, str]) -> str:
+    """The image's version: a hash of all that is in it, the same on every machine."""
+    found = hashlib.sha256()
+    ignored = _ignored(context, dockerfile)
+    parts = [("Dockerfile", ROOT / dockerfile), *_files(ROOT / context, ignored)]
+    for name, path in parts:
+        executable = path.stat().st_mode & 0o100
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.update(f"{name}\0{bool(executable)}\0{content}\n".encode())
+    for name, image in sorted(base.items()):
+        found.update(f"{name}\0{image}\n".encode())
+    return found.hexdigest()[:VERSION_LENGTH]
+
+
+def _files(root: Path, ignored: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        hidden = any(fnmatchcase(part, name) for part in relative.parts for name in ignored)
+        if path.is_file() and not hidden:
+            yield relative.as_posix(), path
+
+
+def _ignored(context: str, dockerfile: str) -> tuple[str, ...]:
+    """The names that the build leaves out, as Docker reads them for this Dockerfile."""
+    for file in (ROOT / f"{dockerfile}.dockerignore", ROOT / context / ".dockerignore"):
+        if file.exists():
+            lines = file.read_text(encoding="utf-8").split()
+            if wrong := [line for line in lines if not line.startswith("**/")]:
+                raise ValueError(f"{file}: only lines **/NAME are understood, not {wrong}")
+            return tuple(line.removeprefix("**/") for line in lines)
+    return ()
