@@ -1,5 +1,6 @@
 """An environment's settings: one tree, checked once, every fault at once."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,9 +64,10 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
             found += _other_key(key, value)
     try:
         # As JSON, because that is what the program gets: lists, no dates, text for addresses.
-        settings, wrong = _validate(json.dumps(tree))
+        text = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
     except RecursionError:
         raise SettingsError(source, (f"{PROJECT}: is nested too deeply",)) from None
+    settings, wrong = _validate(text)
     hidden = list(faults.secrets_in(tree))
     found += [
         f"{PROJECT}:{dotted(place)}: no secret belongs here; the secrets are keys of their "
@@ -100,7 +102,7 @@ def _parsed(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -120,7 +122,13 @@ def _other_key(key: str, value: Any) -> Iterator[str]:
         yield f"{dotted((key,))}: does nothing; settings begin with {PROJECT}:"
 
 
-def _validate(text: str) -> tuple[Settings, list[tuple[faults.Location, str]]]:
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The settings' JSON schema, from which faults and docs/settings.md take their words."""
+    return Settings.model_json_schema()
+
+
+def _validate(text: bytes) -> tuple[Settings, list[tuple[faults.Location, str]]]:
     """The settings, and what is wrong in them.
 
     Where something is wrong, the sections that it is in (foundation.vault, common.node) are absent:
@@ -129,7 +137,7 @@ def _validate(text: str) -> tuple[Settings, list[tuple[faults.Location, str]]]:
     try:
         return Settings.model_validate_json(text, strict=True), []
     except ValidationError as error:
-        wrong = list(faults.explain(error, Settings.model_json_schema()))
+        wrong = list(faults.explain(error, schema()))
     tree = json.loads(text)
     bad = {place[:2] for place, _ in wrong}
     settings = Settings.model_construct()

@@ -154,15 +154,15 @@ class Budget:
         if self.cores > self.node.cores - SPARE_CORES:
             level: Literal["warning", "note"]
             level = "warning" if self.cores > self.node.cores else "note"
-            text = f"the machines have {self.cores} of {self.node.cores}: under load they wait"
-            yield level, f"{self.node.key}.cores", text
+            text = f"the machines have {self.cores} cores, the node {self.node.cores}"
+            yield level, f"{self.node.key}.cores", f"{text}: under load they wait"
         for name, capacity in self.node.storages_gib.items():
             used, key = self.used_gib(name), f"{self.node.key}.storages.{name}.capacity_gib"
             if used > capacity:
                 text = f"{capacity} is {used - capacity} GiB short of the machines' {used}"
                 yield "error", key, f"{text}; lower a machine's disk_gib"
             elif used > DISK_WARNING * capacity:
-                text = f"disks take {used} of {capacity} GiB"
+                text = f"the machines' disks take {used} of {capacity} GiB"
                 yield "warning", key, f"{text}: a thin pool that runs full stops every machine"
 
 

@@ -154,14 +154,14 @@ def endpoints(settings: "Settings") -> dict[str, Endpoint]:
 def _endpoint(settings: "Settings", service: Service) -> Endpoint:
     port, domain = service.port(settings), settings.common.domain
     inner_port = service.inner_port or port
-    fqdn = f"{service.name}.{domain}"
+    host_name = "store" if service.name == "store-console" else service.name
+    fqdn = f"{host_name}.{domain}"
     engine = settings.common.engine
     if engine is not None:
         # GitLab writes its own address into links, clones and tokens: one name in and outside.
         own = {"gitlab": ("http", fqdn), "registry": ("http", "localhost")}
         scheme, host = own.get(service.name, (service.scheme, "localhost"))
-        inner_host = fqdn if service.name in own else service.name
-        inner_host = "store" if service.name == "store-console" else inner_host
+        inner_host = fqdn if service.name in own else host_name
         return Endpoint(
             name=service.name,
             scheme=scheme,
@@ -182,11 +182,11 @@ def _endpoint(settings: "Settings", service: Service) -> Endpoint:
     return Endpoint(
         name=service.name,
         scheme="https" if service.exposure == "gateway" else scheme,
-        host="store." + domain if service.name == "store-console" else fqdn,
+        host=fqdn,
         port=outer_port,
         address=machine.address,
         inner_scheme=scheme,
-        inner_host=service.name if inside else fqdn,
+        inner_host=host_name if inside else fqdn,
         inner_port=inner_port if inside else port,
         label=service.label,
     )

@@ -1,0 +1,159 @@
+"""Loading: all faults at once, from files and from what the engine hands to the program."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from settings import ENVIRONMENTS, Settings, SettingsError, load, load_file
+from settings.budget import budget
+from settings.names import certificate_names, endpoints, hosts
+from tests.harness.mutations import mutate, seeded
+from tests.harness.patched import ROOT, committed, patched
+
+
+def faults(config: dict[str, Any]) -> list[str]:
+    """What is wrong with a configuration."""
+    with pytest.raises(SettingsError) as caught:
+        load(config, "f.yaml")
+    assert str(caught.value) == "\n".join(f"f.yaml: {fault}" for fault in caught.value.faults)
+    return list(caught.value.faults)
+
+
+def outcome(config: dict[str, Any]) -> Settings | tuple[str, ...]:
+    """The settings, else their faults, each a printable line."""
+    try:
+        loaded = load(config, "f.yaml")
+    except SettingsError as error:
+        assert error.faults
+        assert all(fault.isprintable() and len(fault) < 1000 for fault in error.faults)
+        assert str(error).encode()
+        return error.faults
+    return loaded
+
+
+def test_every_fault_at_once() -> None:
+    found = faults(
+        patched(
+            "lab",
+            {
+                "foundation.vault.prot": 8200,  # structure
+                "foundation.cache.machine.id": 101,  # clash with another section
+                "platform.gitlab.machine.memory_mib": 1024,  # rule of one section
+                "services.kafka.port": "9092",  # type
+                "services.mlflow.workers": 9,
+                "apps.model_server.results_topic": "none",  # across layers, but Kafka has a fault
+                "datalab:proxmoxApiToken": "plain",
+                "other:key": 1,
+                "common.domain": "lab.local",
+            },
+            ["apps.web.container"],
+        )
+    )
+    assert [fault.partition(": ")[0] for fault in found] == [
+        "datalab:proxmoxApiToken",
+        "other:key",
+        "datalab:foundation.vault.prot",
+        "datalab:services.kafka.port",
+        "datalab:apps.web.container",
+        "datalab:foundation.cache.machine.id",
+        "datalab:platform.gitlab.machine.memory_mib",
+        "datalab:common.domain",
+        "datalab:services.mlflow.container.memory_mib",
+    ]
+
+
+def test_clash_is_found_beside_a_fault_of_another_section() -> None:
+    changes = {
+        "platform.gitlab.enabled": "yes",
+        "foundation.vault.machine.address": "192.168.1.101",
+    }
+    found = faults(patched("lab", changes))
+    assert len(found) == 2
+    assert "foundation.object_store.machine.address" in found[1]
+
+
+def test_nothing_but_nonsense_has_a_fault_for_each_layer() -> None:
+    found = faults({f"datalab:{name}": None for name in Settings.model_fields})
+    assert found == [f"datalab:{name}: null is not a map of keys" for name in Settings.model_fields]
+    assert len(faults({})) == len(Settings.model_fields)
+
+
+def test_values_of_secrets_and_of_unknown_keys_are_not_shown() -> None:
+    changes = {
+        "datalab:proxmoxApiToken": "hunter2",
+        "datalab:token": "hunter2",
+        "common.password": "hunter2",
+        "services.ollama": {"secure": "hunter2"},
+        "services.mlflow": ["hunter2"],
+        "common.region": {"token": "hunter2"},
+        "docker:password": "hunter2",
+    }
+    found = faults(patched("lab", changes))
+    assert len(found) == len(changes)
+    assert not any("hunter2" in fault for fault in found)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_committed_settings_have_no_fault(environment: str) -> None:
+    loaded = load_file(ROOT / f"Pulumi.{environment}.yaml")
+    assert loaded == load(committed(environment), environment)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_json_text_is_the_same_as_maps(environment: str) -> None:
+    config = committed(environment)
+    assert load({key: json.dumps(value) for key, value in config.items()}, "") == load(config, "")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", "abc", "[" * 100_000, "9" * 5000])
+def test_text_that_is_no_map(text: str) -> None:
+    found = faults({**committed("dev"), "datalab:apps": text})
+    assert len(found) == 1
+    assert found[0].startswith("datalab:apps: ")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_random_damage_is_accepted_or_refused_in_words(environment: str) -> None:
+    config = committed(environment)
+    accepted = 0
+    for seed in range(250):
+        changed = mutate(config, seeded(seed))
+        assert mutate(config, seeded(seed)) == changed
+        loaded = outcome(changed)
+        text = {key: json.dumps(value) for key, value in changed.items()}
+        assert outcome(text) == loaded
+        if isinstance(loaded, Settings):
+            accepted += 1
+            assert all(certificate_names(loaded, name) for name in endpoints(loaded))
+            assert hosts(loaded) is not None
+            assert not budget(loaded).errors
+    # Otherwise nobody finds out what the program makes of odd but valid settings.
+    assert 25 < accepted < 225
+    assert config == committed(environment)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    (
+        *(
+            "common.node",
+            "common.domain",
+            "foundation.cache",
+            "platform.docker.network",
+            "datalab:apps",
+        ),
+    )
+)
+
+
+@given(KEYS | st.text(min_size=1).map(lambda name: f"datalab:{name}"), ANYTHING)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_anything_anywhere_is_accepted_or_refused_in_words(key: str, value: Any) -> None:
+    outcome(patched("lab", {key: value}))
