@@ -29,14 +29,19 @@ PRIVATE = tuple(
 
 _HOST = r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 # The characters that stand for themselves in nginx's configuration and in a URL's path.
-Url = Annotated[str, Field(pattern=rf"^{_HOST}(/[A-Za-z0-9._~+-]+)*/?$")]
-Origin = Annotated[str, Field(pattern=rf"^{_HOST}$")]
+Url = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_HOST}(/[A-Za-z0-9._~+-]+)*/?$", examples=["https://packages.example/debian"]
+    ),
+]
+Origin = Annotated[str, Field(pattern=rf"^{_HOST}$", examples=["https://files.example"])]
 
 
 class Upstream(Model):
     """A repository on the net that the cache serves under /NAME/."""
 
-    kind: Kind
+    kind: Kind = Field(description="What kind of repository it is")
     url: Url = Field(description="Its address, as a client without a cache would write it")
     index_ttl_s: int | None = Field(
         default=None,

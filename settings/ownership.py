@@ -33,7 +33,7 @@ def one_owner(claims: Iterable[tuple[Hashable, str]], what: str) -> Iterator[Fau
 
 
 def ids(settings: "Settings") -> Iterator[Fault]:
-    """Ids of machines."""
+    """Every machine's id has one owner and lies within `common.node.machine_ids`."""
     yield from one_owner(((m.id, f"{key}.id") for key, m in walk(settings, Machine)), "id")
     if node := settings.common.node:
         first, last = node.machine_ids.first, node.machine_ids.last
@@ -49,7 +49,10 @@ def ids(settings: "Settings") -> Iterator[Fault]:
 
 
 def addresses(settings: "Settings") -> Iterator[Fault]:
-    """Addresses of machines, in the node's network and nobody else's."""
+    """Every machine's address has one owner and lies in the node's network.
+
+    It is neither the gateway's, a nameserver's nor the node's, nor the network's own or broadcast.
+    """
     node = settings.common.node
     if node is None:
         return
@@ -76,7 +79,7 @@ def _in_network(key: str, address: IPv4Address, node: Node) -> Iterator[Fault]:
 
 
 def ports(settings: "Settings") -> Iterator[Fault]:
-    """Published ports of each host."""
+    """Every published port of a host has one owner; 22 is SSH's, and nothing is on 2375."""
     docker = settings.common.place == "docker"
     claims: list[tuple[Hashable, str]] = []
     if not docker:
@@ -97,7 +100,7 @@ def ports(settings: "Settings") -> Iterator[Fault]:
 
 
 def host_names(settings: "Settings") -> Iterator[Fault]:
-    """The node is the one host with a name of the user's choice."""
+    """Neither the node's name nor that of its endpoint is the name of a service."""
     common = settings.common
     if common.node is None:
         return
@@ -112,7 +115,7 @@ def host_names(settings: "Settings") -> Iterator[Fault]:
 
 
 def devices(settings: "Settings") -> Iterator[Fault]:
-    """Devices that are passed through."""
+    """A PCI device has one entry in `common.node.pci` and goes to one machine."""
     node = settings.common.node
     if node is None:
         return
@@ -127,7 +130,7 @@ def devices(settings: "Settings") -> Iterator[Fault]:
 
 
 def networks(settings: "Settings") -> Iterator[Fault]:
-    """The containers' network, which hides whatever else has its addresses."""
+    """The containers' network is private, large enough, and overlaps no other."""
     key, subnet = "platform.docker.network.subnet", settings.platform.docker.network.subnet
     if not subnet.is_private or subnet.is_loopback or subnet.is_link_local:
         yield key, f"{subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"

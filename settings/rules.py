@@ -35,7 +35,7 @@ def check(settings: "Settings", *, whole: bool) -> Iterator[Fault]:
 
 
 def place(settings: "Settings") -> Iterator[Fault]:
-    """Each place has its own kind of host."""
+    """Place `docker` has an engine, place `proxmox` a node."""
     here = settings.common.place
     for name, owner in (("engine", "docker"), ("node", "proxmox")):
         present = getattr(settings.common, name) is not None
@@ -46,7 +46,7 @@ def place(settings: "Settings") -> Iterator[Fault]:
 
 
 def homes(settings: "Settings") -> Iterator[Fault]:
-    """Layers 1 and 2 are containers in place docker and machines in place proxmox."""
+    """Layers 1 and 2 are containers in place `docker` and machines in place `proxmox`."""
     here = settings.common.place
     fitting, other = ("container", "machine") if here == "docker" else ("machine", "container")
     for layer in ("foundation", "platform"):
@@ -67,7 +67,10 @@ def homes(settings: "Settings") -> Iterator[Fault]:
 
 
 def sizes(settings: "Settings") -> Iterator[Fault]:
-    """Machines fit their node, containers their Docker host's cores."""
+    """No machine has more cores than the node, no container more than its Docker host.
+
+    A machine's `floor_mib` is at most its `memory_mib`.
+    """
     node, engine = settings.common.node, settings.common.engine
     for key, vm in walk(settings, Vm):
         if vm.floor_mib is not None and vm.floor_mib > vm.memory_mib:
@@ -88,7 +91,7 @@ def sizes(settings: "Settings") -> Iterator[Fault]:
 
 
 def gitlab(settings: "Settings") -> Iterator[Fault]:
-    """GitLab below its minimum freezes."""
+    """GitLab has at least 4 cores and 8192 MiB, none of which may balloon away."""
     part, key = settings.platform.gitlab, "platform.gitlab"
     if not part.enabled:
         return
@@ -109,7 +112,7 @@ def gitlab(settings: "Settings") -> Iterator[Fault]:
 
 
 def storages(settings: "Settings") -> Iterator[Fault]:
-    """The storages in use exist and take what is put on them."""
+    """The storages that the node uses exist and take what is put on them."""
     node = settings.common.node
     for name, needed in CONTENT.items() if node else ():
         chosen = getattr(node, name)
@@ -124,7 +127,11 @@ def storages(settings: "Settings") -> Iterator[Fault]:
 
 
 def common(settings: "Settings") -> Iterator[Fault]:
-    """Domain, time zone, certificates, generations of secrets, the folder for rescue."""
+    """The domain is one for DNS and the time zone exists; `generations` names secrets.
+
+    Certificates live shorter than the CA and longer than `renew_days`. Rescued state is kept apart
+    from the state.
+    """
     shared, days = settings.common, settings.common.certificates
     if shared.domain.rpartition(".")[2] in RESERVED_DOMAINS:
         yield "common.domain", f"{shared.domain} never reaches a DNS server; use lab.home.arpa"
@@ -156,14 +163,14 @@ def common(settings: "Settings") -> Iterator[Fault]:
 
 
 def engine(settings: "Settings") -> Iterator[Fault]:
-    """Ports are published at an address by which they can be reached."""
+    """`common.engine.address` is an address by which ports can be reached."""
     host = settings.common.engine
     if host is not None and (host.address.is_unspecified or host.address.is_multicast):
         yield "common.engine.address", f"{host.address} cannot be reached; name one address"
 
 
 def kafka(settings: "Settings") -> Iterator[Fault]:
-    """The broker's heap and topics."""
+    """Kafka's heap is at most three quarters of its memory; topics and groups do not collide."""
     part, key = settings.services.kafka, ("services", "kafka")
     most = int(part.container.memory_mib * HEAP_SHARE)
     if part.heap_mib > most:
@@ -186,7 +193,7 @@ def kafka(settings: "Settings") -> Iterator[Fault]:
 
 
 def mlflow(settings: "Settings") -> Iterator[Fault]:
-    """Each worker is a process of its own."""
+    """MLflow's memory is enough for its workers, each of which is a process."""
     part = settings.services.mlflow
     needed = MLFLOW_MIB + MLFLOW_WORKER_MIB * part.workers
     if part.container.memory_mib < needed:
@@ -195,7 +202,7 @@ def mlflow(settings: "Settings") -> Iterator[Fault]:
 
 
 def ollama(settings: "Settings") -> Iterator[Fault]:
-    """In the lab a GPU reaches a container through the Docker VM."""
+    """In place `proxmox` Ollama's GPU is the Docker VM's."""
     machine = settings.platform.docker.machine
     if settings.services.ollama.gpu and machine is not None and machine.gpu is None:
         text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"
@@ -203,7 +210,7 @@ def ollama(settings: "Settings") -> Iterator[Fault]:
 
 
 def schedules(settings: "Settings") -> Iterator[Fault]:
-    """The values of cron lines; GitLab would refuse them in the midst of an `up`."""
+    """Cron lines have values that exist; GitLab would refuse others in the midst of an `up`."""
     for name, schedule in settings.services.gitlab_project.schedules.items():
         for (unit, (least, most)), text in zip(CRON.items(), schedule.cron.split(), strict=True):
             numbers = [
@@ -215,7 +222,7 @@ def schedules(settings: "Settings") -> Iterator[Fault]:
 
 
 def topics(settings: "Settings") -> Iterator[Fault]:
-    """What the model server writes to exists, and is two topics."""
+    """The model server's two topics exist and are not the same."""
     server, known = settings.apps.model_server, settings.services.kafka.topics
     for name in ("results_topic", "feedback_topic"):
         topic = getattr(server, name)

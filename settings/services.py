@@ -60,7 +60,7 @@ class Kafka(Model):
     port: Port = Field(default=9092, description="The listener for clients outside the network")
     heap_mib: int = Field(default=512, ge=256, le=32_768, description="Heap of the JVM")
     # No default topic: the apps' topics are a contract between the model server and the lakehouse.
-    topics: dict[TopicName, Topic]
+    topics: dict[TopicName, Topic] = Field(description="The topics, by name")
     container: Container
 
 

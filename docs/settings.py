@@ -1,0 +1,158 @@
+"""docs/settings.md and the JSON schema for editors, from the models in settings/."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from settings import ENVIRONMENTS, PROJECT, SECRET_KEYS, Settings, schema
+from settings.faults import expected, resolve
+from settings.rules import RULES
+from settings.stackfile import ROOT_KEYS, read_config
+
+ROOT = Path(__file__).parent.parent
+HEAD = """# Settings
+
+Made from settings/ by `python -m docs.generate`.
+
+Everything that a person may set for an environment stands in `Pulumi.dev.yaml` or
+`Pulumi.lab.yaml`, below `config:`; a key `common.domain` is the key `domain` below
+`datalab:common`. `./lab check ENV` names every fault, with its key, before anything is touched.
+Sizes end in their unit. A key without a default is required.
+"""
+SECRETS = """## Secrets
+
+Secrets are keys of their own and encrypted by Pulumi; one inside the tree, or in plain text, is a
+fault. Every password that the lab needs for itself is generated.
+
+| key | needed by | meaning |
+| --- | --- | --- |
+| `datalab:proxmoxApiToken` | lab | Proxmox VE's API token; `./lab init lab` asks for it |
+"""
+BUDGET = (
+    "The machines' memory floors and what is kept for the hypervisor fit the node's memory. A VM "
+    "with a device passed through has no floor below its maximum.",
+    "The containers' limits, the runner's jobs and what is kept for its system fit the Docker "
+    "host's memory.",
+    "The machines' disks fit their storage. (`./lab budget ENV` shows all three, with warnings.)",
+)
+Schema = dict[str, Any]
+
+
+def page() -> str:
+    """docs/settings.md."""
+    root = schema()
+    configs = {name: read_config(ROOT / f"Pulumi.{name}.yaml") for name in ENVIRONMENTS}
+    values = [
+        {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
+        for config in configs.values()
+    ]
+    lines = [HEAD]
+    shared: dict[str, None] = {}
+    for layer in Settings.model_fields:
+        model = resolve(root["properties"][layer], root)
+        lines += [f"## `{layer}`", "", *_table(model, (layer,), values, shared), ""]
+    lines += ["## Parts that occur more than once", ""]
+    # Describing one part may mention further ones.
+    done: set[str] = set()
+    while todo := [name for name in shared if name not in done]:
+        name = todo[0]
+        done.add(name)
+        model = root["$defs"][name]
+        lines += [f"### {name}", "", model["description"], "", *_table(model, (), [], shared), ""]
+    lines += [SECRETS, "## Rules between settings", ""]
+    lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in RULES]
+    lines += [f"- {text}" for text in BUDGET]
+    return "\n".join(lines) + "\n"
+
+
+def _table(
+    model: Schema, at: tuple[str, ...], values: list[Any], shared: dict[str, None]
+) -> Iterator[str]:
+    columns = ["key", "allowed", "default", "meaning", *(ENVIRONMENTS if values else ())]
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{' --- |' * len(columns)}"
+    for key, cells in _rows(model, at, shared):
+        here = [_code(_at(value, key)) for value in values]
+        yield f"| `{'.'.join(key)}` | {' | '.join([*cells, *here])} |"
+
+
+def _rows(
+    model: Schema, at: tuple[str, ...], shared: dict[str, None]
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """(key, cells) of the settings in a model and in those that occur only in it."""
+    root = schema()
+    for name, field in model["properties"].items():
+        key, found = (*at, name), resolve(field, root)
+        part = _named(field)
+        maps = [*found.get("patternProperties", {}).values(), found.get("additionalProperties")]
+        if part is not None and not _is_shared(part):
+            yield from _rows(found, key, shared)
+            continue
+        allowed = expected(found)
+        entry = _named(maps[0]) if isinstance(maps[0], dict) else None
+        if part or entry:
+            shared[part or entry or ""] = None
+            link = f"[{part or entry}](#{(part or entry or '').lower()})"
+            allowed = link if part else f"a map from names to {link}"
+        elif maps[0]:
+            allowed = f"a map from names to {expected(resolve(maps[0], root))}"
+        elif "items" in found:
+            inner = resolve(found["items"], root)
+            entry = _named(found["items"])
+            allowed = f"{allowed}, each {expected(inner)}"
+        default = _code(field["default"]) if "default" in field else ""
+        meaning = field.get("description") or found.get("description", "")
+        yield key, [allowed.replace("|", "\\|"), default, " ".join(meaning.split()).rstrip(".")]
+
+
+def _named(field: Schema) -> str | None:
+    """The name of the model that a field holds."""
+    branches = [field, *field.get("anyOf", ())]
+    found = [branch["$ref"].rpartition("/")[2] for branch in branches if "$ref" in branch]
+    return found[0] if found else None
+
+
+def _is_shared(name: str) -> bool:
+    """Whether a model occurs in several places."""
+    return json.dumps(schema()).count(f'"#/$defs/{name}"') > 1
+
+
+def _at(value: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _code(value: Any) -> str:
+    """A value as it would stand in the file, in short."""
+    if value is None:
+        return ""
+    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+        return ", ".join(f"`{name}`" for name in value)
+    text = json.dumps(value, ensure_ascii=False)
+    return f"`{text if isinstance(value, dict | list) else text.strip(chr(34))}`"
+
+
+def json_schema() -> str:
+    """The schema of a stack file, by which an editor completes and checks it."""
+    root = schema()
+    sections = {f"{PROJECT}:{name}": part for name, part in root["properties"].items()}
+    secret = {"type": "object", "properties": {"secure": {"type": "string"}}}
+    config = {
+        "type": "object",
+        "properties": {**sections, **{f"{PROJECT}:{key}": secret for key in SECRET_KEYS}},
+        "required": list(sections),
+        "patternProperties": {"^pulumi:": {}},
+        "additionalProperties": False,
+    }
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "datalab settings",
+        "type": "object",
+        "properties": {key: config if key == "config" else {"type": "string"} for key in ROOT_KEYS},
+        "required": ["config"],
+        "additionalProperties": False,
+        "$defs": root["$defs"],
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
