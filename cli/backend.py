@@ -119,7 +119,7 @@ def passphrase(env: str, place: str) -> dict[str, str]:
         return {PASSPHRASE[0]: DEV_PASSPHRASE}
     given = {name: os.environ[name] for name in PASSPHRASE if os.environ.get(name)}
     if given.get(PASSPHRASE[0]) == DEV_PASSPHRASE:
-        given = {}  # left over from `eval "$(./lab env dev)"`
+        del given[PASSPHRASE[0]]  # left over from `eval "$(./lab env dev)"`
     if not given:
         raise Fault(
             f"the passphrase of {env} is not set: set PULUMI_CONFIG_PASSPHRASE_FILE to a file "

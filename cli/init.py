@@ -95,9 +95,12 @@ def pip_index() -> str | None:
     """The index that pip uses here: configured, or its own default."""
     python = str(install.VENV / "bin" / "python")
     listed = run([python, "-m", "pip", "config", "list"]) or ""
-    found = re.findall(r"^[\w:]+\.index[-_]url='(.+)'$", listed, re.MULTILINE)
+    found = dict(re.findall(r"^([\w:]+)\.index[-_]url='(.+)'$", listed, re.MULTILINE))
     default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-    return found[-1] if found else run([python, "-c", default])
+    for source in (":env:", "install", "global"):  # pip's own order
+        if source in found:
+            return str(found[source])
+    return run([python, "-c", default])
 
 
 def npm_registry() -> str | None:

@@ -1,0 +1,156 @@
+"""`./lab pin` against a registry and a vendor of the test's own."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import pin
+from settings.images import PATH
+from tests.cli.conftest import Checkout
+
+MANIFEST = b'{"schemaVersion": 2}'
+FILE = b"a driver"
+SUM = "ab" * 32
+TEMPLATE = """# What stands here stays.
+images:
+  # renovate: datasource=docker
+  kafka: {{ image: {host}/apache/kafka, tag: 4.1.0, digest: "" }}  # with a remark
+  known: {{ image: {host}/known, tag: "1", digest: "sha256:{known}" }}
+downloads:
+  vault:
+    url: http://{host}/vault_1.zip
+    version: "1"
+    sha256: ""
+    sums: http://{host}/SHA256SUMS
+  driver:
+    url: http://{host}/driver.run
+    version: "1"
+    sha256: ""
+repositories: {{}}
+"""
+
+
+class Site(BaseHTTPRequestHandler):
+    """A registry that wants an anonymous token, and files."""
+
+    told = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
+    sums = f"{'cd' * 32}  other.zip\n{SUM.upper()} *vault_1.zip\n"
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"]
+        path = self.path.partition("?")[0]
+        if path == "/token":
+            assert "scope=repository%3Aapache%2Fkafka%3Apull" in self.path
+            self.reply(200, b'{"token": "anonymous"}')
+        elif path == "/v2/apache/kafka/manifests/4.1.0":
+            if self.headers.get("Authorization") == "Bearer anonymous":
+                assert "image.index" in self.headers["Accept"].split(",")[0]
+                self.reply(200, MANIFEST, {"Docker-Content-Digest": self.told})
+            else:
+                realm = f'Bearer realm="http://{host}/token",service="s",'
+                scope = 'scope="repository:apache/kafka:pull"'
+                self.reply(401, b"", {"WWW-Authenticate": realm + scope})
+        elif path == "/SHA256SUMS":
+            self.reply(200, self.sums.encode())
+        elif path == "/driver.run":
+            self.reply(200, FILE)
+        else:
+            self.reply(404, b"")
+
+    def reply(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """One answer."""
+        self.send_response(code)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """HOST:PORT of the site."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str) -> Path:
+    """An images.yaml whose hosts are the site."""
+    file = tmp_path / "images.yaml"
+    file.write_text(TEMPLATE.format(host=site, known="0" * 64))
+    monkeypatch.setattr(pin, "PATH", file)
+    return file
+
+
+def test_fills_what_is_empty_and_nothing_else(checkout: Checkout, images: Path) -> None:
+    before = images.read_text().splitlines()
+    assert checkout.lab("pin") == 0
+    after = images.read_text().splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    hashed = hashlib.sha256(FILE).hexdigest()
+    assert [new.replace(old[: old.index('""')], "").split("  #")[0] for old, new in changed] == [
+        f'"{Site.told}" }}',
+        f'"{SUM}"',
+        f'"{hashed}"',
+    ]
+    assert "# with a remark" in images.read_text()
+    assert checkout.lab("pin") == 0
+    assert images.read_text().splitlines() == after
+
+
+def test_offline_changes_nothing(
+    checkout: Checkout, images: Path, capsys: pytest.CaptureFixture[str], site: str
+) -> None:
+    images.write_text(images.read_text().replace(site, "127.0.0.1:9"))
+    before = images.read_text()
+    assert checkout.lab("pin") == 1
+    assert images.read_text() == before
+    said = capsys.readouterr().err
+    for name in ("images.kafka", "downloads.vault", "downloads.driver"):
+        assert f"images.yaml: {name}: " in said
+    assert "Traceback" not in said
+
+
+def test_a_digest_that_is_not_the_manifests_is_refused(
+    checkout: Checkout,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Site, "told", f"sha256:{'1' * 64}")
+    assert checkout.lab("pin") == 1
+    assert "not pinned" in capsys.readouterr().err
+    assert 'tag: 4.1.0, digest: "" }' in images.read_text()
+    assert SUM in images.read_text(), "what could be found out is written"
+
+
+def test_a_file_that_its_vendor_does_not_list_stays_empty(
+    checkout: Checkout,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Site, "sums", f"{SUM}  vault_1.zip.sig\n")
+    assert checkout.lab("pin") == 1
+    assert "does not list vault_1.zip" in capsys.readouterr().err
+    assert SUM not in images.read_text()
+
+
+def test_the_committed_catalogue_has_the_shape_that_pin_reads() -> None:
+    names = {gap.name for gap in pin.empty(PATH.read_text())}
+    assert all(name.startswith(("images.", "downloads.")) for name in names)

@@ -1,0 +1,124 @@
+"""Locks and ids, without the engine; tests/cli/test_repair_engine.py has the engine."""
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli import repair
+from cli.engine import Engine
+from cli.fault import Fault
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """An engine whose `pulumi` writes down that it was called."""
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_text(
+        f"#!/bin/sh\necho \"$@\" >> '{tmp_path}/calls'\n"
+        "[ \"$1 $2\" = 'stack export' ] && echo '{\"deployment\": {}}'\nexit 0\n"
+    )
+    pulumi.chmod(0o755)
+    path = os.pathsep.join((str(tmp_path), os.environ["PATH"]))
+    url = f"{(tmp_path / 'the state').as_uri()}?metadata=skip"
+    return Engine(folder=tmp_path, variables={"PATH": path, "PULUMI_BACKEND_URL": url})
+
+
+def lock(engine: Engine, pid: int, host: str = platform.node()) -> None:
+    """A lock as Pulumi writes it (pkg/backend/diy/lock.go)."""
+    folder = engine.folder / "the state/.pulumi/locks/organization/datalab/dev-apps"
+    folder.mkdir(parents=True)
+    held = {"pid": pid, "username": "me", "hostname": host, "timestamp": "2026-01-01T00:00:00Z"}
+    (folder / "0.json").write_text(json.dumps(held))
+
+
+def ended() -> int:
+    """The id of a process that has just ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def calls(engine: Engine) -> str:
+    """What `pulumi` was asked to do."""
+    file = engine.folder / "calls"
+    return file.read_text() if file.exists() else ""
+
+
+def test_a_dead_processes_lock_goes(engine: Engine) -> None:
+    lock(engine, ended())
+    assert "me@" in repair.leftovers(engine, "dev-apps")[0]
+    repair.mend(engine, "dev-apps")
+    assert "cancel --yes -s dev-apps" in calls(engine)
+
+
+def test_a_number_given_to_another_program_counts_as_ended(engine: Engine) -> None:
+    lock(engine, os.getpid())
+    assert repair.locks(engine, "dev-apps")[0].dead
+
+
+def test_a_living_processes_lock_stays(engine: Engine) -> None:
+    alive = engine.folder / "pulumi-like"
+    alive.symlink_to("/bin/sleep")
+    with subprocess.Popen([alive, "60"]) as process:
+        try:
+            comm = Path(f"/proc/{process.pid}/comm")
+            assert "pulumi" in comm.read_text()
+            lock(engine, process.pid)
+            assert repair.leftovers(engine, "dev-apps") == []
+            with pytest.raises(Fault, match="in use"):
+                repair.mend(engine, "dev-apps")
+        finally:
+            process.kill()
+    assert "cancel" not in calls(engine)
+
+
+def test_another_hosts_lock_stays(engine: Engine) -> None:
+    lock(engine, ended(), host="elsewhere")
+    with pytest.raises(Fault, match="me@elsewhere"):
+        repair.mend(engine, "dev-apps")
+    assert "cancel" not in calls(engine)
+
+
+def test_an_id_comes_from_the_inputs() -> None:
+    made = {
+        "urn": "urn:pulumi:lab-platform::datalab::x::docker",
+        "type": "proxmoxve:index/vmLegacy:VmLegacy",
+        "inputs": {"nodeName": "pve", "vmId": 202},
+    }
+    assert repair.identify(made, [], lambda *_: None) == "pve/202"
+
+
+def test_a_secret_name_is_opened() -> None:
+    secret = {repair.SECRET_MARK: "1b47061264138c4ac30d75fd1eb44270", "plaintext": '"state"'}
+    made = {"urn": "u::n", "type": "minio:index/iamUser:IamUser", "inputs": {"name": secret}}
+    assert repair.identify(made, [], lambda *_: None) == "state"
+
+
+def test_find_gets_the_providers_inputs() -> None:
+    provider = {"urn": "urn:p", "inputs": {"host": "tcp://docker:2376"}}
+    made = {
+        "urn": "u::n",
+        "type": "docker:index/container:Container",
+        "inputs": {"name": "kafka"},
+        "provider": "urn:p::some-id",
+    }
+
+    def find(kind: str, inputs: object, given: object) -> str:
+        return f"{kind.rpartition(':')[2]} {inputs} {given}"
+
+    wanted = "Container {'name': 'kafka'} {'host': 'tcp://docker:2376'}"
+    assert repair.identify(made, [provider], find) == wanted
+
+
+@pytest.mark.parametrize("kind", ["random:index/randomPassword:RandomPassword", "new:new:New"])
+def test_what_cannot_be_found_is_made_anew(kind: str) -> None:
+    assert repair.identify({"urn": "u::n", "type": kind}, [], lambda *_: "x") is None
+
+
+def test_every_way_is_a_template_or_a_word() -> None:
+    for kind, way in repair.import_ids().items():
+        assert way in {"find", "forget"} or "{" in way, kind
