@@ -210,7 +210,10 @@ def test_the_plain_docker_port_occurs_nowhere(world: dict[str, Deployed]) -> Non
 
 
 def test_what_holds_data_is_protected(world: dict[str, Deployed]) -> None:
-    stateful = [r for r in resources(world) if r.type in STATEFUL]
+    # Vault's database engine holds leases of an hour and nothing else.
+    stateful = [
+        r for r in resources(world) if r.type in STATEFUL and r.inputs.get("type") != "database"
+    ]
     assert stateful, "nothing is stateful: the filter is wrong"
     assert [r.name for r in stateful if not r.protect] == []
 
