@@ -1,0 +1,1 @@
+"""The simulated lab behind `./lab rehearse`: provider stand-ins for the real Pulumi engine."""

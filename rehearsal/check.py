@@ -1,0 +1,131 @@
+"""Whether values fit the types that the SDK declares; each fault names its property."""
+
+import enum
+import inspect
+import json
+import types
+import typing
+from collections import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi import _types
+
+from rehearsal import sdk
+from rehearsal.wire import SIGNATURE, Unknown
+
+_SCALARS: Mapping[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a number",
+}
+_ASSETS = (pulumi.Asset, pulumi.Archive)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one property; the path is the engine's (`ports[0].internal`)."""
+
+    path: str
+    reason: str
+
+
+def check(inputs: type, values: Mapping[str, Any], path: str = "") -> Iterator[Fault]:
+    """Every fault of `values` as arguments of the class `inputs`."""
+    known = sdk.properties(inputs)
+    for name in sorted(sdk.required(inputs) - values.keys()):
+        yield Fault(_join(path, name), "a required property is missing")
+    for name, value in values.items():
+        if name in known:
+            yield from _faults(value, known[name], _join(path, name))
+        else:
+            yield Fault(_join(path, name), "the provider has no such property")
+
+
+def check_provider(inputs: type, values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every fault of a provider's configuration, whose values travel as JSON in strings."""
+    known = sdk.properties(inputs)
+    parsed = {}
+    for name, value in values.items():
+        parsed[name] = value
+        if isinstance(value, str) and known.get(name) is not str:
+            try:
+                parsed[name] = json.loads(value)
+            except ValueError:
+                yield Fault(name, "is not JSON")
+                del parsed[name]
+    yield from check(inputs, parsed)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types that a value may have, without the ways to give it later."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return [annotation]
+    found = []
+    for member in typing.get_args(annotation):
+        origin = typing.get_origin(member) or member
+        if origin not in (abc.Awaitable, pulumi.Output, type(None)):
+            found.extend(_members(member))
+    return found
+
+
+def _faults(value: Any, annotation: Any, path: str) -> Iterator[Fault]:
+    if value is None or isinstance(value, Unknown):
+        return
+    members = _members(annotation)
+    found = [list(_fits(value, member, path)) for member in members]
+    if all(found):
+        # The most telling: where the members agree on the kind, the one that got furthest.
+        yield from max(found, key=lambda faults: max(len(fault.path) for fault in faults))
+
+
+def _fits(value: Any, member: Any, path: str) -> Iterator[Fault]:
+    origin, inside = typing.get_origin(member), typing.get_args(member)
+    if member is Any:
+        return
+    if origin in (abc.Sequence, list):
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _faults(item, inside[0], f"{path}[{index}]")
+        else:
+            yield Fault(path, f"must be a list, not {type(value).__name__}")
+    elif origin in (abc.Mapping, dict):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from _faults(item, inside[1], _join(path, key))
+        else:
+            yield Fault(path, f"must be a map, not {type(value).__name__}")
+    elif inspect.isclass(member):
+        yield from _fits_class(value, member, path)
+
+
+def _fits_class(value: Any, member: type, path: str) -> Iterator[Fault]:
+    if _types.is_input_type(member):
+        if isinstance(value, dict):
+            yield from check(member, value, path)
+        else:
+            yield Fault(path, f"must be an object, not {type(value).__name__}")
+    elif issubclass(member, enum.Enum):
+        allowed = [item.value for item in member]
+        if value not in allowed:
+            yield Fault(path, f"must be one of {allowed}")
+    elif issubclass(member, _ASSETS):
+        if not (isinstance(value, dict) and SIGNATURE in value):
+            yield Fault(path, "must be an asset")
+    elif member in _SCALARS and not _scalar(value, member):
+        yield Fault(path, f"must be {_SCALARS[member]}, not {type(value).__name__}")
+
+
+def _scalar(value: Any, wanted: type) -> bool:
+    if wanted in (str, bool):
+        return isinstance(value, wanted)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (wanted is float and isinstance(value, float))

@@ -1,0 +1,46 @@
+"""What the simulated world is made of before anything is deployed: plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """A storage of the node: what it may hold, and how much."""
+
+    content: tuple[str, ...]
+    capacity_gib: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PciDevice:
+    """A device in the node; the path is without its function (0000:01:00)."""
+
+    path: str
+    id: str
+    iommu_group: int
+    subsystem_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldFacts:
+    """One environment's ground.
+
+    node is the Proxmox VE node's name; empty where there is only a Docker engine. names maps
+    host names to addresses. registries are the `host:port` of image registries of the lab's own,
+    which hold nothing but what was pushed. engine_cores and engine_gpu describe the local Docker
+    engine. folder is where relative paths of programs begin.
+    """
+
+    node: str = ""
+    cores: int = 0
+    memory_mib: int = 0
+    reserved_mib: int = 0
+    bridges: tuple[str, ...] = ()
+    storages: Mapping[str, Storage] = field(default_factory=dict)
+    pci: tuple[PciDevice, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    registries: tuple[str, ...] = ()
+    engine_cores: int = 16
+    engine_gpu: bool = False
+    folder: str = "."

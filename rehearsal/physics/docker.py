@@ -1,0 +1,231 @@
+"""A Docker engine. Sources of each reason: rehearsal/refusals.yaml."""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rehearsal.catalogue import at
+from rehearsal.physics import Step, check, outputs, rule, unrest
+from rehearsal.refusals import RefusedError
+from rehearsal.wire import UNKNOWN, Unknown
+
+CONTAINER = "docker:index/container:Container"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+NETWORK = "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
+BUILD = "docker-build:index:Image"
+# The distribution project's reference grammar, shortened: host/path:tag@digest.
+REFERENCE = re.compile(
+    r"([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?"
+    r"(@sha256:[0-9a-f]{64})?"
+)
+MINIMUM_MEMORY_MB = 6
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _ports(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+    """(protocol, address, port) of what a container publishes."""
+    for port in inputs.get("ports") or []:
+        if port.get("external"):
+            address = port.get("ip") or "0.0.0.0"  # noqa: S104 - Docker's default
+            yield port.get("protocol") or "tcp", address, port["external"]
+
+
+def _collide(one: str, other: str) -> bool:
+    anywhere = {"0.0.0.0", "::"}  # noqa: S104 - addresses to compare, not to bind
+    return one == other or bool({one, other} & anywhere)
+
+
+@rule(CONTAINER)
+def ports_are_free(step: Step) -> None:
+    taken = {port for other in step.others(CONTAINER) for port in _ports(other.inputs)}
+    for protocol, address, port in _ports(step.inputs):
+        if any(p == protocol and n == port and _collide(a, address) for p, a, n in taken):
+            raise RefusedError("docker-port-taken", name=step.name, address=address, port=port)
+        taken.add((protocol, address, port))
+
+
+@rule(CONTAINER, on=("create",))
+def image_is_there(step: Step) -> None:
+    wanted = str(step.inputs["image"])
+    if not wanted.startswith("sha256:"):
+        return  # the provider pulls a reference that is not there
+    if not any(wanted == image.get("imageId") for image in step.others(IMAGE)):
+        raise RefusedError("docker-image-unknown", image=wanted)
+
+
+@rule(IMAGE)
+def image_can_be_pulled(step: Step) -> None:
+    name = str(step.inputs["name"])
+    if not REFERENCE.fullmatch(name):
+        raise RefusedError("docker-reference", name=name)
+    host = name.partition("/")[0]
+    if host not in step.world.facts.registries:
+        return
+    pushed = {
+        reference
+        for build in step.world.find(BUILD)
+        for reference in (build.get("ref"), *(build.get("tags") or []))
+    }
+    if name not in pushed:
+        raise RefusedError("docker-manifest-unknown", name=name)
+
+
+@rule(IMAGE, on=("delete",))
+def image_is_not_used(step: Step) -> None:
+    if step.inputs.get("keepLocally"):
+        return
+    for container in step.others(CONTAINER):
+        if container.get("image") in (step.existing.get("imageId"), step.existing.get("name")):
+            raise RefusedError(
+                "docker-image-in-use", name=step.existing.get("name"), container=container.id[:12]
+            )
+
+
+@rule(CONTAINER)
+def memory_makes_sense(step: Step) -> None:
+    memory, swap = step.inputs.get("memory", 0), step.inputs.get("memorySwap", 0)
+    if 0 < memory < MINIMUM_MEMORY_MB:
+        raise RefusedError("docker-memory-minimum")
+    if 0 < swap < memory:
+        raise RefusedError("docker-memory-swap")
+
+
+@rule(CONTAINER)
+def processors_are_there(step: Step) -> None:
+    cores = step.world.facts.engine_cores
+    if float(step.inputs.get("cpus") or 0) > cores:
+        raise RefusedError("docker-cpus", cores=cores)
+
+
+@rule(CONTAINER)
+def gpu_is_there(step: Step) -> None:
+    wanted = step.inputs.get("gpus") or step.inputs.get("deviceRequests")
+    if wanted and not _engine_has_gpu(step):
+        raise RefusedError("docker-gpu")
+
+
+def _engine_has_gpu(step: Step) -> bool:
+    """The local engine as the facts say; a VM's where the VM was given a device."""
+    host = re.search(r"(?:tcp|ssh)://(?:[^@]*@)?([^:/]+)", step.scope)
+    if host is None:
+        return step.world.facts.engine_gpu
+    for machine in step.world.find("proxmoxve:index/vmLegacy:VmLegacy"):
+        addresses = at(machine.inputs, "initialization.ipConfigs[].ipv4.address")
+        if host[1] in (address.partition("/")[0] for address in addresses):
+            return bool(machine.get("hostpcis"))
+    return False
+
+
+@rule(CONTAINER)
+def mounts_make_sense(step: Step) -> None:
+    seen = set()
+    for path in (*at(step.inputs, "volumes[].containerPath"), *at(step.inputs, "mounts[].target")):
+        if not PurePosixPath(path).is_absolute():
+            raise RefusedError("docker-mount-path", path=path)
+        if path in seen:
+            raise RefusedError("docker-mount-twice", path=path)
+        seen.add(path)
+
+
+@rule(CONTAINER, on=("create",))
+def wait_has_something_to_wait_for(step: Step) -> None:
+    if step.inputs.get("wait") and not step.inputs.get("healthcheck"):
+        raise RefusedError("docker-wait")
+
+
+@rule(NETWORK, on=("create",))
+def subnet_is_free(step: Step) -> None:
+    for subnet in at(step.inputs, "ipamConfigs[].subnet"):
+        for other in step.others(NETWORK):
+            for taken in at(other.inputs, "ipamConfigs[].subnet"):
+                if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
+                    raise RefusedError("docker-subnet")
+
+
+@check(CONTAINER)
+def restart_is_a_word(inputs: Mapping[str, Any]) -> None:
+    word = inputs.get("restart", "no")
+    if not isinstance(word, Unknown) and word not in (
+        "no", "on-failure", "always", "unless-stopped",
+    ):  # fmt: skip
+        raise RefusedError("docker-restart", at="restart", word=word)
+
+
+@rule(BUILD)
+def dockerfile_is_there(step: Step) -> None:
+    location = next(at(step.inputs, "context.location"), ".")
+    if "://" in location or next(at(step.inputs, "dockerfile.inline"), None):
+        return
+    folder = Path(step.world.facts.folder)
+    file = next(at(step.inputs, "dockerfile.location"), None)
+    path = folder / file if file else folder / location / "Dockerfile"
+    if not path.is_file():
+        raise RefusedError("docker-dockerfile", file=path.name)
+
+
+@outputs(CONTAINER)
+def container_outputs(step: Step) -> dict[str, Any]:
+    number = step.world.next_serial()
+    return {
+        "bridge": "",
+        "exitCode": 0,
+        "hostname": step.inputs.get("hostname", f"{number:012x}"),
+        "networkDatas": [
+            {"networkName": name, "ipAddress": f"172.30.0.{number % 250 + 2}"}
+            for name in at(step.inputs, "networksAdvanced[].name")
+        ],
+    }
+
+
+@outputs(NETWORK)
+def network_outputs(step: Step) -> dict[str, Any]:
+    return {"scope": "local", "driver": step.inputs.get("driver", "bridge")}
+
+
+@outputs(VOLUME)
+def volume_outputs(step: Step) -> dict[str, Any]:
+    mountpoint = f"/var/lib/docker/volumes/{step.inputs['name']}/_data"
+    return {"driver": step.inputs.get("driver", "local"), "mountpoint": mountpoint}
+
+
+@outputs(IMAGE)
+def image_outputs(step: Step) -> dict[str, Any]:
+    name = str(step.inputs["name"])
+    repository = re.sub(r"(:[\w][\w.-]*)?(@sha256:.*)?$", "", name)
+    digest = re.search(r"@(sha256:.*)$", name)
+    return {
+        "imageId": _digest(name),
+        "repoDigest": f"{repository}@{digest[1] if digest else _digest(f'{name} manifest')}",
+    }
+
+
+@outputs(BUILD)
+def build_outputs(step: Step) -> dict[str, Any]:
+    if any(isinstance(value, Unknown) for value in step.inputs.values()):
+        return {"contextHash": UNKNOWN, "digest": UNKNOWN, "ref": UNKNOWN}
+    digest = _digest(repr(sorted(step.inputs.items())))
+    tags = step.inputs.get("tags") or []
+    # `ref` of a pushed image, as the SDK describes it: the first tag with the digest.
+    return {
+        "contextHash": digest.removeprefix("sha256:"),
+        "digest": digest,
+        "ref": f"{tags[0]}@{digest}" if tags else "",
+    }
+
+
+@unrest(CONTAINER)
+def container_is_at_rest(inputs: Mapping[str, Any]) -> set[str]:
+    found = set()
+    if inputs.get("memory") and not inputs.get("memorySwap"):
+        found.add("memorySwap")  # read back as twice the memory; seen with the upstream provider
+    image = inputs.get("image")
+    if isinstance(image, str) and not image.startswith("sha256:"):
+        found.add("image")  # read back as an id: kreuzwerker#49
+    return found

@@ -1,0 +1,190 @@
+"""MinIO-class stores, Vault and PostgreSQL. Sources: rehearsal/refusals.yaml."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rehearsal.physics import Step, check, outputs, rule
+from rehearsal.refusals import RefusedError
+from rehearsal.wire import Unknown
+
+BUCKET = "minio:index/s3Bucket:S3Bucket"
+OBJECT = "minio:index/s3Object:S3Object"
+USER = "minio:index/iamUser:IamUser"
+POLICY = "minio:index/iamPolicy:IamPolicy"
+LIFECYCLE = "minio:index/ilmPolicy:IlmPolicy"
+MOUNT = "vault:index/mount:Mount"
+AUTH = "vault:index/authBackend:AuthBackend"
+JWT = "vault:jwt/authBackend:AuthBackend"
+JWT_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
+VAULT_POLICY = "vault:index/policy:Policy"
+SECRET = "vault:kv/secretV2:SecretV2"  # noqa: S105 - a type
+ENDPOINT = "vault:generic/endpoint:Endpoint"
+GENERIC = "vault:generic/secret:Secret"
+CONNECTION = "vault:database/secretBackendConnection:SecretBackendConnection"
+DATABASE_ROLES = (
+    CONNECTION,
+    "vault:database/secretBackendRole:SecretBackendRole",
+    "vault:database/secretBackendStaticRole:SecretBackendStaticRole",
+)
+ROLE = "postgresql:index/role:Role"
+GRANT = "postgresql:index/grant:Grant"
+
+# minio-go s3utils.CheckValidBucketName, without the reserved names.
+BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
+ADDRESS = re.compile(r"(\d+\.){3}\d+")
+ARN = re.compile(r"arn:aws:s3:::\S+")
+PRIVILEGES = frozenset(
+    {"ALL", "CONNECT", "CREATE", "DELETE", "EXECUTE", "INSERT", "MAINTAIN", "REFERENCES", "SELECT"}
+    | {"SET", "TEMP", "TEMPORARY", "TRIGGER", "TRUNCATE", "UPDATE", "USAGE"}
+)
+
+
+@rule(BUCKET, on=("create",))
+def bucket_name_is_valid(step: Step) -> None:
+    name = str(step.inputs.get("bucket"))
+    wrong = ".." in name or ".-" in name or "-." in name or ADDRESS.fullmatch(name)
+    if wrong or not BUCKET_NAME.fullmatch(name):
+        raise RefusedError("minio-bucket-name", bucket=name)
+
+
+@rule(BUCKET, on=("delete",))
+def bucket_is_empty(step: Step) -> None:
+    bucket = step.existing.get("bucket")
+    full = any(item.get("bucketName") == bucket for item in step.others(OBJECT))
+    if full and not step.inputs.get("forceDestroy"):
+        raise RefusedError("minio-bucket-full", bucket=bucket)
+
+
+@rule(USER)
+def secret_key_is_long_enough(step: Step) -> None:
+    if not 8 <= len(str(step.inputs.get("secret", "x" * 8))) <= 40:
+        raise RefusedError("minio-secret-key", user=step.inputs.get("name"))
+
+
+@check(POLICY)
+def policy_is_json(inputs: Mapping[str, Any]) -> None:
+    text = inputs.get("policy")
+    if isinstance(text, str):
+        try:
+            if isinstance(json.loads(text), dict):
+                return
+        except ValueError:
+            pass
+        raise RefusedError("minio-policy-json", at="policy")
+
+
+@rule(POLICY)
+def policy_is_valid(step: Step) -> None:
+    for statement in json.loads(step.inputs["policy"]).get("Statement", []):
+        actions = statement.get("Action") or []
+        resources = statement.get("Resource") or []
+        for resource in [resources] if isinstance(resources, str) else resources:
+            if not ARN.fullmatch(resource):
+                raise RefusedError("minio-policy-arn", resource=resource)
+        if not resources and any(str(action).startswith("s3:") for action in actions):
+            raise RefusedError("minio-policy-resource")
+
+
+@check(LIFECYCLE)
+def rules_do_something(inputs: Mapping[str, Any]) -> None:
+    for rule_ in inputs.get("rules") or []:
+        if isinstance(rule_, dict) and not rule_.keys() - {"id", "filter", "status", "tags"}:
+            raise RefusedError("minio-lifecycle", at="rules", id=rule_.get("id"))
+
+
+@outputs(BUCKET)
+def bucket_outputs(step: Step) -> dict[str, Any]:
+    name = step.inputs["bucket"]
+    server = step.config.get("minioServer", "")
+    return {"arn": f"arn:aws:s3:::{name}", "bucketDomainName": f"https://{server}/minio/{name}"}
+
+
+@outputs(USER)
+def user_outputs(step: Step) -> dict[str, Any]:
+    return {"status": "disabled" if step.inputs.get("disableUser") else "enabled"}
+
+
+def _path(values: Mapping[str, Any], default: str = "") -> str:
+    return str(values.get("path") or values.get("type") or default).strip("/")
+
+
+@rule(MOUNT, AUTH, JWT, on=("create",))
+def mount_is_apart(step: Step) -> None:
+    """A path inside or around another mount's is refused like the same one."""
+    family = (MOUNT,) if step.type == MOUNT else (AUTH, JWT)
+    mine = _path(step.inputs, "jwt") + "/"
+    for other in step.others(*family):
+        theirs = _path(other.inputs, "jwt") + "/"
+        if mine.startswith(theirs) or theirs.startswith(mine):
+            raise RefusedError("vault-path-taken", id=theirs)
+
+
+@rule(VAULT_POLICY)
+def policy_says_something(step: Step) -> None:
+    if not str(step.inputs["policy"]).strip():
+        raise RefusedError("vault-policy-empty")
+
+
+@rule(SECRET, *DATABASE_ROLES)
+def mount_is_there(step: Step) -> None:
+    mount = str(step.inputs.get("mount") or step.inputs.get("backend")).strip("/")
+    if not any(_path(other.inputs) == mount for other in step.others(MOUNT)):
+        raise RefusedError("vault-no-handler", path=step.inputs.get("name"), mount=mount)
+
+
+@rule(JWT_ROLE)
+def login_is_bound(step: Step) -> None:
+    backend = step.inputs.get("backend", "jwt")
+    if not any(_path(other.inputs, "jwt") == backend for other in step.others(JWT, AUTH)):
+        raise RefusedError("vault-no-handler", path="login", mount=f"auth/{backend}")
+    bounds = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
+    if not any(step.inputs.get(bound) for bound in bounds):
+        raise RefusedError("vault-role-unbound")
+
+
+@check(SECRET, GENERIC, ENDPOINT)
+def data_is_json(inputs: Mapping[str, Any]) -> None:
+    text = inputs.get("dataJson")
+    if isinstance(text, str):
+        try:
+            json.loads(text)
+        except ValueError:
+            raise RefusedError("vault-json", at="dataJson") from None
+
+
+@outputs(MOUNT, AUTH, JWT)
+def mount_outputs(step: Step) -> dict[str, Any]:
+    kind = "".join(filter(str.isalnum, str(step.inputs.get("type", "jwt"))))
+    accessor = {} if step.old else {"accessor": f"auth_{kind}_{step.world.next_serial():08x}"}
+    return {"path": _path(step.inputs, "jwt"), **accessor}
+
+
+@outputs(SECRET)
+def secret_outputs(step: Step) -> dict[str, Any]:
+    path = f"{step.inputs['mount']}/data/{step.inputs.get('name')}"
+    return {"path": path, "metadata": {"version": str(step.world.next_serial())}}
+
+
+@check(ROLE)
+def valid_until_is_a_date(inputs: Mapping[str, Any]) -> None:
+    limit = inputs.get("connectionLimit", -1)
+    if isinstance(limit, Unknown) or limit >= -1:
+        return
+    raise RefusedError("postgresql-limit", at="connectionLimit")
+
+
+@rule(GRANT)
+def privileges_exist(step: Step) -> None:
+    for privilege in step.inputs.get("privileges") or []:
+        if privilege.upper() not in PRIVILEGES:
+            raise RefusedError("postgresql-privilege", privilege=privilege)
+
+
+@rule(ROLE)
+def member_of_what_is_there(step: Step) -> None:
+    known = {other.get("name") for other in step.others(ROLE)}
+    for role in step.inputs.get("roles") or []:
+        if role not in known:
+            raise RefusedError("postgresql-role-unknown", value=role)

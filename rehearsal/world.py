@@ -1,0 +1,133 @@
+"""The simulated world: what exists in it, what was called, and faults made on demand."""
+
+import copy
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rehearsal.facts import WorldFacts
+from rehearsal.refusals import RefusedError
+
+Operation = Literal["create", "update", "delete"]
+
+
+@dataclass(kw_only=True)
+class Item:
+    """A thing in the world. Values are plain; `secrets` names the properties to hand out wrapped.
+
+    scope is the server that it lives on: names are unique there and not beyond.
+    """
+
+    type: str
+    id: str
+    scope: str
+    name: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    secrets: list[str]
+
+    @property
+    def key(self) -> str:
+        """What tells it from everything else in the world."""
+        return f"{self.scope} {self.type} {self.id}"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A property: computed, or given."""
+        return self.outputs.get(name, self.inputs.get(name, default))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call that changed the world; `name` is the resource's in the program."""
+
+    type: str
+    name: str
+    operation: Operation
+
+
+@dataclass
+class World:
+    """Everything that exists; safe to use from several threads."""
+
+    facts: WorldFacts = field(default_factory=WorldFacts)
+    items: dict[str, Item] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    serial: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
+    _failures: list[tuple[str, str]] = field(default_factory=list)
+    _kill: tuple[int, Callable[[], None]] | None = None
+
+    def next_serial(self) -> int:
+        """A number that no earlier thing of this world got."""
+        self.serial += 1
+        return self.serial
+
+    def find(self, *types: str, scope: str | None = None) -> Iterator[Item]:
+        """Everything of these types; on one server, or anywhere."""
+        for item in self.items.values():
+            if item.type in types and scope in (None, item.scope):
+                yield item
+
+    def fail(self, type_: str, name: str) -> None:
+        """Refuse the next operation on one resource; the type in full or by its last part."""
+        with self.lock:
+            self._failures.append((type_, name))
+
+    def kill_at(self, number: int, callback: Callable[[], None]) -> None:
+        """Call `callback` once `number` calls from the beginning have changed the world.
+
+        The call is applied and not answered: the callback ends whoever waits for the answer.
+        """
+        self._kill = (number, callback)
+
+    def refuse_on_demand(self, type_: str, name: str) -> None:
+        """Raise RefusedError where `fail` asked for it, once."""
+        for wanted in self._failures:
+            if wanted[1] == name and wanted[0] in (type_, type_.rpartition(":")[2]):
+                self._failures.remove(wanted)
+                raise RefusedError("on-demand", type=type_, name=name)
+
+    def called(self, call: Call) -> Callable[[], None] | None:
+        """Count a call that was applied; returns what to do instead of answering it, if anything.
+
+        To be called under the lock; the result after it was released.
+        """
+        self.calls.append(call)
+        self.on_call(call)
+        if self._kill and len(self.calls) == self._kill[0]:
+            callback = self._kill[1]
+            self._kill = None
+            return callback
+        return None
+
+    def dump(self) -> dict[str, Any]:
+        """The world without its facts and faults, ready for JSON."""
+        with self.lock:
+            return {
+                "items": [asdict(item) for item in self.items.values()],
+                "calls": [asdict(call) for call in self.calls],
+                "serial": self.serial,
+            }
+
+    def restore(self, dumped: Mapping[str, Any]) -> None:
+        """Become what `dump` said; faults that were asked for are forgotten."""
+        with self.lock:
+            items = [Item(**item) for item in copy.deepcopy(dumped["items"])]
+            self.items = {item.key: item for item in items}
+            self.calls = [Call(**call) for call in dumped["calls"]]
+            self.serial = dumped["serial"]
+            self._failures, self._kill = [], None
+
+    def save(self, path: Path) -> None:
+        """Write `dump` to a file, whole or not at all."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.dump()), encoding="utf-8")
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        self.restore(json.loads(path.read_text(encoding="utf-8")))

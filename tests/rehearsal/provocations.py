@@ -1,0 +1,544 @@
+"""For every refusal of rehearsal/refusals.yaml, what provokes it through the gRPC interface."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from rehearsal import wire
+from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores
+from tests.rehearsal.client import FACTS, Lab
+
+Provocation = Callable[[Lab], object]
+PROVOCATIONS: dict[str, Provocation] = {}
+
+VOLUME = "local:import/noble.qcow2"
+TEMPLATE = "local:vztmpl/ubuntu.tar.zst"
+SUM = "a" * 64
+EXAMPLE = "https://images.example/noble.img"
+POSTGRESQL_DATABASE = "postgresql:index/database:Database"
+ATTACHMENT = "minio:index/iamUserPolicyAttachment:IamUserPolicyAttachment"
+VERSIONING = "minio:index/s3BucketVersioning:S3BucketVersioning"
+SCHEDULE_VARIABLE = "gitlab:index/pipelineScheduleVariable:PipelineScheduleVariable"
+DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
+CERTIFICATE: dict[str, Any] = {"allowedUses": ["cert_signing"], "validityPeriodHours": 24}
+SUBJECT = {"subject": {"commonName": "lab"}}
+
+
+def provokes(refusal: str) -> Callable[[Provocation], Provocation]:
+    """Register a provocation; its last call is the one that must be refused."""
+
+    def register(function: Provocation) -> Provocation:
+        PROVOCATIONS[refusal] = function
+        return function
+
+    return register
+
+
+def case(refusal: str, type_: str, **inputs: Any) -> None:
+    """Register a creation that is refused in an empty world."""
+    PROVOCATIONS[refusal] = lambda lab: lab.create(type_, **inputs)
+
+
+def image(lab: Lab, **change: Any) -> str:
+    """A cloud image on the node."""
+    inputs = {
+        "nodeName": "pve",
+        "datastoreId": "local",
+        "contentType": "import",
+        "url": EXAMPLE,
+        "fileName": "noble.qcow2",
+        **change,
+    }
+    return lab.create(proxmox.FILE, **inputs)
+
+
+def vm_inputs(number: int = 201, **change: Any) -> dict[str, Any]:
+    """A VM that fits on the node of FACTS."""
+    return {
+        "nodeName": "pve",
+        "vmId": number,
+        "cpu": {"cores": 4},
+        "memory": {"dedicated": 8192},
+        "disks": [{"interface": "scsi0", "datastoreId": "local-lvm", "size": 100}],
+        "networkDevices": [{"bridge": "vmbr0"}],
+        "initialization": {"ipConfigs": [{"ipv4": {"address": f"192.168.1.{number}/24"}}]},
+        **change,
+    }
+
+
+def vm(lab: Lab, number: int = 201, **change: Any) -> str:
+    """Make such a VM."""
+    return lab.create(proxmox.VM, f"vm{number}", **vm_inputs(number, **change))
+
+
+def lxc_inputs(number: int = 101, **change: Any) -> dict[str, Any]:
+    """A container that fits on the node of FACTS."""
+    return {
+        "nodeName": "pve",
+        "vmId": number,
+        "unprivileged": True,
+        "memory": {"dedicated": 1024},
+        "disk": {"datastoreId": "local-lvm", "size": 20},
+        **change,
+    }
+
+
+def lxc(lab: Lab, number: int = 101, **change: Any) -> str:
+    """Make such a container."""
+    return lab.create(proxmox.LXC, f"ct{number}", **lxc_inputs(number, **change))
+
+
+def mapping(lab: Lab, **change: str) -> str:
+    """The GPU's mapping."""
+    entry = {"node": "pve", "path": "0000:01:00", "id": "10de:1f15", **change}
+    return lab.create(proxmox.MAPPING, name="gpu", maps=[entry])
+
+
+def pulled(lab: Lab, **change: Any) -> str:
+    """A pulled image; its image id."""
+    inputs = {"name": "nginx:1.27", **change}
+    lab.create(docker.IMAGE, **inputs)
+    return str(next(lab.world.find(docker.IMAGE)).get("imageId"))
+
+
+def container(lab: Lab, name: str = "web", **inputs: Any) -> str:
+    """A container of a pulled image."""
+    return lab.create(docker.CONTAINER, name, name=name, image=pulled(lab), **inputs)
+
+
+def project(lab: Lab) -> str:
+    """A GitLab project; its id."""
+    return lab.create(gitlab.PROJECT, name="datalab", path="datalab")
+
+
+def variable(lab: Lab, **change: Any) -> str:
+    """A variable of a project."""
+    inputs = {"project": project(lab), "key": "KEY", "value": "value-value", **change}
+    return lab.create(gitlab.PROJECT_VARIABLE, **inputs)
+
+
+def token(lab: Lab, **change: Any) -> str:
+    """A project's token."""
+    inputs = {"project": project(lab), "name": "ci", "scopes": ["api"], **change}
+    return lab.create(gitlab.PROJECT_TOKEN, **inputs)
+
+
+def schedule(lab: Lab, **change: Any) -> str:
+    """A pipeline schedule."""
+    inputs = {
+        "project": project(lab),
+        "description": "nightly",
+        "ref": "refs/heads/main",
+        "cron": "17 3 * * *",
+        **change,
+    }
+    return lab.create(gitlab.SCHEDULE, **inputs)
+
+
+def key(lab: Lab) -> str:
+    """A private key's PEM."""
+    made = lab.at(keys.KEY).create(keys.KEY, "key", {"algorithm": "ED25519"})
+    return str(wire.plain(made.properties)["privateKeyPem"])
+
+
+# ---- everywhere
+
+
+@provokes("on-demand")
+def on_demand(lab: Lab) -> None:
+    lab.world.fail("Volume", "data")
+    lab.create(docker.VOLUME, "other", name="other")
+    lab.create(docker.VOLUME, "data", name="data")
+
+
+@provokes("gone")
+def gone(lab: Lab) -> None:
+    lab.update(docker.CONTAINER, "0" * 64, {"name": "web", "image": "nginx"}, restart="always")
+
+
+@provokes("name-unknown")
+def name_unknown(lab: Lab) -> None:
+    provider = lab.provider("vault", address="https://vault.nowhere.example:8200")
+    provider.create("vault:index/mount:Mount", "kv", {"path": "kv", "type": "kv-v2"})
+
+
+@provokes("nothing-listens")
+def nothing_listens(lab: Lab) -> None:
+    container(lab, ports=[{"internal": 8200, "external": 8201, "ip": "127.0.0.1"}])
+    provider = lab.provider("vault", address="https://127.0.0.1:8200")
+    provider.create("vault:index/mount:Mount", "kv", {"path": "kv", "type": "kv-v2"})
+
+
+@provokes("docker-daemon")
+def docker_daemon(lab: Lab) -> None:
+    provider = lab.provider("docker", host="tcp://docker.lab.home.arpa:2376")
+    provider.create(docker.VOLUME, "data", {"name": "data"})
+
+
+# ---- Proxmox VE
+
+
+@provokes("pve-id-in-use")
+def pve_id(lab: Lab) -> None:
+    lxc(lab, 201)
+    vm(lab, 201)
+
+
+@provokes("pve-address-in-use")
+def pve_address(lab: Lab) -> None:
+    vm(lab, 201)
+    lxc(lab, 102, initialization={"ipConfigs": [{"ipv4": {"address": "192.168.1.201/24"}}]})
+
+
+@provokes("pve-storage-full")
+def pve_storage_full(lab: Lab) -> None:
+    lxc(lab, 101, disk={"datastoreId": "local-lvm", "size": 801})
+    vm(lab)
+
+
+@provokes("pve-disk-shrink")
+def pve_shrink(lab: Lab) -> None:
+    lab.update(proxmox.LXC, lxc(lab), lxc_inputs(), disk={"datastoreId": "local-lvm", "size": 10})
+
+
+@provokes("pve-memory")
+def pve_memory(lab: Lab) -> None:
+    vm(lab, 201, memory={"dedicated": 20480, "floating": 12288})
+    mapping(lab)
+    vm(lab, 202, hostpcis=[{"device": "hostpci0", "mapping": "gpu"}],
+       memory={"dedicated": 20480, "floating": 2048})  # fmt: skip
+
+
+@provokes("pve-mapping-exists")
+def pve_mapping_exists(lab: Lab) -> None:
+    mapping(lab)
+    mapping(lab)
+
+
+@provokes("pve-mapping-taken")
+def pve_mapping_taken(lab: Lab) -> None:
+    mapping(lab)
+    devices = [{"device": "hostpci0", "mapping": "gpu"}]
+    vm(lab, 201, hostpcis=devices)
+    vm(lab, 202, hostpcis=devices)
+
+
+@provokes("pve-file-exists")
+def pve_file_exists(lab: Lab) -> None:
+    image(lab)
+    image(lab)
+
+
+PROVOCATIONS |= {
+    "pve-node-unknown": lambda lab: vm(lab, nodeName="pve2"),
+    "pve-bridge-unknown": lambda lab: vm(lab, networkDevices=[{"bridge": "vmbr7"}]),
+    "pve-storage-unknown": lambda lab: image(lab, datastoreId="ceph"),
+    "pve-content-type": lambda lab: image(lab, datastoreId="local-lvm"),
+    "pve-cores": lambda lab: vm(lab, cpu={"cores": 9, "sockets": 2}),
+    "pve-image-missing": lambda lab: vm(lab, disks=[{"interface": "scsi0", "importFrom": VOLUME}]),
+    "pve-template-missing": lambda lab: lxc(lab, operatingSystem={"templateFileId": TEMPLATE}),
+    "pve-mapping-unknown": lambda lab: vm(lab, hostpcis=[{"device": "hostpci0", "mapping": "gpu"}]),
+    "pve-device-missing": lambda lab: mapping(lab, path="0000:02:00"),
+    "pve-hostpci-raw": lambda lab: vm(lab, hostpcis=[{"device": "hostpci0", "id": "0000:01:00"}]),
+    "pve-lxc-feature": lambda lab: lxc(lab, features={"nesting": True, "keyctl": True}),
+    "pve-root-only": lambda lab: vm(lab, cpu={"cores": 1, "affinity": "0-3"}),
+    "pve-checksum": lambda lab: image(lab, checksum="abc", checksumAlgorithm="sha256"),
+    "pve-checksum-alone": lambda lab: image(lab, checksum=SUM),
+}
+
+# ---- Docker
+
+
+@provokes("docker-name-taken")
+def docker_name(lab: Lab) -> None:
+    container(lab)
+    container(lab)
+
+
+@provokes("docker-port-taken")
+def docker_port(lab: Lab) -> None:
+    container(lab, "one", ports=[{"internal": 53, "external": 53, "protocol": "udp"}])
+    container(lab, "two", ports=[{"internal": 53, "external": 53, "ip": "127.0.0.1"}])
+    container(lab, "three", ports=[{"internal": 80, "external": 53}])
+
+
+@provokes("docker-network-exists")
+def docker_network_exists(lab: Lab) -> None:
+    lab.create(docker.NETWORK, name="datalab")
+    lab.create(docker.NETWORK, name="datalab")
+
+
+@provokes("docker-subnet")
+def docker_subnet(lab: Lab) -> None:
+    lab.create(docker.NETWORK, name="one", ipamConfigs=[{"subnet": "172.30.0.0/16"}])
+    lab.create(docker.NETWORK, name="two", ipamConfigs=[{"subnet": "172.30.1.0/24"}])
+
+
+@provokes("docker-network-in-use")
+def docker_network_in_use(lab: Lab) -> None:
+    network = lab.create(docker.NETWORK, name="datalab")
+    container(lab, networksAdvanced=[{"name": "datalab"}])
+    lab.delete(docker.NETWORK, network, name="datalab")
+
+
+@provokes("docker-volume-in-use")
+def docker_volume_in_use(lab: Lab) -> None:
+    volume = lab.create(docker.VOLUME, name="data")
+    container(lab, volumes=[{"volumeName": "data", "containerPath": "/data"}])
+    lab.delete(docker.VOLUME, volume, name="data")
+
+
+@provokes("docker-image-in-use")
+def docker_image_in_use(lab: Lab) -> None:
+    container(lab)
+    lab.delete(docker.IMAGE, next(lab.world.find(docker.IMAGE)).id, name="nginx:1.27")
+
+
+@provokes("docker-manifest-unknown")
+def docker_manifest(lab: Lab) -> None:
+    pulled(lab, name="registry.lab.home.arpa:5050/datalab/runner:1")
+
+
+PROVOCATIONS |= {
+    "docker-network-unknown": lambda lab: container(lab, networksAdvanced=[{"name": "nowhere"}]),
+    "docker-reference": lambda lab: pulled(lab, name="Nginx:1.27"),
+    "docker-memory-minimum": lambda lab: container(lab, memory=4, memorySwap=4),
+    "docker-memory-swap": lambda lab: container(lab, memory=512, memorySwap=256),
+    "docker-cpus": lambda lab: container(lab, cpus="32"),
+    "docker-gpu": lambda lab: container(lab, gpus="all"),
+    "docker-mount-path": lambda lab: container(
+        lab, volumes=[{"volumeName": "data", "containerPath": "data"}]
+    ),
+    "docker-mount-twice": lambda lab: container(
+        lab,
+        volumes=[
+            {"volumeName": "one", "containerPath": "/data"},
+            {"hostPath": "/srv", "containerPath": "/data"},
+        ],
+    ),
+    "docker-wait": lambda lab: container(lab, wait=True),
+    "docker-restart": lambda lab: container(lab, restart="sometimes"),
+}
+case("docker-image-unknown", docker.CONTAINER, name="web", image=f"sha256:{SUM}")
+case("docker-dockerfile", docker.BUILD, push=False, context={"location": "nowhere"})
+
+# ---- GitLab
+
+
+@provokes("gitlab-path-taken")
+def gitlab_path_taken(lab: Lab) -> None:
+    group = lab.create(gitlab.GROUP, name="Data lab", path="datalab")
+    lab.create(gitlab.PROJECT, "one", name="One", path="one", namespaceId=int(group))
+    lab.create(gitlab.PROJECT, "alone", name="Alone", path="one")
+    lab.create(gitlab.PROJECT, "two", name="Two", path="one", namespaceId=int(group))
+
+
+@provokes("gitlab-schedule-unknown")
+def gitlab_schedule_unknown(lab: Lab) -> None:
+    inputs = {"project": project(lab), "pipelineScheduleId": 99, "key": "K", "value": "v"}
+    lab.create(SCHEDULE_VARIABLE, **inputs)
+
+
+@provokes("gitlab-variable-taken")
+def gitlab_variable_taken(lab: Lab) -> None:
+    inputs = {"project": project(lab), "key": "KEY", "value": "value"}
+    lab.create(gitlab.PROJECT_VARIABLE, "scoped", **inputs, environmentScope="production")
+    lab.create(gitlab.PROJECT_VARIABLE, "one", **inputs)
+    lab.create(gitlab.PROJECT_VARIABLE, "two", **inputs)
+
+
+@provokes("gitlab-hidden")
+def gitlab_hidden(lab: Lab) -> None:
+    inputs = {"project": project(lab), "key": "K", "value": "value-one", "hidden": True}
+    made = lab.create(gitlab.PROJECT_VARIABLE, **inputs)
+    lab.update(gitlab.PROJECT_VARIABLE, made, inputs, value="value-two")
+
+
+PROVOCATIONS |= {
+    "gitlab-variable-key": lambda lab: variable(lab, key="MY-KEY"),
+    "gitlab-masked": lambda lab: variable(lab, value="with space", masked=True),
+    "gitlab-token-expiry": lambda lab: token(
+        lab, expiresAt=str(gitlab.today() + gitlab.LONGEST_TOKEN + timedelta(days=1))
+    ),
+    "gitlab-token-past": lambda lab: token(lab, expiresAt="2020-01-01"),
+    "gitlab-token-date": lambda lab: token(lab, expiresAt="next year"),
+    "gitlab-token-scope": lambda lab: token(lab, scopes=["api", "root"]),
+    "gitlab-cron": lambda lab: schedule(lab, cron="61 3 * * *"),
+    "gitlab-timezone": lambda lab: schedule(lab, cronTimezone="Europe/Bern"),
+    "gitlab-ref": lambda lab: schedule(lab, ref="main"),
+}
+case("gitlab-path", gitlab.PROJECT, name="Data", path="-data")
+case("gitlab-namespace-unknown", gitlab.PROJECT, name="data", path="data", namespaceId=99)
+case("gitlab-group-unknown", gitlab.GROUP_VARIABLE, group="99", key="K", value="v")
+case("gitlab-project-unknown", gitlab.TRIGGER, project="99", description="ci")
+case("gitlab-runner-type", gitlab.RUNNER, runnerType="shared")
+case("gitlab-runner-owner", gitlab.RUNNER, runnerType="instance_type", projectId=1)
+case("gitlab-runner-timeout", gitlab.RUNNER, runnerType="instance_type", maximumTimeout=60)
+case("gitlab-access-level", gitlab.BRANCH, project="1", branch="main", pushAccessLevel="owner")
+
+# ---- MinIO-class stores
+
+
+@provokes("minio-bucket-exists")
+def minio_bucket_exists(lab: Lab) -> None:
+    lab.create(stores.BUCKET, bucket="mlflow")
+    lab.create(stores.BUCKET, bucket="mlflow")
+
+
+@provokes("minio-bucket-full")
+def minio_bucket_full(lab: Lab) -> None:
+    bucket = lab.create(stores.BUCKET, bucket="mlflow")
+    lab.create(stores.OBJECT, bucketName="mlflow", objectName="model")
+    lab.delete(stores.BUCKET, bucket, bucket="mlflow")
+
+
+@provokes("minio-user-unknown")
+def minio_user_unknown(lab: Lab) -> None:
+    lab.create(stores.POLICY, name="mlflow", policy="{}")
+    lab.create(ATTACHMENT, userName="mlflow", policyName="mlflow")
+
+
+@provokes("minio-policy-unknown")
+def minio_policy_unknown(lab: Lab) -> None:
+    lab.create(stores.USER, name="mlflow", secret="x" * 20)
+    lab.create(ATTACHMENT, userName="mlflow", policyName="mlflow")
+
+
+@provokes("minio-policy-in-use")
+def minio_policy_in_use(lab: Lab) -> None:
+    lab.create(stores.USER, name="mlflow", secret="x" * 20)
+    policy = lab.create(stores.POLICY, name="mlflow", policy="{}")
+    lab.create(ATTACHMENT, userName="mlflow", policyName="mlflow")
+    lab.delete(stores.POLICY, policy, name="mlflow", policy="{}")
+
+
+def statement(**fields: Any) -> str:
+    """A policy of one statement."""
+    return json.dumps({"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], **fields}]})
+
+
+case("minio-bucket-name", stores.BUCKET, bucket="My_Bucket")
+case("minio-bucket-unknown", VERSIONING, bucket="mlflow",
+     versioningConfiguration={"status": "Enabled"})  # fmt: skip
+case("minio-secret-key", stores.USER, name="mlflow", secret="short")
+case("minio-policy-json", stores.POLICY, name="mlflow", policy="allow everything")
+case("minio-policy-arn", stores.POLICY, name="mlflow", policy=statement(Resource=["mlflow/*"]))
+case("minio-policy-resource", stores.POLICY, name="mlflow", policy=statement())
+case("minio-lifecycle", stores.LIFECYCLE, bucket="mlflow", rules=[{"id": "nothing"}])
+
+# ---- Vault
+
+
+@provokes("vault-path-taken")
+def vault_path(lab: Lab) -> None:
+    lab.create(stores.MOUNT, path="kv", type="kv-v2")
+    lab.create(stores.MOUNT, path="kv/infra", type="kv-v2")
+
+
+@provokes("vault-role-unbound")
+def vault_role_unbound(lab: Lab) -> None:
+    lab.create(stores.JWT, path="jwt-gitlab", jwksUrl="https://gitlab/jwks")
+    lab.create(stores.JWT_ROLE, backend="jwt-gitlab", roleName="ci", userClaim="project_id")
+
+
+@provokes("vault-connection-unknown")
+def vault_connection(lab: Lab) -> None:
+    lab.create(stores.MOUNT, path="database", type="database")
+    lab.create(DATABASE_ROLE, backend="database", name="ci", dbName="pg", creationStatements=["-"])
+
+
+case("vault-policy-empty", stores.VAULT_POLICY, name="ci", policy=" \n")
+case("vault-no-handler", stores.SECRET, mount="kv", name="infra/x", dataJson="{}")
+case("vault-json", stores.ENDPOINT, path="auth/userpass/users/x", dataJson="password")
+
+# ---- PostgreSQL
+
+
+@provokes("postgresql-role-exists")
+def postgresql_role_exists(lab: Lab) -> None:
+    lab.create(stores.ROLE, name="mlflow")
+    lab.create(stores.ROLE, name="mlflow")
+
+
+@provokes("postgresql-role-owns")
+def postgresql_role_owns(lab: Lab) -> None:
+    role = lab.create(stores.ROLE, name="mlflow")
+    lab.create(POSTGRESQL_DATABASE, name="mlflow", owner="mlflow")
+    lab.delete(stores.ROLE, role, name="mlflow")
+
+
+@provokes("postgresql-database-exists")
+def postgresql_database_exists(lab: Lab) -> None:
+    lab.create(POSTGRESQL_DATABASE, name="mlflow")
+    lab.create(POSTGRESQL_DATABASE, name="mlflow")
+
+
+def grant(lab: Lab, **change: Any) -> str:
+    """Rights of a role on a database."""
+    lab.create(stores.ROLE, name="mlflow")
+    inputs = {"role": "mlflow", "database": "mlflow", "objectType": "database", **change}
+    return lab.create(stores.GRANT, **inputs)
+
+
+@provokes("postgresql-privilege")
+def postgresql_privilege(lab: Lab) -> None:
+    lab.create(POSTGRESQL_DATABASE, name="mlflow")
+    grant(lab, privileges=["CONNECT", "WRITE"])
+
+
+PROVOCATIONS["postgresql-database-unknown"] = lambda lab: grant(lab, privileges=["CONNECT"])
+case("postgresql-role-unknown", POSTGRESQL_DATABASE, name="mlflow", owner="mlflow")
+case("postgresql-limit", stores.ROLE, name="mlflow", connectionLimit=-2)
+
+# ---- keys, random values, commands
+
+
+@provokes("tls-pem")
+def tls_pem(lab: Lab) -> None:
+    lab.create(
+        keys.SIGNED, certRequestPem="-", caCertPem="-", caPrivateKeyPem=key(lab), **CERTIFICATE
+    )
+
+
+@provokes("tls-ca-mismatch")
+def tls_ca_mismatch(lab: Lab) -> None:
+    own = key(lab)
+    at = lab.at(keys.KEY)
+    request = at.create(keys.REQUEST, "r", {"privateKeyPem": own, **SUBJECT}).properties
+    authority = at.create(keys.SELF_SIGNED, "ca", {"privateKeyPem": own, **SUBJECT, **CERTIFICATE})
+    lab.create(
+        keys.SIGNED,
+        certRequestPem=request["certRequestPem"],
+        caCertPem=authority.properties["certPem"],
+        caPrivateKeyPem=key(lab),
+        **CERTIFICATE,
+    )
+
+
+case("tls-algorithm", keys.KEY, algorithm="DSA")
+PROVOCATIONS["tls-nobody"] = lambda lab: lab.create(keys.REQUEST, privateKeyPem=key(lab))
+case("tls-key-pem", keys.REQUEST, privateKeyPem="no key", **SUBJECT)
+case("random-length", local.PASSWORD, length=0)
+case("random-minimum", local.PASSWORD, length=3, minLower=2, minUpper=2)
+case("random-classes", local.PASSWORD, length=8, lower=False, upper=False, numeric=False,
+     special=False)  # fmt: skip
+
+
+@provokes("command-unreachable")
+def command_unreachable(lab: Lab) -> None:
+    vm(lab, 201)
+    lab.create(local.REMOTE[0], "up", connection={"host": "192.168.1.201"}, create="true")
+    lab.create(local.REMOTE[0], "down", connection={"host": "192.168.1.202"}, create="true")
+
+
+def everything_fits(lab: Lab) -> None:
+    """The reference lab's machines, one after the other; nothing of this may be refused."""
+    lab.world.facts = replace(FACTS, reserved_mib=2048)
+    image(lab)
+    mapping(lab)
+    for number, memory in ((101, 2048), (102, 1024), (103, 1024)):
+        lxc(lab, number, memory={"dedicated": memory})
+    vm(lab, 201)
+    vm(lab, 202, memory={"dedicated": 16384}, hostpcis=[{"device": "hostpci0", "mapping": "gpu"}])
