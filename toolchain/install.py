@@ -108,6 +108,14 @@ def can_make_environments() -> bool:
     return all(importlib.util.find_spec(name) for name in ("ensurepip", "venv"))
 
 
+def runs(command: list[str | Path]) -> bool:
+    """Whether a command can be started and ends well."""
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 def make_environment() -> None:
     """Create `.venv`, or anew where it is broken or was made elsewhere."""
     probe: list[str | Path] = [
@@ -117,7 +125,7 @@ def make_environment() -> None:
     ]
     config = VENV / "pyvenv.cfg"
     moved = any(not f.read_text().endswith(f" {VENV}") for f in VENV.glob(".*.installed"))
-    if not moved and config.exists() and subprocess.run(probe, check=False).returncode == 0:
+    if not moved and config.exists() and runs(probe):
         return
     if not can_make_environments():
         raise SetupError(

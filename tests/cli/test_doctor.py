@@ -1,0 +1,82 @@
+"""`./lab doctor`: each lack is named with its remedy."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cli import doctor
+from tests.cli.conftest import Checkout
+from toolchain import install, pulumi_cli
+
+
+@pytest.fixture
+def machine(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A machine with everything but the Docker engine."""
+    monkeypatch.setattr(install, "python_ready", lambda _: True)
+    monkeypatch.setattr(pulumi_cli, "find_pulumi", pulumi_cli.ensure_pulumi)
+    return checkout
+
+
+def docker(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a `docker` on PATH that answers like this."""
+    command = folder / "docker"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(folder), os.environ["PATH"])))
+
+
+def test_all_well(
+    machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker(machine.fake, "echo 20.10.24", monkeypatch)
+    assert machine.lab("doctor", "dev") == 0
+    said = capsys.readouterr().out
+    assert "FAIL" not in said
+    assert "20.10.24" in said
+    assert "./lab init dev" in said  # a warning: the stacks are not made
+
+
+def test_dead_docker_engine(
+    machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker(machine.fake, "echo 'Cannot connect to the Docker daemon' >&2; exit 1", monkeypatch)
+    assert machine.lab("doctor", "dev") == 1
+    said = capsys.readouterr().out
+    assert "FAIL  Docker engine: Cannot connect" in said
+    assert "systemctl start docker" in said
+
+
+def test_faults_of_settings_links_and_passphrase_all_at_once(
+    machine: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = machine.root / "Pulumi.lab.yaml"
+    file.write_text(file.read_text().replace("port: 8200", "port: 0"))
+    (machine.root / "Pulumi.lab-apps.yaml").unlink()
+    assert machine.lab("doctor", "lab") == 1
+    said = capsys.readouterr().out
+    assert "datalab:foundation.vault.port" in said
+    assert "ln -sfn Pulumi.lab.yaml Pulumi.lab-apps.yaml" in said
+
+
+def test_lab_without_its_passphrase(machine: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert machine.lab("doctor", "lab") == 1
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in capsys.readouterr().out
+
+
+def test_bare_machine(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(install, "python_ready", lambda _: False)
+    monkeypatch.setattr(install, "can_make_environments", lambda: False)
+    assert checkout.lab("doctor") == 1
+    said = capsys.readouterr().out
+    assert "apt install python3-venv" in said
+    assert "pulumi.com" in said
+    assert "Go >= 1.21" in said
+
+
+def test_what_is_not_required_does_not_fail() -> None:
+    finding = doctor.Finding(what="disk", found="1 GB", remedy="free some", required=False)
+    assert str(finding).startswith("warn")

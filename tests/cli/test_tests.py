@@ -1,0 +1,100 @@
+"""`./lab test`: what it installs, what it selects, and that nothing is left out in silence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import tests
+from cli.fault import Fault
+from cli.verbs import TIERS
+from tests.cli.conftest import Checkout
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def commands(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that `./lab test` runs; no package is missing."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(tests, "missing", lambda _: [])
+
+    def run(command: list[str], *_: object) -> int:
+        ran.append(command)
+        return 5
+
+    monkeypatch.setattr(tests, "wait", run)
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("words", "marks"),
+    [
+        ([], "(lint or unit or engine or service) and not long"),
+        (["unit"], "(unit) and not long"),
+        (["unit", "engine", "--long"], "unit or engine"),
+    ],
+)
+def test_selection(
+    checkout: Checkout, commands: list[list[str]], words: list[str], marks: str
+) -> None:
+    assert checkout.lab("test", *words, "--", "-x") == 5  # pytest's: no test ran
+    assert commands[0][1:] == ["-m", "pytest", "-m", marks, "-x"]
+
+
+def test_every_tier_of_a_package_is_one() -> None:
+    for line in tests.PACKAGES.read_text().splitlines():
+        name, *users = line.partition("#")[0].split() or [""]
+        assert not name or users, f"{name} names no tier"
+        assert set(users) <= set(TIERS), line
+
+
+def test_only_what_the_tiers_need() -> None:
+    assert "postgresql" in tests.wanted(["service"])
+    assert "postgresql" not in tests.wanted(["unit"])
+
+
+def test_missing_without_root_says_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tests, "missing", lambda _: ["nginx-light", "postgresql"])
+    monkeypatch.setattr("cli.tests.os.geteuid", lambda: 1000)
+    with pytest.raises(Fault, match=r"apt-get install .*nginx-light postgresql"):
+        tests.install_packages(["service"])
+
+
+def test_missing_is_what_dpkg_does_not_have() -> None:
+    assert tests.missing(["dpkg", "no-such-package-0"]) == ["no-such-package-0"]
+
+
+def collect(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest over a folder of the test's own with the project's conftest."""
+    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\npythonpath = {ROOT}\nmarkers =\n  lint: x\n  unit: x\n  engine: x\n"
+        "  service: x\n  long: x\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_test_has_one_tier(tmp_path: Path) -> None:
+    for name in ("engine", "anything"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"test_{name}.py").write_text("def test_it():\n    pass\n")
+    assert "1 passed, 1 deselected" in collect(tmp_path, "-m", "engine").stdout
+    assert "1 passed, 1 deselected" in collect(tmp_path, "-m", "unit").stdout
+    assert collect(tmp_path, "-m", "service").returncode == 5
+
+
+def test_two_tiers_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "test_both.py").write_text(
+        "import pytest\n@pytest.mark.unit\n@pytest.mark.engine\ndef test_it():\n    pass\n"
+    )
+    answer = collect(tmp_path)
+    assert answer.returncode == 4
+    assert "is in two tiers: engine, unit" in answer.stdout + answer.stderr

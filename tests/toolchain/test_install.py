@@ -1,0 +1,157 @@
+"""The virtual environment: made once, finished when interrupted, never half used."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from toolchain import install, progress
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose requirements hold nothing, so that pip needs no index."""
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text("# nothing\n")
+    return tmp_path
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package -> version of a requirements file."""
+    text = (ROOT / name).read_text()
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+
+
+def test_the_tests_requirements_hold_the_programs() -> None:
+    program, tests = pins("requirements.txt"), pins("requirements-dev.txt")
+    assert len(program) > 20
+    assert {name: tests.get(name) for name in program} == program
+
+
+def test_every_requirement_has_a_hash_and_none_an_address() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert not re.search(r"^--(index|extra-index|find-links)", text, re.MULTILINE)
+        assert len(re.findall(r"^\S+==", text, re.MULTILINE)) == len(
+            re.findall(r"==.*\\\n    --hash=", text)
+        )
+
+
+def test_made_once_and_again_when_the_file_changes(
+    bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install.ensure_python("requirements-dev.txt")
+    assert "done" in capsys.readouterr().err
+    assert install.python_ready("requirements.txt"), "the tests' file holds the program's"
+    install.ensure_python("requirements-dev.txt")
+    assert capsys.readouterr().err == ""
+    (bare / "requirements.txt").write_text("# something else\n")
+    assert not install.python_ready("requirements.txt")
+    assert install.python_ready("requirements-dev.txt")
+
+
+def test_failed_pip_leaves_no_mark_and_the_next_start_finishes(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    file = bare / "requirements.txt"
+    file.write_text(f"no-such-package-0==1 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(install.SetupError, match="package index"):
+        install.ensure_python("requirements.txt")
+    assert not install.python_ready("requirements.txt")
+    file.write_text("# nothing\n")
+    install.ensure_python("requirements.txt")
+    assert install.python_ready("requirements.txt")
+
+
+@pytest.mark.parametrize("broken", ["empty", "no-python", "moved"])
+def test_a_broken_environment_is_made_anew(bare: Path, broken: str) -> None:
+    venv = bare / ".venv"
+    if broken == "empty":
+        venv.mkdir()
+    else:
+        install.ensure_python("requirements.txt")
+        if broken == "no-python":
+            (venv / "bin" / "python").unlink()
+            (venv / "bin" / "python").symlink_to("/nowhere/python3")
+            (venv / ".requirements.txt.installed").unlink()
+        else:
+            (venv / ".requirements.txt.installed").write_text("hash /elsewhere/.venv")
+    install.ensure_python("requirements.txt")
+    answer = subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], check=False)
+    assert answer.returncode == 0
+
+
+def test_debian_without_venv_says_which_package(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "can_make_environments", lambda: False)
+    with pytest.raises(install.SetupError, match="apt install python3-venv"):
+        install.ensure_python("requirements.txt")
+
+
+def test_two_at_once_take_turns(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with install.exclusive():
+            order.append("second")
+
+    with install.exclusive():
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert "another ./lab" in capsys.readouterr().err
+
+
+def test_replace_leaves_the_old_file_when_it_cannot_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "file"
+    install.replace(target, b"old", 0o600)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        install.replace(target, b"new")
+    assert target.read_bytes() == b"old"
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/big/disk")
+    assert install.cache_folder() == Path("/big/disk/datalab")
+    for unusable in ("", "relative/path"):  # the XDG specification ignores a relative one
+        monkeypatch.setenv("XDG_CACHE_HOME", unusable)
+        assert install.cache_folder() == Path("/home/me/.cache/datalab")
+
+
+def test_progress_shows_counts_and_keeps_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = "import sys\nfor n in range(3): print('unit', n)\nprint('note', file=sys.stderr)"
+    log = tmp_path / "log"
+    lines = progress.run(
+        "building", [sys.executable, "-c", script], log=log, counted="^unit", total=3
+    )
+    assert lines[:3] == ["unit 0", "unit 1", "unit 2"]
+    assert "note" in log.read_text()
+    assert "building" in capsys.readouterr().err
+
+
+def test_progress_of_a_failure_ends_with_its_last_lines(tmp_path: Path) -> None:
+    script = "import sys\nprint('the reason')\nsys.exit(3)"
+    with pytest.raises(progress.CommandError, match=r"exit code 3.*\n.*the reason"):
+        progress.run("building", [sys.executable, "-c", script], log=tmp_path / "log")
