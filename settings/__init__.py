@@ -1,5 +1,6 @@
 """An environment's settings: one tree, checked once, every fault at once."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterator, Mapping
@@ -79,12 +80,13 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         for place, text in wrong
         if not any(place[: len(secret)] == secret for secret in hidden)
     ]
-    whole = not found
-    found += [f"{PROJECT}:{key}: {text}" for key, text in check(settings, whole=whole)]
-    planned = budget(settings) if whole else None
-    found += planned.errors if planned else ()
+    found += [f"{PROJECT}:{key}: {text}" for key, text in check(settings, whole=not wrong)]
+    planned: Budget | None = None
+    with contextlib.suppress(*((AttributeError,) if wrong else ())):
+        planned = budget(settings)
+        found += planned.errors
     if found:
-        raise SettingsError(source, tuple(dict.fromkeys(found)), planned)
+        raise SettingsError(source, tuple(dict.fromkeys(found)), None if wrong else planned)
     return settings
 
 

@@ -48,6 +48,7 @@ def test_every_fault_at_once() -> None:
                 "datalab:proxmoxApiToken": "plain",
                 "other:key": 1,
                 "common.domain": "lab.local",
+                "common.node.memory_mib": 20480,
             },
             ["apps.web.container"],
         )
@@ -62,6 +63,7 @@ def test_every_fault_at_once() -> None:
         "datalab:platform.gitlab.machine.memory_mib",
         "datalab:common.domain",
         "datalab:services.mlflow.container.memory_mib",
+        "datalab:common.node.memory_mib",
     ]
 
 
