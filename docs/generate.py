@@ -10,6 +10,8 @@ FOLDER = Path(__file__).parent
 # File -> the function, as "module:function", that returns its text.
 PAGES = {
     "commands.md": "cli.verbs:reference",
+    "images.md": "docs.resources:images",
+    "resources.md": "docs.resources:page",
     "settings.md": "docs.settings:page",
     "settings.schema.json": "docs.settings:json_schema",
 }

@@ -27,11 +27,13 @@ SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
 class Registered:
     """One registered resource; `inputs` are plain, `secret` names the top-level secret ones."""
 
+    urn: str
     type: str
     name: str
     custom: bool
     parent: str  # URN
-    provider: str
+    provider: str  # URN::id
+    dependencies: frozenset[str]  # URNs
     protect: bool
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
@@ -80,7 +82,10 @@ class _Mocks(pulumi.runtime.Mocks):
         if not args.custom:
             return "", {}
         inputs = {key: plain(value) for key, value in args.inputs.items()}
-        return identifier(args.typ, args.name), {**args.inputs, **computed(args.typ, args.name, inputs)}
+        return identifier(args.typ, args.name), {
+            **args.inputs,
+            **computed(args.typ, args.name, inputs),
+        }
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise NotImplementedError(
@@ -100,11 +105,13 @@ class _Monitor(mocks.MockMonitor):
         inputs = rpc.deserialize_properties(request.object)
         self.registered.append(
             Registered(
+                urn=response.urn,
                 type=request.type,
                 name=request.name,
                 custom=request.custom,
                 parent=request.parent,
                 provider=request.provider,
+                dependencies=frozenset(request.dependencies),
                 protect=request.protect,
                 delete_before_replace=request.deleteBeforeReplace,
                 replace_on_changes=tuple(request.replaceOnChanges),

@@ -1,0 +1,119 @@
+"""docs/resources.md and docs/images.md: what the program registers, and from what."""
+
+from collections import Counter
+from functools import cache
+from itertools import pairwise
+
+from settings import ENVIRONMENTS
+from settings.images import catalogue
+from tests.harness.deploy import Deployed, Registered, deploy
+
+HEAD = "Made from the program by `python -m docs.generate`."
+
+
+@cache
+def _deployed(environment: str) -> dict[str, Deployed]:
+    return deploy(environment, {"common.unpinned_downloads": "allow"})
+
+
+def page() -> str:
+    """docs/resources.md."""
+    lines = [
+        "# Resources",
+        "",
+        HEAD,
+        "",
+        "What each layer registers with the settings as they are committed, and which component "
+        "needs which. A solid arrow is a dependency that the engine knows within a layer; values "
+        "go from layer to layer as stack outputs.",
+    ]
+    for environment in ENVIRONMENTS:
+        lines += ["", f"## `{environment}`", "", *_diagram(environment), "", *_table(environment)]
+    return "\n".join(lines) + "\n"
+
+
+def _diagram(environment: str) -> list[str]:
+    lines = ["```mermaid", "flowchart BT"]
+    for layer, deployed in _deployed(environment).items():
+        owner = _owners(deployed)
+        parts = sorted({name for name in owner.values() if name})
+        lines.append(f"  subgraph {layer}")
+        # Without GitLab the platform of `dev` is the local engine, which is there already.
+        lines += [
+            f"    {layer}-{name.replace(' ', '-')}[{name}]"
+            for name in parts or ["nothing of its own"]
+        ]
+        lines.append("  end")
+        lines += [f"  {layer}-{a} --> {layer}-{b}" for a, b in _edges(deployed, owner)]
+    layers = list(_deployed(environment))
+    lines += [f"  {upper} ==> {lower}" for lower, upper in pairwise(layers)]
+    return [*lines, "```"]
+
+
+def _owners(deployed: Deployed) -> dict[str, str]:
+    """URN of a resource -> the outermost component that it stands under; empty for none."""
+    by_urn = {r.urn: r for r in deployed.resources}
+
+    def outermost(resource: Registered) -> str:
+        above = by_urn.get(resource.parent)
+        if above is not None:
+            return outermost(above)
+        return "" if resource.custom else resource.name
+
+    return {urn: outermost(resource) for urn, resource in by_urn.items()}
+
+
+def _edges(deployed: Deployed, owner: dict[str, str]) -> list[tuple[str, str]]:
+    by_urn = {r.urn: r for r in deployed.resources}
+
+    def needs(resource: Registered) -> set[str]:
+        # A provider belongs to nobody: what it waits for, its resources wait for.
+        provider = by_urn.get(resource.provider.rpartition("::")[0])
+        return {*resource.dependencies, *(needs(provider) if provider else ())}
+
+    found = {
+        (owner[resource.urn], owner[urn])
+        for resource in deployed.resources
+        for urn in needs(resource)
+        if urn in owner
+    }
+    return sorted((a, b) for a, b in found if a and b and a != b)
+
+
+def _table(environment: str) -> list[str]:
+    lines = ["| layer | type | number |", "| --- | --- | ---: |"]
+    for layer, deployed in _deployed(environment).items():
+        counted = Counter(r.type for r in deployed.resources if r.custom)
+        lines += [f"| {layer} | `{type_}` | {n} |" for type_, n in sorted(counted.items())]
+    return lines
+
+
+def images() -> str:
+    """docs/images.md."""
+    found = catalogue()
+    lines = [
+        "# Images and downloads",
+        "",
+        f"{HEAD} Versions stand in `images.yaml`; `./lab pin` fills what is not known yet.",
+        "",
+        "| image | reference | digest |",
+        "| --- | --- | --- |",
+    ]
+    for name, image in sorted(found.images.items()):
+        lines.append(f"| {name} | `{image.image}:{image.tag}` | {_known(image.digest)} |")
+    lines += ["", "| download | version | SHA-256 |", "| --- | --- | --- |"]
+    for name, download in sorted(found.downloads.items()):
+        lines.append(
+            f"| [{name}]({download.url}) | {download.version} | {_known(download.sha256)} |"
+        )
+    lines += ["", "| repository | key | packages |", "| --- | --- | --- |"]
+    for name, repository in sorted(found.repositories.items()):
+        packages = ", ".join(f"{package} {v}" for package, v in repository.packages.items())
+        lines.append(
+            f"| [{name}]({repository.url}) | `{repository.key_fingerprint}` | {packages} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _known(digest: str) -> str:
+    return f"`{digest}`" if digest else "not known yet"
