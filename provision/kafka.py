@@ -8,7 +8,6 @@ import time
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -73,7 +72,7 @@ def ensure(spec: Kafka, bootstrap: str) -> list[str]:
         end = time.monotonic() + TIMEOUT
         while True:
             try:
-                return done + _group(admin, bootstrap, spec)
+                return done + _group(bootstrap, spec, _partitions(admin, spec.topic) or 1)
             except KafkaException as error:
                 # A new topic has no leader, and a new group no coordinator, for a moment.
                 if error.args[0].code() not in SOON or time.monotonic() > end:
@@ -126,40 +125,31 @@ def _topic(admin: AdminClient, spec: Kafka) -> list[str]:
     ]
 
 
-def _group(admin: AdminClient, bootstrap: str, spec: Kafka) -> list[str]:
-    places = [
-        TopicPartition(spec.topic, number) for number in range(_partitions(admin, spec.topic) or 1)
-    ]
-    asked = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(spec.group, places)], request_timeout=TIMEOUT
-    )
-    committed = asked[spec.group].result().topic_partitions
-    missing = [place for place in committed if place.offset < 0]
-    if not missing:
-        return []
-    start = [_beginning(bootstrap, place) for place in missing]
-    altered = admin.alter_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(spec.group, start)], request_timeout=TIMEOUT
-    )
+def _group(bootstrap: str, spec: Kafka, partitions: int) -> list[str]:
+    """Commit the beginning of each partition for which the group has no offset.
+
+    By a consumer that never subscribes: AdminClient.list_consumer_group_offsets ends the process
+    with a segmentation fault when a coordinator moves (librdkafka 2.16.1, rd_kafka_cgrp_op), which
+    it does right after the first group of a new broker.
+    """
+    settings = {"bootstrap.servers": bootstrap, "group.id": spec.group, "log_level": 0}
+    consumer = Consumer({**settings, "enable.auto.commit": False})
     try:
-        altered[spec.group].result()
+        places = [TopicPartition(spec.topic, number) for number in range(partitions)]
+        committed = consumer.committed(places, timeout=TIMEOUT)
+        missing = [place for place in committed if place.offset < 0]
+        for place in missing:
+            place.offset, _ = consumer.get_watermark_offsets(place, timeout=TIMEOUT)
+        if not missing:
+            return []
+        for place in consumer.commit(offsets=missing, asynchronous=False):
+            if place.error is not None:
+                raise KafkaException(place.error)
     except KafkaException as error:
         # A group with members commits by itself.
         if error.args[0].code() != KafkaError.UNKNOWN_MEMBER_ID:
             raise
         return [f"group {spec.group} is in use; its offsets were left alone"]
-    return [f"initialised group {spec.group} at the beginning of {spec.topic}"]
-
-
-def _beginning(bootstrap: str, place: TopicPartition) -> TopicPartition:
-    """The first offset of a partition.
-
-    AdminClient.list_offsets of confluent-kafka 2.16.1 crashes the process now and then while a new
-    topic has no leader; a consumer that never subscribes asks the same and waits for the leader.
-    """
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "-", "log_level": 0})
-    try:
-        first, _ = consumer.get_watermark_offsets(place, timeout=TIMEOUT)
     finally:
         consumer.close()
-    return TopicPartition(place.topic, place.partition, first)
+    return [f"initialised group {spec.group} at the beginning of {spec.topic}"]

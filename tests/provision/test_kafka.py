@@ -3,11 +3,9 @@
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.harness.process import clean_environment
@@ -25,12 +23,11 @@ def plain(servers: Lab, broker: str, topic: str, group: str, *more: str) -> tupl
 
 
 def offsets(broker: str, group: str, topic: str, partitions: int) -> list[int]:
-    admin = AdminClient({"bootstrap.servers": broker})
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
     places = [TopicPartition(topic, number) for number in range(partitions)]
-    future: Future[Any] = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group, places)]
-    )[group]
-    return [place.offset for place in future.result().topic_partitions]
+    found = [place.offset for place in consumer.committed(places, timeout=10)]
+    consumer.close()
+    return found
 
 
 def consume(broker: str, topic: str, group: str, count: int) -> list[bytes]:
