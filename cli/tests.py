@@ -12,6 +12,8 @@ from cli.fault import Fault
 from cli.verbs import TIERS
 from toolchain import install, progress, pulumi_cli
 
+# Each may run the engine, or a server with its data: about 1 GiB.
+MOST_WORKERS = 4
 PACKAGES = install.ROOT / "tests" / "packages.txt"
 
 
@@ -22,7 +24,9 @@ def test(values: argparse.Namespace) -> int:
     marks = " or ".join(tiers)
     if not values.long:
         marks = f"({marks}) and not long"
-    command = [sys.executable, "-m", "pytest", "-m", marks, *values.extra]
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    together = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
+    command = [sys.executable, "-m", "pytest", "-m", marks, *together, *values.extra]
     variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
     return wait(command, install.ROOT, variables)
 

@@ -19,6 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not marked:
             folders = [part for part in item.path.parts if part in TIERS]
             item.add_marker(folders[-1] if folders else "unit")
+        # Side by side (`./lab test` does so) a file stays on one worker, for its fixtures' sake,
+        # and so does a folder of service tests, whose servers are there once. Linters spread.
+        if not item.get_closest_marker("lint"):
+            whole = item.path.parent if item.get_closest_marker("service") else item.path
+            item.add_marker(pytest.mark.xdist_group(str(whole)))
 
 
 @pytest.fixture(scope="session")

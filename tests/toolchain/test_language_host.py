@@ -37,8 +37,6 @@ def variables(tmp_path: Path, pulumi_environment: Mapping[str, str]) -> dict[str
         "PULUMI_HOME": str(tmp_path / "home"),
         "PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": "test",
-        # No provider is used, and none is to be downloaded.
-        "PULUMI_IGNORE_AMBIENT_PLUGINS": "false",
     }
 
 
@@ -64,9 +62,12 @@ def project(tmp_path: Path, variables: dict[str, str]) -> Run:
             check=False,
         )
 
-    run("", "stack", "init", "one")
-    run("", "config", "set", "word", "plain")
-    run("", "config", "set", "--secret", "hidden", "planted")
+    for words in (
+        ("stack", "init"),
+        ("config", "set", "word", "plain"),
+        ("config", "set", "--secret", "hidden", "planted"),
+    ):
+        assert run("", *words).returncode == 0
     return run
 
 
@@ -138,8 +139,8 @@ def test_a_killed_engine_leaves_neither_host_nor_program(
     wait_for(lambda: started.exists() and bool(started.read_text()), 60, "the program")
     engine.kill()
     engine.wait()
-    for pid in started.read_text().split():
-        wait_for(lambda pid=pid: not alive(int(pid)), 20, f"process {pid}'s end")
+    left = [int(pid) for pid in started.read_text().split()]
+    wait_for(lambda: not any(alive(pid) for pid in left), 20, "the end of host and program")
 
 
 def alive(pid: int) -> bool:
