@@ -12,9 +12,7 @@ from settings.cache import LINKING, Cache, Upstream
 FILES = Path(__file__).parent / "files" / "cache"
 # Found by measurement (docs/cache.md): the largest size with which the second client of a miss
 # gets its first byte within a second, at an origin of 8 MiB/s.
-SLICE_KIB = 2048
-# Redirects in a row. Repositories were seen to use two: a redirector and its storage.
-HOPS = 4
+SLICE_KIB = 3072
 DAY_S = 86_400
 # nginx's words for answers that are the origin's or the way's fault and pass.
 OUTAGES = "http_429 http_500 http_502 http_503 http_504"
@@ -34,6 +32,7 @@ class Site:
     listen: str = "0.0.0.0"  # noqa: S104 - clients are other machines; settings say which ones
     fetch_port: int = 8481
     user: str = "www-data"
+    log_level: str = "warn"
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     config_dir: str = "/etc/nginx"
     www_dir: str = "/etc/nginx/www"
@@ -53,7 +52,6 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
     upstreams = [_upstream(name, upstream) for name, upstream in sorted(cache.upstreams.items())]
     values = {
         "cache": cache,
-        "hops": HOPS,
         "outages": OUTAGES,
         "site": site,
         "slice_kib": SLICE_KIB,
@@ -67,14 +65,18 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
 def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:
     """What the template needs to know of one upstream."""
     index = str(upstream.ttl_s or "@1")
+    origins = [upstream.origin, *upstream.redirects, *upstream.files]
     return {
         "name": name,
         "kind": upstream.kind,
         "registry": upstream.registry,
         "origin": upstream.origin,
         "base": "" if upstream.kind in LINKING else upstream.path,
-        "files": [{"url": url, "host": url.partition("://")[2]} for url in upstream.files],
-        "origins": [upstream.origin, *upstream.redirects, *upstream.files],
+        "files": [
+            {"url": url, "host": url.partition("://")[2], "index": origins.index(url) + 1}
+            for url in upstream.files
+        ],
+        "origins": origins,
         "index_expires": index,
         # What kind `files` has may change under its name, so its first slice is asked about.
         "first_expires": index if upstream.kind == "files" else upstream.artifact_days * DAY_S,

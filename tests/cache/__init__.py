@@ -1,0 +1,1 @@
+"""The package cache, with real nginx and the real clients."""

@@ -1,0 +1,137 @@
+"""The cache as a process: the rendered files, Debian's nginx, a folder of the test."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from layers.foundation.cache_files import Site, render
+from settings.cache import Cache
+from tests.harness.process import clean_environment, free_port, listens, server
+
+# Through the loopback only, whatever proxy the machine has.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got; `whole` says whether all announced bytes came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool
+    first_byte_s: float
+
+    @property
+    def cache(self) -> str:
+        """X-Cache-Status."""
+        return self.headers.get("X-Cache-Status", "")
+
+
+def get(url: str, method: str = "GET", **headers: str) -> Answer:
+    """Ask once; keyword `Cache_Control` is sent as Cache-Control."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, headers=sent, method=method)  # noqa: S310
+    begun = time.monotonic()
+    try:
+        response = OPENER.open(request, timeout=120)
+    except urllib.error.HTTPError as error:
+        response = error
+    with response:
+        body = response.read(1)
+        first = time.monotonic() - begun
+        whole = True
+        try:
+            body += response.read()
+        except (OSError, urllib.error.URLError):
+            whole = False
+        except Exception as error:  # http.client.IncompleteRead keeps what came
+            body += getattr(error, "partial", b"")
+            whole = False
+        return Answer(response.status, response.headers, body, whole, first)
+
+
+class Running:
+    """A running cache."""
+
+    def __init__(self, cache: Cache, folder: Path, site: Site) -> None:
+        self.cache, self.folder, self.site = cache, folder, site
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.site.port}"
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """Ask it once."""
+        return get(f"{self.url}{path}", method, **headers)
+
+    def log(self, name: str = "access") -> list[dict[str, Any]]:
+        """The lines of a log, after they were written out."""
+        time.sleep(1.2)  # flush=1s
+        text = (Path(self.site.log_dir) / f"{name}.json").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def errors(self) -> str:
+        """The error log."""
+        return (Path(self.site.log_dir) / "error.log").read_text()
+
+    def stored(self) -> list[Path]:
+        """The files of the cache."""
+        return [path for path in Path(self.site.cache_dir).rglob("*") if path.is_file()]
+
+
+def site(folder: Path, resolvers: Sequence[str] = ("127.0.0.1",), **more: Any) -> Site:
+    """A place inside `folder`, on free ports of loopback."""
+    return Site(
+        resolvers=tuple(resolvers),
+        port=free_port(),
+        listen="127.0.0.1",
+        fetch_port=free_port(),
+        user="root",  # pytest's folders are closed to every other account
+        config_dir=str(folder),
+        www_dir=str(folder / "www"),
+        run_dir=str(folder / "run"),
+        log_dir=str(folder / "log"),
+        cache_dir=more.pop("cache_dir", str(folder / "packages")),
+        **more,
+    )
+
+
+def write(cache: Cache, where: Site) -> None:
+    """Put the rendered files where `where` says."""
+    for folder in (where.www_dir, where.run_dir, where.log_dir):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    for path, text in render(cache, where).items():
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def settings(**upstreams: Mapping[str, Any]) -> Cache:
+    """Settings with these upstreams."""
+    return Cache.model_validate({"upstreams": upstreams, "min_free_gib": 1})
+
+
+@contextmanager
+def running(cache: Cache, folder: Path, where: Site | None = None) -> Iterator[Running]:
+    """The cache, until the block ends."""
+    made = Running(cache, folder, where or site(folder))
+    write(cache, made.site)
+    command = ["nginx", "-c", f"{made.site.config_dir}/nginx.conf", "-g", "daemon off;"]
+    with server(
+        command,
+        lambda: listens(made.site.port) and listens(made.site.fetch_port),
+        folder / "nginx.out",
+        env=clean_environment(),
+    ) as process:
+        made.process = process
+        yield made
