@@ -1,7 +1,7 @@
-"""What layers 3 and 4 stand on: the platform's Docker host, and the images built for it."""
+"""What layers 3 and 4 stand on: the platform's Docker host, and the images built on it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pulumi
@@ -11,9 +11,9 @@ from layers.foundation.outputs import FoundationOutputs
 from layers.platform.outputs import PlatformOutputs
 from places import Container, Port
 from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
-from places.image import BuiltImage, BuiltImageArgs, Registry
+from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
-from settings import Settings, images
+from settings import Settings
 from settings.names import SERVICES, Endpoint, endpoints
 
 # GitLab takes any name with a token as password.
@@ -21,27 +21,13 @@ REGISTRY_USER = "datalab"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Where an image's parts are; base maps a build argument to a name in images.yaml."""
-
-    context: str
-    base: Mapping[str, str]
-    dockerfile: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Engine:
-    """The Docker host as a layer sees it.
-
-    sources are the build arguments that make image builds install through the package cache;
-    token is GitLab's, for its registry.
-    """
+    """The Docker host as a layer sees it."""
 
     settings: Settings
     host: DockerArgs
     provider: docker.Provider
-    sources: Mapping[str, pulumi.Input[str]]
-    token: pulumi.Output[str]
+    builder: Builder
 
     def options(self, *more: pulumi.ProviderResource) -> pulumi.ResourceOptions:
         """Options of a component of this layer, with `more` providers."""
@@ -56,13 +42,8 @@ class Engine:
         endpoint = self.endpoint(name)
         if self.settings.common.engine is None and SERVICES[name].exposure == "gateway":
             return ()
-        return (
-            Port(
-                inside=inside or endpoint.inner_port,
-                outside=endpoint.port,
-                address=str(endpoint.address),
-            ),
-        )
+        inner = inside or endpoint.inner_port
+        return (Port(inside=inner, outside=endpoint.port, address=str(endpoint.address)),)
 
     def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
         """Run a container as a child of `parent`."""
@@ -70,32 +51,16 @@ class Engine:
         return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
 
     def build(
-        self,
-        parent: pulumi.Resource,
-        name: str,
-        recipe: Recipe,
-        path: pulumi.Input[str],
+        self, parent: pulumi.Resource, name: str, recipe: Recipe, path: pulumi.Input[str]
     ) -> pulumi.Output[str]:
         """Build an image as a child of `parent`; its reference.
 
         path is the project's place in GitLab's registry, where that is on.
         """
-        registry = endpoints(self.settings).get("registry")
-        local = self.settings.common.engine is not None
-        args = BuiltImageArgs(
-            context=recipe.context,
-            dockerfile=recipe.dockerfile,
-            base={argument: images.image(image) for argument, image in recipe.base.items()},
-            sources=self.sources,
-            hosts=self.host.hosts,
-            # The node's; locally it is this machine's own.
-            platform=None if local else "linux/amd64",
-            registry=Registry(
-                url=registry.url, path=path, username=REGISTRY_USER, password=self.token
-            )
-            if registry
-            else None,
-        )
+        builder = self.builder
+        if builder.registry:
+            builder = replace(builder, registry=replace(builder.registry, path=path))
+        args = BuiltImageArgs(recipe=recipe, builder=builder)
         return BuiltImage(name, args, pulumi.ResourceOptions(parent=parent)).reference
 
 
@@ -105,17 +70,17 @@ def engine(
     """The engine of `layer`."""
     local = settings.common.engine is not None
     present = endpoints(settings)
-    login = None
-    if "registry" in present:
+    access: pulumi.Output[dict[str, str]] = pulumi.Output.secret(platform.docker)
+    registry, login = present.get("registry"), []
+    if registry:
         login = [
             docker.ProviderRegistryAuthArgs(
                 # With its scheme: GitLab's registry in `dev` has no TLS (kreuzwerker#291).
-                address=present["registry"].url,
+                address=registry.url,
                 username=REGISTRY_USER,
                 password=pulumi.Output.secret(platform.gitlab_token),
             )
         ]
-    access: pulumi.Output[dict[str, str]] = pulumi.Output.secret(platform.docker)
     provider = docker.Provider(
         "docker",
         # Locally without a host: it takes DOCKER_HOST or the socket, as the user's own tools do.
@@ -123,12 +88,13 @@ def engine(
         ca_material=None if local else access["ca"],
         cert_material=None if local else access["certificate"],
         key_material=None if local else access["key"],
-        registry_auth=login,
+        registry_auth=login or None,
     )
-    machines = {
+    # Containers cannot ask a DNS server for machines; in `dev` the network knows every name.
+    hosts = {
         endpoint.inner_host: str(endpoint.address)
         for name, endpoint in present.items()
-        if SERVICES[name].exposure == "machine"
+        if SERVICES[name].exposure == "machine" and not local
     }
     return Engine(
         settings=settings,
@@ -136,20 +102,27 @@ def engine(
             network=platform.network,
             protect=settings.common.protect,
             labels={"org.datalab.layer": layer},
-            # Containers cannot ask a DNS server for machines; in `dev` the network knows all names.
-            hosts={} if local else machines,
+            hosts=hosts,
         ),
         provider=provider,
-        sources=_sources(settings, foundation),
-        token=platform.gitlab_token,
+        builder=Builder(
+            sources=_sources(settings, foundation),
+            hosts=hosts,
+            platform=None if local else "linux/amd64",  # what Proxmox VE runs on
+            registry=Registry(
+                url=registry.url, path="", username=REGISTRY_USER, password=platform.gitlab_token
+            )
+            if registry
+            else None,
+        ),
     )
 
 
 def _sources(settings: Settings, foundation: FoundationOutputs) -> dict[str, pulumi.Input[str]]:
-    """Build arguments, by the kinds of upstream that the cache has."""
+    """Build arguments, by the kinds of upstream that the package cache has."""
 
     def first(kind: str) -> pulumi.Output[str]:
-        return foundation.cache[kind].apply(lambda urls: urls[sorted(urls)[0]])
+        return foundation.cache[kind].apply(lambda urls: urls[min(urls)])
 
     kinds = {upstream.kind for upstream in settings.foundation.cache.upstreams.values()}
     arguments: dict[str, pulumi.Input[str]] = {}

@@ -15,32 +15,48 @@ VERSION_LENGTH = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registry:
-    """Where images are pushed; url with its scheme, path without slashes at its ends."""
+class Recipe:
+    """What is in an image; paths are relative to the project.
 
-    url: pulumi.Input[str]
-    path: pulumi.Input[str]  # host:port/group/project
+    base maps a build argument to the reference of an image that it is built on.
+    """
+
+    context: str
+    base: Mapping[str, str]
+    dockerfile: str = ""  # the context's own, unless said otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where images are pushed: url has a scheme, path is host:port/group/project."""
+
+    url: str
+    path: pulumi.Input[str]
     username: str
     password: pulumi.Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuiltImageArgs:
-    """What an image is made from; paths are relative to the project.
+class Builder:
+    """How images are built on one engine.
 
-    base maps build arguments to images of images.yaml, which are part of the version; sources
-    holds those that only say where packages come from, which are not.
-    hosts are names that the build could not resolve otherwise. platform is set where the engine is
-    not of this machine's kind. Without a registry the image stays in the engine that built it.
+    sources are build arguments that say where packages come from, and no part of the version;
+    hosts are names that a build could not resolve otherwise. platform is set where the engine is
+    not of this machine's kind. Without a registry an image stays in the engine.
     """
 
-    context: str
-    dockerfile: str = ""  # the context's own, unless said otherwise
-    base: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     platform: str | None = None
     registry: Registry | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltImageArgs:
+    """What is built, and how."""
+
+    recipe: Recipe
+    builder: Builder
 
 
 class BuiltImage(pulumi.ComponentResource):
@@ -50,9 +66,8 @@ class BuiltImage(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BuiltImageArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:places:BuiltImage", name, None, opts)
-        dockerfile = args.dockerfile or f"{args.context}/Dockerfile"
-        tag = f"{name}:{version(args.context, dockerfile, args.base)}"
-        registry = args.registry
+        recipe, builder, registry = args.recipe, args.builder, args.builder.registry
+        tag = f"{name}:{version(recipe)}"
         # Not docker-build: it cannot give the lab's engine a client certificate (no TLS options in
         # its v0.0.22), and builds would need an engine beside whoever runs `up`.
         image = docker.Image(
@@ -61,13 +76,13 @@ class BuiltImage(pulumi.ComponentResource):
                 pulumi.Output.concat(registry.path, "/", tag) if registry else f"datalab/{tag}"
             ),
             build=docker.DockerBuildArgs(
-                context=args.context,
-                dockerfile=dockerfile,
-                args={**args.base, **args.sources},
-                add_hosts=[f"{host}:{address}" for host, address in sorted(args.hosts.items())],
+                context=recipe.context,
+                dockerfile=_dockerfile(recipe),
+                args={**recipe.base, **builder.sources},
+                add_hosts=[f"{host}:{address}" for host, address in sorted(builder.hosts.items())],
                 # The cache of `dev` listens on this machine's loopback address only.
-                network="host" if args.sources and not args.hosts else None,
-                platform=args.platform,
+                network="host" if builder.sources and not builder.hosts else None,
+                platform=builder.platform,
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
             ),
             build_on_preview=False,
@@ -85,21 +100,25 @@ class BuiltImage(pulumi.ComponentResource):
         self.register_outputs({"reference": self.reference})
 
 
-def version(context: str, dockerfile: str, base: Mapping[str, str]) -> str:
+def version(recipe: Recipe) -> str:
     """The image's version: a hash of all that is in it, the same on every machine."""
     found = hashlib.sha256()
-    ignored = _ignored(context, dockerfile)
-    parts = [("Dockerfile", ROOT / dockerfile), *_files(ROOT / context, ignored)]
+    parts = [("Dockerfile", ROOT / _dockerfile(recipe)), *_files(recipe)]
     for name, path in parts:
-        executable = path.stat().st_mode & 0o100
+        executable = bool(path.stat().st_mode & 0o100)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        found.update(f"{name}\0{bool(executable)}\0{content}\n".encode())
-    for name, image in sorted(base.items()):
+        found.update(f"{name}\0{executable}\0{content}\n".encode())
+    for name, image in sorted(recipe.base.items()):
         found.update(f"{name}\0{image}\n".encode())
     return found.hexdigest()[:VERSION_LENGTH]
 
 
-def _files(root: Path, ignored: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _dockerfile(recipe: Recipe) -> str:
+    return recipe.dockerfile or f"{recipe.context}/Dockerfile"
+
+
+def _files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    root, ignored = ROOT / recipe.context, _ignored(recipe)
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         hidden = any(fnmatchcase(part, name) for part in relative.parts for name in ignored)
@@ -107,9 +126,10 @@ def _files(root: Path, ignored: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
             yield relative.as_posix(), path
 
 
-def _ignored(context: str, dockerfile: str) -> tuple[str, ...]:
+def _ignored(recipe: Recipe) -> tuple[str, ...]:
     """The names that the build leaves out, as Docker reads them for this Dockerfile."""
-    for file in (ROOT / f"{dockerfile}.dockerignore", ROOT / context / ".dockerignore"):
+    own = ROOT / f"{_dockerfile(recipe)}.dockerignore"
+    for file in (own, ROOT / recipe.context / ".dockerignore"):
         if file.exists():
             lines = file.read_text(encoding="utf-8").split()
             if wrong := [line for line in lines if not line.startswith("**/")]:

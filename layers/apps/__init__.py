@@ -28,10 +28,8 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     server = ModelServer(
         "model-server",
         ModelServerArgs(
-            settings=settings.apps.model_server,
             engine=where,
             registry=registry,
-            topics=settings.services.kafka.topics,
             mlflow=services.mlflow["inner_url"],
             kafka=services.kafka["inner_bootstrap"],
         ),
@@ -39,7 +37,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     )
     web = Web(
         "web",
-        WebArgs(settings=settings.apps.web, engine=where, registry=registry),
+        WebArgs(engine=where, registry=registry),
         where.options(),
     )
     gitlab = []

@@ -1,26 +1,23 @@
 """The model server: answers with MLflow's models and logs to Kafka."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
-from layers.engine import Engine, Recipe
+from layers.engine import Engine
 from places import Container, Health
-from settings.apps import ModelServer as ModelServerSettings
-from settings.services import Topic
+from places.image import Recipe
+from settings import Settings, images
 
-RECIPE = Recipe(context="apps/model_server", base={"PYTHON_IMAGE": "python"})
+RECIPE = Recipe(context="apps/model_server", base={"PYTHON_IMAGE": images.image("python")})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelServerArgs:
-    """The settings, the lab's topics by name, and the addresses of MLflow and Kafka."""
+    """The project's place in GitLab's registry, and the addresses of MLflow and Kafka."""
 
-    settings: ModelServerSettings
     engine: Engine
     registry: pulumi.Input[str]
-    topics: Mapping[str, Topic]
     mlflow: pulumi.Input[str]
     kafka: pulumi.Input[str]
 
@@ -35,7 +32,8 @@ class ModelServer(pulumi.ComponentResource):
     ):
         super().__init__("datalab:apps:ModelServer", name, None, opts)
         self.image = args.engine.build(self, name, RECIPE, args.registry)
-        size = args.settings.container
+        settings = args.engine.settings
+        size = settings.apps.model_server.container
         args.engine.run(
             self,
             name,
@@ -46,7 +44,7 @@ class ModelServer(pulumi.ComponentResource):
                 environment={
                     "MLFLOW_TRACKING_URI": args.mlflow,
                     "KAFKA_BROKER_ENDPOINT": args.kafka,
-                    **inference_variables(args.settings, args.topics),
+                    **inference_variables(settings),
                 },
                 ports=args.engine.ports(name),
                 health=Health(test=("CMD", "python", "-m", "model_server.health")),
@@ -55,11 +53,10 @@ class ModelServer(pulumi.ComponentResource):
         self.register_outputs({"image": self.image})
 
 
-def inference_variables(
-    settings: ModelServerSettings, topics: Mapping[str, Topic]
-) -> dict[str, str]:
+def inference_variables(settings: Settings) -> dict[str, str]:
     """Topics and groups, each group that of its topic."""
-    results, feedback = settings.results_topic, settings.feedback_topic
+    topics, own = settings.services.kafka.topics, settings.apps.model_server
+    results, feedback = own.results_topic, own.feedback_topic
     return {
         "INFERENCE_RESULTS_TOPIC": results,
         "INFERENCE_RESULTS_GROUP": topics[results].group,

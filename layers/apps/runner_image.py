@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import pulumi
 
-from layers.engine import Engine, Recipe
+from layers.engine import Engine
+from places.image import Recipe
+from settings import images
 
 RECIPE = Recipe(
     context="provision",
     dockerfile="images/runner/Dockerfile",
-    base={"UBUNTU_IMAGE": "ubuntu"},
+    base={"UBUNTU_IMAGE": images.image("ubuntu")},
 )
 
 

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 
 import pulumi
 
-from layers.engine import Engine, Recipe
+from layers.engine import Engine
 from places import Container, Health
-from settings.apps import Web as WebSettings
+from places.image import Recipe
+from settings import images
 
-RECIPE = Recipe(context="apps/web", base={"NODE_IMAGE": "node"})
+RECIPE = Recipe(context="apps/web", base={"NODE_IMAGE": images.image("node")})
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebArgs:
-    """The settings."""
+    """registry: the project's place in GitLab's registry."""
 
-    settings: WebSettings
     engine: Engine
     registry: pulumi.Input[str]
 
@@ -28,7 +28,7 @@ class Web(pulumi.ComponentResource):
     def __init__(self, name: str, args: WebArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:apps:Web", name, None, opts)
         self.image = args.engine.build(self, name, RECIPE, args.registry)
-        size = args.settings.container
+        size = args.engine.settings.apps.web.container
         args.engine.run(
             self,
             name,

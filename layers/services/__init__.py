@@ -6,7 +6,6 @@ ServicesOutputs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -41,87 +40,103 @@ if TYPE_CHECKING:
     from layers.services.gitlab_project import GitLabProject
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Base:
-    """What every part of the layer is made from."""
-
-    settings: Settings
-    foundation: FoundationOutputs
-    platform: PlatformOutputs
-    engine: Engine
-    passwords: Passwords
-    trust: pulumi.Output[str]  # path of the lab CA's certificate
-    random: random.Provider
-    command: command.Provider
-
-
 def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     """Bring up layer 3 and export its outputs."""
     foundation = FoundationOutputs.read(environment)
     platform = PlatformOutputs.read(environment)
-    randoms = random.Provider("random")
-    base = _Base(
-        settings=settings,
-        foundation=foundation,
-        platform=platform,
-        engine=engine("services", settings, foundation, platform),
-        passwords=Passwords(
-            "passwords",
-            settings.common.generations,
-            pulumi.ResourceOptions(providers=[randoms]),
-        ),
-        trust=trust_file(foundation.ca_certificate, settings.common.trust_path),
-        random=randoms,
-        command=command.Provider("command"),
+    host = engine("services", settings, foundation, platform)
+    randoms, commands = random.Provider("random"), command.Provider("command")
+    passwords = Passwords(
+        "passwords", settings.common.generations, pulumi.ResourceOptions(providers=[randoms])
     )
-    project = _gitlab_project(base)
-    logins = _postgresql(base, project)
-    _kafka(base)
-    _ollama(base)
-    _portainer(base)
-    _gateway(base)
-    _outputs(base, project, logins).export()
+    ca = foundation.ca_certificate
+    trust = trust_file(ca, settings.common.trust_path)
+    project = _gitlab_project(settings, foundation, platform)
+    roles = {role: passwords.make(f"postgresql-{role}") for role in ROLES}
+    databases = _postgresql(host, foundation, passwords.make("postgresql-admin"), roles, trust)
+    Mlflow(
+        "mlflow",
+        MlflowArgs(
+            engine=host,
+            registry=project.registry if project else "",
+            database=databases["mlflow"],
+            password=roles["mlflow"],
+            store=foundation.object_store["inner_endpoint"],
+            keys=foundation.credentials["mlflow"],
+            ca=ca,
+        ),
+        host.options(),
+    )
+    Kafka("kafka", KafkaArgs(engine=host), host.options(randoms, commands))
+    Ollama("ollama", OllamaArgs(engine=host, trust=trust), host.options(commands))
+    OpenWebUi(
+        "open-webui",
+        OpenWebUiArgs(
+            engine=host,
+            password=passwords.make("open-webui-admin"),
+            session_key=passwords.make("open-webui-session"),
+        ),
+        host.options(),
+    )
+    local = settings.common.engine is not None
+    Portainer(
+        "portainer",
+        PortainerArgs(
+            engine=host,
+            password=passwords.make("portainer-admin"),
+            server=foundation.certificates["portainer"],
+            ca=ca,
+            client=None if local else foundation.certificates["docker-client"],
+        ),
+        host.options(),
+    )
+    Gateway(
+        "gateway",
+        GatewayArgs(engine=host, ca=ca, server=foundation.certificates["gateway"]),
+        host.options(),
+    )
+    if project:
+        _ci_access(host, foundation, platform, project, roles)
+    _outputs(host, project, roles).export()
 
 
-def _gitlab_project(base: _Base) -> "GitLabProject | None":
+def _gitlab_project(
+    settings: Settings, foundation: FoundationOutputs, platform: PlatformOutputs
+) -> "GitLabProject | None":
     """The project, where there is a GitLab."""
-    settings, platform = base.settings, base.platform
     if not settings.platform.gitlab.enabled:
         return None
-    # Imported here, as it needs pulumi_gitlab, see layers.engine.
+    # Imported here, as it needs pulumi_gitlab; see layers.engine.
     from layers.services.gitlab_project import GitLabProject, GitLabProjectArgs
 
-    vault = base.engine.endpoint("vault")
     return GitLabProject(
         "gitlab",
         GitLabProjectArgs(
             settings=settings.services.gitlab_project,
             timezone=settings.common.timezone,
             registry=platform.gitlab["registry"],
-            variables={"DATALAB_VAULT_ADDR": vault.inner_url},
-            files={"DATALAB_CA_FILE": base.foundation.ca_certificate},
+            variables={"DATALAB_VAULT_ADDR": foundation.vault["inner_address"]},
+            files={"DATALAB_CA_FILE": foundation.ca_certificate},
             protect=settings.common.protect,
         ),
-        pulumi.ResourceOptions(providers=[gitlab_provider(settings, base.foundation, platform)]),
+        pulumi.ResourceOptions(providers=[gitlab_provider(settings, foundation, platform)]),
     )
 
 
-def _postgresql(base: _Base, project: "GitLabProject | None") -> Mapping[str, pulumi.Output[str]]:
-    """PostgreSQL and what needs its logins; the passwords by role."""
-    settings, where = base.settings, base.engine.endpoint("postgresql")
-    certificate = _certificate(base, "postgresql")
-    admin = base.passwords.make("postgresql-admin")
+def _postgresql(
+    host: Engine,
+    foundation: FoundationOutputs,
+    admin: pulumi.Output[str],
+    roles: Mapping[str, pulumi.Output[str]],
+    trust: pulumi.Output[str],
+) -> Mapping[str, pulumi.Output[str]]:
+    """The server, and what is in it: the names of the databases."""
     server = PostgreSql(
         "postgresql",
-        PostgreSqlArgs(
-            settings=settings.services.postgresql,
-            engine=base.engine,
-            password=admin,
-            certificate=certificate["certificate"],
-            key=certificate["key"],
-        ),
-        base.engine.options(),
+        PostgreSqlArgs(engine=host, password=admin, server=foundation.certificates["postgresql"]),
+        host.options(),
     )
+    where = host.endpoint("postgresql")
     provider = postgres.Provider(
         "postgresql",
         host=server.container.id.apply(lambda _: str(where.address)),
@@ -130,114 +145,90 @@ def _postgresql(base: _Base, project: "GitLabProject | None") -> Mapping[str, pu
         password=admin,
         database="postgres",
         sslmode="verify-full",
-        sslrootcert=base.trust,
+        sslrootcert=trust,
         # Parallel grants on one database fail with "tuple concurrently updated".
         max_connections=1,
     )
-    passwords = {role: base.passwords.make(f"postgresql-{role}") for role in ROLES}
-    databases = Databases(
+    return Databases(
         "databases",
-        DatabasesArgs(passwords=passwords, protect=settings.common.protect),
+        DatabasesArgs(passwords=roles, protect=host.host.protect),
         pulumi.ResourceOptions(providers=[provider]),
-    )
-    keys = base.foundation.credentials["mlflow"]
-    Mlflow(
-        "mlflow",
-        MlflowArgs(
-            settings=settings.services.mlflow,
-            engine=base.engine,
-            registry=project.registry if project else "",
-            database=databases.names["mlflow"],
-            password=passwords["mlflow"],
-            store=base.foundation.object_store["inner_endpoint"],
-            access_key=keys["access_key"],
-            secret_key=keys["secret_key"],
-            ca=base.foundation.ca_certificate,
+    ).names
+
+
+def _ci_access(
+    host: Engine,
+    foundation: FoundationOutputs,
+    platform: PlatformOutputs,
+    project: "GitLabProject",
+    roles: Mapping[str, pulumi.Output[str]],
+) -> None:
+    """What CI jobs may do in Vault, and what they find there."""
+    # Imported here, as it takes 0.25 s and a lab without GitLab has no jobs.
+    import pulumi_vault
+
+    from layers.services.ci_access import CiAccess, CiAccessArgs
+    from layers.services.gitlab_project import BRANCH
+
+    settings, vault = host.settings, host.endpoint("vault")
+    identity = foundation.vault_identities["services"]
+    provider = pulumi_vault.Provider(
+        "vault",
+        address=f"https://{vault.address}:{vault.port}",
+        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
+            username=identity["username"], password=identity["password"]
         ),
-        base.engine.options(),
+        ca_cert_file=trust_file(foundation.ca_certificate, settings.common.trust_path),
     )
-    return passwords
-
-
-def _certificate(base: _Base, name: str) -> pulumi.Output[dict[str, str]]:
-    return pulumi.Output.secret(base.foundation.certificates[name])
-
-
-def _kafka(base: _Base) -> None:
-    Kafka(
-        "kafka",
-        KafkaArgs(settings=base.settings.services.kafka, engine=base.engine),
-        base.engine.options(base.random, base.command),
-    )
-
-
-def _ollama(base: _Base) -> None:
-    services = base.settings.services
-    Ollama(
-        "ollama",
-        OllamaArgs(settings=services.ollama, engine=base.engine, trust=base.trust),
-        base.engine.options(base.command),
-    )
-    OpenWebUi(
-        "open-webui",
-        OpenWebUiArgs(
-            settings=services.open_webui,
-            engine=base.engine,
-            password=base.passwords.make("open-webui-admin"),
-            session_key=base.passwords.make("open-webui-session"),
+    database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
+    # Jobs run in the containers' network; Vault does only in `dev`.
+    inside = {"host": database.inner_host, "port": str(database.inner_port)}
+    outside = {"host": str(database.address), "port": str(database.port)}
+    CiAccess(
+        "ci-access",
+        CiAccessArgs(
+            accessor=platform.vault_jwt_accessor,
+            project_id=project.id,
+            records={
+                "infra/provision/postgres": {
+                    **inside,
+                    "user": "provisioner",
+                    "password": roles["provisioner"],
+                    "vault_user": "vault",
+                    "sslmode": "verify-full",
+                },
+                "infra/provision/kafka": {"bootstrap": f"{broker.inner_host}:{broker.inner_port}"},
+                "infra/provision/ollama": {"url": host.endpoint("ollama").inner_url},
+                "shared/provision": {
+                    "url": host.endpoint("gitlab").inner_url,
+                    "project_id": project.id,
+                    "ref": BRANCH,
+                    "trigger_token": project.tokens["trigger"],
+                    "read_token": project.tokens["status"],
+                },
+                "infra/ci/notes": {"GITLAB_TOKEN": project.tokens["notes"]},
+            },
+            database={
+                **(inside if settings.common.engine is not None else outside),
+                "sslmode": "verify-full",
+                "ca": foundation.ca_certificate,
+                "username": "vault",
+                "password": roles["vault"],
+            },
         ),
-        base.engine.options(),
-    )
-
-
-def _portainer(base: _Base) -> None:
-    own = _certificate(base, "portainer")
-    access = None
-    if base.settings.common.engine is None:
-        client = _certificate(base, "docker-client")
-        access = {
-            "ca": base.foundation.ca_certificate,
-            "certificate": client["certificate"],
-            "key": client["key"],
-        }
-    Portainer(
-        "portainer",
-        PortainerArgs(
-            settings=base.settings.services.portainer,
-            engine=base.engine,
-            password=base.passwords.make("portainer-admin"),
-            certificate=own["certificate"],
-            key=own["key"],
-            access=access,
-        ),
-        base.engine.options(),
-    )
-
-
-def _gateway(base: _Base) -> None:
-    own = _certificate(base, "gateway")
-    Gateway(
-        "gateway",
-        GatewayArgs(
-            settings=base.settings.services.gateway,
-            engine=base.engine,
-            ca=base.foundation.ca_certificate,
-            certificate=own["certificate"],
-            key=own["key"],
-        ),
-        base.engine.options(),
+        pulumi.ResourceOptions(providers=[provider]),
     )
 
 
 def _outputs(
-    base: _Base, project: "GitLabProject | None", passwords: Mapping[str, pulumi.Output[str]]
+    host: Engine, project: "GitLabProject | None", roles: Mapping[str, pulumi.Output[str]]
 ) -> ServicesOutputs:
     def addresses(name: str) -> pulumi.Output[dict[str, str]]:
-        endpoint = base.engine.endpoint(name)
+        endpoint = host.endpoint(name)
         return pulumi.Output.from_input({"url": endpoint.url, "inner_url": endpoint.inner_url})
 
-    database, broker = base.engine.endpoint("postgresql"), base.engine.endpoint("kafka")
-    topics = base.settings.services.kafka.topics
+    database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
+    topics = host.settings.services.kafka.topics
     return ServicesOutputs(
         postgresql=pulumi.Output.from_input(
             {
@@ -249,7 +240,7 @@ def _outputs(
             }
         ),
         postgresql_credentials=pulumi.Output.secret(
-            pulumi.Output.all(**passwords).apply(
+            pulumi.Output.all(**roles).apply(
                 lambda known: {
                     role: {"username": role, "password": password}
                     for role, password in known.items()
@@ -258,7 +249,7 @@ def _outputs(
         ),
         kafka=pulumi.Output.from_input(
             {
-                "bootstrap": bootstrap(base.engine),
+                "bootstrap": bootstrap(host),
                 "inner_bootstrap": f"{broker.inner_host}:{broker.inner_port}",
                 "topics": {topic: wanted.group for topic, wanted in topics.items()},
             }

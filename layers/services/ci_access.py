@@ -63,7 +63,8 @@ class CiAccessArgs:
     port, user, password, vault_user, sslmode), infra/provision/kafka (bootstrap),
     infra/provision/ollama (url), shared/provision (url, project_id, ref, trigger_token,
     read_token), infra/ci/preview, infra/ci/deploy and infra/ci/notes (environment variables).
-    database: host, port, username and password of Vault's own role in PostgreSQL.
+    database: host, port, sslmode, ca (PEM), username and password of Vault's own role in
+    PostgreSQL.
     """
 
     accessor: pulumi.Input[str]
@@ -130,6 +131,8 @@ class CiAccess(pulumi.ComponentResource):
                     login["port"],
                     login["sslmode"],
                 ),
+                # The CA as text: its path would have to be the same wherever Vault runs.
+                tls_ca=login["ca"],
                 username=login["username"],
                 password=pulumi.Output.secret(login["password"]),
                 password_authentication="scram-sha-256",  # noqa: S106  # a method, not a password

@@ -13,7 +13,6 @@ from places import Container, File, Health
 from places.templates import render
 from settings import Settings, images
 from settings.names import SERVICES, endpoints
-from settings.services import Gateway as GatewaySettings
 
 FILES = Path(__file__).parent / "files"
 FOLDER = "/etc/datalab"
@@ -23,13 +22,11 @@ DOCKER_DNS = "127.0.0.11"
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """The settings, the lab CA's certificate, and the gateway's own with its key (PEM)."""
+    """The lab CA's certificate, and the gateway's own with its key (PEM)."""
 
-    settings: GatewaySettings
     engine: Engine
     ca: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
+    server: pulumi.Output[dict[str, str]]
 
 
 class Gateway(pulumi.ComponentResource):
@@ -39,7 +36,8 @@ class Gateway(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Gateway", name, None, opts)
-        size, settings = args.settings.container, args.engine.settings
+        settings = args.engine.settings
+        size = settings.services.gateway.container
         port = args.engine.endpoint("gateway").inner_port
         pages = f"{FOLDER}/pages"
         self.container = args.engine.run(
@@ -57,8 +55,10 @@ class Gateway(pulumi.ComponentResource):
                         content=render(FILES / "gateway.conf.j2", configuration(settings))
                     ),
                     f"{FOLDER}/ca.crt": File(content=args.ca),
-                    f"{FOLDER}/gateway.crt": File(content=args.certificate),
-                    f"{FOLDER}/gateway.key": File(content=args.key, mode="0400", owner=USER),
+                    f"{FOLDER}/gateway.crt": File(content=args.server["certificate"]),
+                    f"{FOLDER}/gateway.key": File(
+                        content=args.server["key"], mode="0400", owner=USER
+                    ),
                     f"{pages}/index.html": File(
                         content=render(FILES / "start.html.j2", start_page(settings))
                     ),

@@ -15,7 +15,6 @@ from layers.engine import Engine
 from places import Container, File, Health
 from places.templates import render
 from settings import images
-from settings.services import Kafka as KafkaSettings
 from settings.services import Topic
 
 FILES = Path(__file__).parent / "files"
@@ -24,9 +23,8 @@ OUTSIDE_PORT = 9092
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaArgs:
-    """The broker's settings."""
+    """Where the broker runs."""
 
-    settings: KafkaSettings
     engine: Engine
 
 
@@ -44,9 +42,9 @@ class Kafka(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.engine.host.protect),
         )
         self.container = args.engine.run(
-            self, name, _container(args, identity.hex.apply(cluster_id))
+            self, name, _container(args.engine, identity.hex.apply(cluster_id))
         )
-        for topic, wanted in sorted(args.settings.topics.items()):
+        for topic, wanted in sorted(args.engine.settings.services.kafka.topics.items()):
             command.local.Command(
                 f"{topic}-topic",
                 create=provision(bootstrap(args.engine), topic, wanted),
@@ -87,14 +85,14 @@ def provision(broker: str, topic: str, wanted: Topic) -> str:
     return shlex.join([".venv/bin/python", "-m", "provision", "kafka", *words])
 
 
-def _container(args: KafkaArgs, identity: pulumi.Output[str]) -> Container:
-    size, heap = args.settings.container, args.settings.heap_mib
-    endpoint = args.engine.endpoint("kafka")
+def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:
+    wanted, endpoint = engine.settings.services.kafka, engine.endpoint("kafka")
+    size, heap = wanted.container, wanted.heap_mib
     configuration = render(
         FILES / "kafka.properties.j2",
         {
             "inside": f"{endpoint.inner_host}:{endpoint.inner_port}",
-            "outside": bootstrap(args.engine),
+            "outside": bootstrap(engine),
         },
     )
     return Container(
@@ -107,6 +105,6 @@ def _container(args: KafkaArgs, identity: pulumi.Output[str]) -> Container:
             "/opt/datalab/health.sh": File(content=(FILES / "kafka-health.sh").read_text()),
         },
         volumes={"kafka-data": "/var/lib/kafka/data"},
-        ports=args.engine.ports("kafka", OUTSIDE_PORT),
+        ports=engine.ports("kafka", OUTSIDE_PORT),
         health=Health(test=("CMD", "/bin/bash", "/opt/datalab/health.sh")),
     )

@@ -7,12 +7,13 @@ from urllib.parse import quote, urlencode
 import pulumi
 import pulumi_docker as docker
 
-from layers.engine import Engine, Recipe
+from layers.engine import Engine
 from places import Container, File, Health
+from places.image import Recipe
+from settings import images
 from settings.names import Endpoint
-from settings.services import Mlflow as MlflowSettings
 
-RECIPE = Recipe(context="images/mlflow", base={"PYTHON_IMAGE": "python"})
+RECIPE = Recipe(context="images/mlflow", base={"PYTHON_IMAGE": images.image("python")})
 USER = 10001  # images/mlflow/Dockerfile
 SECRETS = "/run/secrets/"
 CA = "/etc/datalab/ca.crt"
@@ -20,19 +21,18 @@ CA = "/etc/datalab/ca.crt"
 
 @dataclass(frozen=True, kw_only=True)
 class MlflowArgs:
-    """The server's settings, its database and its part of the object store.
+    """The server's database with its role's password, and its user of the object store.
 
-    registry: the project's place in GitLab's registry. ca: PEM. Access keys are the object store's.
+    registry: the project's place in GitLab's registry. store: the object store's URL. keys:
+    access_key and secret_key. ca: PEM.
     """
 
-    settings: MlflowSettings
     engine: Engine
     registry: pulumi.Input[str]
     database: pulumi.Input[str]
     password: pulumi.Input[str]
     store: pulumi.Input[str]
-    access_key: pulumi.Input[str]
-    secret_key: pulumi.Input[str]
+    keys: pulumi.Output[dict[str, str]]
     ca: pulumi.Input[str]
 
 
@@ -58,13 +58,13 @@ def allowed_hosts(endpoint: Endpoint) -> str:
 
 
 def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
-    size, engine = args.settings.container, args.engine
+    engine, wanted = args.engine, args.engine.settings.services.mlflow
     endpoint, server = engine.endpoint("mlflow"), engine.endpoint("postgresql")
     tls = {"sslmode": "verify-full", "sslrootcert": CA, "passfile": f"{SECRETS}pgpass"}
     return Container(
         image=image,
-        memory_mib=size.memory_mib,
-        cpus=size.cpus,
+        memory_mib=wanted.container.memory_mib,
+        cpus=wanted.container.cpus,
         environment={
             "MLFLOW_BACKEND_STORE_URI": pulumi.Output.format(
                 "postgresql+psycopg://mlflow@{}:{}/{}?{}",
@@ -76,7 +76,7 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
             "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/artifacts",
             "MLFLOW_HOST": "0.0.0.0",  # noqa: S104 - inside the container
             "MLFLOW_PORT": "5000",
-            "MLFLOW_WORKERS": str(args.settings.workers),
+            "MLFLOW_WORKERS": str(wanted.workers),
             "MLFLOW_SERVER_ALLOWED_HOSTS": allowed_hosts(endpoint),
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": endpoint.url,
             # Halves the memory: 385 instead of 972 MiB with one worker (MLflow 3.17.2).
@@ -102,8 +102,8 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
             f"{SECRETS}aws": File(
                 content=pulumi.Output.format(
                     "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                    args.access_key,
-                    args.secret_key,
+                    args.keys["access_key"],
+                    args.keys["secret_key"],
                 ),
                 mode="0400",
                 owner=USER,

@@ -10,15 +10,12 @@ import pulumi_docker as docker
 from layers.engine import Engine
 from places import Container, Health
 from settings import images
-from settings.services import Ollama as OllamaSettings
-from settings.services import OpenWebUi as OpenWebUiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class OllamaArgs:
-    """The server's settings; trust is the path of the lab CA's certificate."""
+    """trust is the path of the lab CA's certificate."""
 
-    settings: OllamaSettings
     engine: Engine
     trust: pulumi.Input[str]
 
@@ -30,27 +27,27 @@ class Ollama(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Ollama", name, None, opts)
-        size = args.settings.container
+        wanted = args.engine.settings.services.ollama
         self.container = args.engine.run(
             self,
             name,
             Container(
                 image=images.image("ollama"),
-                memory_mib=size.memory_mib,
-                cpus=size.cpus,
+                memory_mib=wanted.container.memory_mib,
+                cpus=wanted.container.cpus,
                 environment={
                     "OLLAMA_HOST": "0.0.0.0:11434",
-                    "OLLAMA_CONTEXT_LENGTH": str(args.settings.context_length),
-                    "OLLAMA_KEEP_ALIVE": f"{args.settings.keep_alive_minutes}m",
+                    "OLLAMA_CONTEXT_LENGTH": str(wanted.context_length),
+                    "OLLAMA_KEEP_ALIVE": f"{wanted.keep_alive_minutes}m",
                 },
                 volumes={"ollama-data": "/root/.ollama"},
                 ports=args.engine.ports("ollama"),
-                gpu=args.settings.gpu,
+                gpu=wanted.gpu,
                 health=Health(test=("CMD", "ollama", "ls")),
             ),
         )
         url = args.engine.endpoint("ollama").url
-        for model in args.settings.models:
+        for model in wanted.models:
             words = [".venv/bin/python", "-m", "provision", "ollama", "--url", url]
             command.local.Command(
                 f"{model.replace('/', '-').replace(':', '-')}-model",
@@ -68,9 +65,8 @@ class Ollama(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class OpenWebUiArgs:
-    """The page's settings, its administrator's password and the key of its sessions."""
+    """The administrator's password and the key of the sessions."""
 
-    settings: OpenWebUiSettings
     engine: Engine
     password: pulumi.Input[str]
     session_key: pulumi.Input[str]
@@ -83,14 +79,14 @@ class OpenWebUi(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: OpenWebUiArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:OpenWebUi", name, None, opts)
-        size, endpoint = args.settings.container, args.engine.endpoint("open-webui")
+        wanted, endpoint = args.engine.settings.services.open_webui, args.engine.endpoint(name)
         self.container = args.engine.run(
             self,
             name,
             Container(
                 image=images.image("open-webui"),
-                memory_mib=size.memory_mib,
-                cpus=size.cpus,
+                memory_mib=wanted.container.memory_mib,
+                cpus=wanted.container.cpus,
                 environment={
                     "OLLAMA_BASE_URL": args.engine.endpoint("ollama").inner_url,
                     # Else the first start's values are stored and these are ignored ever after.
@@ -99,7 +95,7 @@ class OpenWebUi(pulumi.ComponentResource):
                     "ENABLE_VERSION_UPDATE_CHECK": "False",
                     # Without users yet, the first visitor would become the administrator.
                     "ENABLE_SIGNUP": "False",
-                    "WEBUI_ADMIN_EMAIL": args.settings.admin_email,
+                    "WEBUI_ADMIN_EMAIL": wanted.admin_email,
                     "WEBUI_ADMIN_PASSWORD": pulumi.Output.secret(args.password),
                     # Else made anew in every container, which logs everybody out.
                     "WEBUI_SECRET_KEY": pulumi.Output.secret(args.session_key),

@@ -1,6 +1,5 @@
 """Portainer, a web interface for the Docker host."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -9,7 +8,6 @@ import pulumi_docker as docker
 from layers.engine import Engine
 from places import Container, File, Health
 from settings import images
-from settings.services import Portainer as PortainerSettings
 
 SOCKET = "/var/run/docker.sock"
 KEYS = "/run/secrets/"
@@ -17,17 +15,16 @@ KEYS = "/run/secrets/"
 
 @dataclass(frozen=True, kw_only=True)
 class PortainerArgs:
-    """The settings, the administrator's password and the server's certificate and key (PEM).
+    """The administrator's password and the server's certificate and key (PEM).
 
-    access: the Docker host's ca, certificate and key (PEM); None for the socket.
+    ca and client, a certificate and key, are for the Docker host; without them it is the socket.
     """
 
-    settings: PortainerSettings
     engine: Engine
     password: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
-    access: Mapping[str, pulumi.Input[str]] | None
+    server: pulumi.Output[dict[str, str]]
+    ca: pulumi.Input[str]
+    client: pulumi.Output[dict[str, str]] | None
 
 
 class Portainer(pulumi.ComponentResource):
@@ -37,7 +34,7 @@ class Portainer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PortainerArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Portainer", name, None, opts)
-        size = args.settings.container
+        size = args.engine.settings.services.portainer.container
         self.container = args.engine.run(
             self,
             name,
@@ -48,7 +45,7 @@ class Portainer(pulumi.ComponentResource):
                 command=_command(args),
                 files=_files(args),
                 volumes={"portainer-data": "/data"},
-                host_paths={} if args.access else {SOCKET: SOCKET},
+                host_paths={} if args.client else {SOCKET: SOCKET},
                 ports=args.engine.ports("portainer"),
                 # Over plain HTTP, which listens inside the container only.
                 health=Health(
@@ -70,7 +67,7 @@ def _command(args: PortainerArgs) -> list[pulumi.Input[str]]:
         f"--trusted-origins={args.engine.endpoint('portainer').host}",
         "--log-mode=NOCOLOR",
     ]
-    if args.access is None:
+    if args.client is None:
         return [*flags, f"--host=unix://{SOCKET}"]
     host = args.engine.endpoint("docker")
     return [
@@ -85,14 +82,14 @@ def _command(args: PortainerArgs) -> list[pulumi.Input[str]]:
 
 def _files(args: PortainerArgs) -> dict[str, File]:
     files = {
-        f"{KEYS}portainer.crt": File(content=args.certificate),
-        f"{KEYS}portainer.key": File(content=args.key, mode="0400"),
+        f"{KEYS}portainer.crt": File(content=args.server["certificate"]),
+        f"{KEYS}portainer.key": File(content=args.server["key"], mode="0400"),
         f"{KEYS}portainer-admin": File(content=args.password, mode="0400"),
     }
-    if args.access:
+    if args.client:
         files |= {
-            f"{KEYS}docker-ca.crt": File(content=args.access["ca"]),
-            f"{KEYS}docker-client.crt": File(content=args.access["certificate"]),
-            f"{KEYS}docker-client.key": File(content=args.access["key"], mode="0400"),
+            f"{KEYS}docker-ca.crt": File(content=args.ca),
+            f"{KEYS}docker-client.crt": File(content=args.client["certificate"]),
+            f"{KEYS}docker-client.key": File(content=args.client["key"], mode="0400"),
         }
     return files

@@ -12,7 +12,6 @@ from layers.engine import Engine
 from places import Container, File, Health
 from places.templates import render
 from settings import images
-from settings.services import PostgreSql as PostgreSqlSettings
 
 FILES = Path(__file__).parent / "files"
 SUPERUSER = "postgres"
@@ -31,13 +30,11 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PostgreSqlArgs:
-    """The server's settings, its superuser's password and its certificate (PEM)."""
+    """The superuser's password, and the server's certificate and key (PEM)."""
 
-    settings: PostgreSqlSettings
     engine: Engine
     password: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
+    server: pulumi.Output[dict[str, str]]
 
 
 class PostgreSql(pulumi.ComponentResource):
@@ -52,12 +49,13 @@ class PostgreSql(pulumi.ComponentResource):
 
 
 def _container(args: PostgreSqlArgs) -> Container:
-    size = args.settings.container
+    wanted = args.engine.settings.services.postgresql
+    size = wanted.container
     configuration = render(
         FILES / "postgresql.conf.j2",
         {
             "memory_mib": size.memory_mib,
-            "max_connections": args.settings.max_connections,
+            "max_connections": wanted.max_connections,
             "timezone": args.engine.settings.common.timezone,
         },
     )
@@ -73,9 +71,11 @@ def _container(args: PostgreSqlArgs) -> Container:
             "/etc/postgresql/start.sh": File(content=(FILES / "postgresql.sh").read_text()),
             "/etc/postgresql/postgresql.conf": File(content=configuration),
             "/etc/postgresql/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
-            "/etc/postgresql/server.crt": File(content=args.certificate),
+            "/etc/postgresql/server.crt": File(content=args.server["certificate"]),
             # The server refuses a key that others may read.
-            "/etc/postgresql/server.key": File(content=args.key, mode="0400", owner=OWNER),
+            "/etc/postgresql/server.key": File(
+                content=args.server["key"], mode="0400", owner=OWNER
+            ),
             "/run/secrets/postgresql-admin": File(content=args.password, mode="0400", owner=OWNER),
         },
         # Version 18's image keeps its data in a folder of this one: a volume at the former place
