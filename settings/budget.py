@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from settings.base import Container, walk
+from settings.base import Container, dotted, walk
 from settings.machines import Machine, Vm
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Finding = tuple[Literal["error", "warning", "note"], str, str]  # level, dotted key, text
 
+STORAGES = ("common", "node", "storages")
 # A thin pool that runs full stops every machine on it, so a storage is warned of before it is.
 DISK_WARNING = 0.85
 # Threads that the hypervisor wants for itself.
@@ -157,7 +158,7 @@ class Budget:
             text = f"the machines have {self.cores} cores, the node {self.node.cores}"
             yield level, f"{self.node.key}.cores", f"{text}: under load they wait"
         for name, capacity in self.node.storages_gib.items():
-            used, key = self.used_gib(name), f"{self.node.key}.storages.{name}.capacity_gib"
+            used, key = self.used_gib(name), dotted((*STORAGES, name, "capacity_gib"))
             if used > capacity:
                 text = f"{capacity} is {used - capacity} GiB short of the machines' {used}"
                 yield "error", key, f"{text}; lower a machine's disk_gib"

@@ -45,6 +45,8 @@ def expected(schema: Schema) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None:
         text += f" from {least} to {most}" if most is not None else f" of at least {least}"
+    if "minProperties" in schema:
+        text += " that is not empty"
     if "minItems" in schema:
         most = schema.get("maxItems")
         text += f" of {schema['minItems']} {f'to {most}' if most else 'or more'} entries"
@@ -69,11 +71,9 @@ def at(location: Location, root: Schema) -> Schema:
         if isinstance(part, int):
             inner = schema.get("items", {})
         else:
-            maps = (
-                schema.get("additionalProperties"),
-                *schema.get("patternProperties", {}).values(),
-            )
-            inner = schema.get("properties", {}).get(part) or next(filter(None, maps), None)
+            named = schema.get("patternProperties", {}).values()
+            inner = schema.get("properties", {}).get(part) or schema.get("additionalProperties")
+            inner = inner or next(iter(named), {})
         schema = resolve(inner, root) if isinstance(inner, dict) else {}
     return schema
 
@@ -83,11 +83,9 @@ def secrets_in(value: Any, location: Location = ()) -> Iterator[Location]:
     if isinstance(value, dict) and set(value) == {"secure"} and isinstance(value["secure"], str):
         yield location
         return
-    parts = (
-        range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
-    )
-    for part in parts:
-        yield from secrets_in(value[part], (*location, part))
+    if isinstance(value, dict | list):
+        for part in value if isinstance(value, dict) else range(len(value)):
+            yield from secrets_in(value[part], (*location, part))
 
 
 def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
@@ -151,6 +149,7 @@ def _quoted(given: str, wanted: Any) -> bool:
 def _short(value: Any) -> str:
     """A value as it may be shown; a collection may hold what nobody should see."""
     if isinstance(value, dict | list):
-        return "a map" if isinstance(value, dict) else f"a list of {len(value)}"
+        kind = "map" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:76]}..."

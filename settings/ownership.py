@@ -42,10 +42,8 @@ def ids(settings: "Settings") -> Iterator[Fault]:
             return
         for key, machine in walk(settings, Machine):
             if not first <= machine.id <= last:
-                yield (
-                    f"{key}.id",
-                    f"{machine.id} is outside of common.node.machine_ids, {first} to {last}",
-                )
+                text = f"{machine.id} is outside of common.node.machine_ids, {first} to {last}"
+                yield f"{key}.id", text
 
 
 def addresses(settings: "Settings") -> Iterator[Fault]:
@@ -72,10 +70,8 @@ def _in_network(key: str, address: IPv4Address, node: Node) -> Iterator[Fault]:
     if address not in network:
         yield key, f"{address} is outside of common.node.network, {network}; choose one within"
     elif address in (network.network_address, network.broadcast_address):
-        yield (
-            key,
-            f"{address} is the network's own or broadcast address in {network}; choose another",
-        )
+        text = f"{address} is the network's own or broadcast address in {network}"
+        yield key, f"{text}; choose another"
 
 
 def ports(settings: "Settings") -> Iterator[Fault]:
@@ -90,8 +86,9 @@ def ports(settings: "Settings") -> Iterator[Fault]:
             claims.append((("common.engine", attrgetter(key)(settings)), key))
     for service in SERVICES.values():
         with suppress(AttributeError):  # its section is absent, having faults of its own
-            off = service.name in ("gitlab", "registry") and not settings.platform.gitlab.enabled
-            if not off and service.name != "docker" if docker else service.exposure != "gateway":
+            published = service.name != "docker" if docker else service.exposure != "gateway"
+            gitlab = service.machine_key.startswith("platform.gitlab")
+            if published and (not gitlab or settings.platform.gitlab.enabled):
                 host = "common.engine" if docker else service.machine_key
                 claims.append(((host, service.port(settings)), service.port_key))
     yield from one_owner(claims, "port")
@@ -108,10 +105,8 @@ def host_names(settings: "Settings") -> Iterator[Fault]:
         service = SERVICES.get(name.removesuffix(f".{common.domain}"))
         if service is not None:
             owner = service.port_key.rpartition(".")[0]
-            yield (
-                f"common.node.{key}",
-                f"{name} is already the name of {owner}; the node has its own",
-            )
+            text = f"{name} is already the name of {owner}; the node has its own"
+            yield f"common.node.{key}", text
 
 
 def devices(settings: "Settings") -> Iterator[Fault]:
@@ -138,10 +133,8 @@ def networks(settings: "Settings") -> Iterator[Fault]:
         text = f"{settings.platform.docker.network.name} is one of Docker's own; choose another"
         yield "platform.docker.network.name", text
     if subnet.prefixlen > LEAST_PREFIX:
-        yield (
-            key,
-            f"{subnet} is too small for the lab's containers; use a /{LEAST_PREFIX} or larger",
-        )
+        text = f"{subnet} is too small for the lab's containers"
+        yield key, f"{text}; use a /{LEAST_PREFIX} or larger"
     others: list[tuple[str, IPv4Network]] = [("Docker's own bridge", DOCKER_BRIDGE)]
     if node := settings.common.node:
         others.append(("common.node.network", node.network))

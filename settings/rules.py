@@ -1,5 +1,6 @@
 """Rules between settings: each yields (dotted key, what is wrong and what to do)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -58,12 +59,11 @@ def homes(settings: "Settings") -> Iterator[Fault]:
             if not switched and getattr(part, fitting, ...) is None:
                 yield f"{layer}.{name}.{fitting}", f"is missing; place {here} needs it"
     for name, upstream in settings.foundation.cache.upstreams.items():
-        if other == "container" and upstream.container is not None:
-            key = f"foundation.cache.upstreams.{name}.container"
-            yield (
-                key,
-                "is for place docker; on a machine the registry shares the cache's; remove it",
-            )
+        key = f"foundation.cache.upstreams.{name}.container"
+        if here == "docker" and upstream.kind == "oci" and upstream.container is None:
+            yield key, f"is missing; place {here} runs its registry in one"
+        elif here != "docker" and upstream.container is not None:
+            yield key, f"place {here} runs its registry on the cache's machine; remove it"
 
 
 def sizes(settings: "Settings") -> Iterator[Fault]:
@@ -74,10 +74,8 @@ def sizes(settings: "Settings") -> Iterator[Fault]:
     node, engine = settings.common.node, settings.common.engine
     for key, vm in walk(settings, Vm):
         if vm.floor_mib is not None and vm.floor_mib > vm.memory_mib:
-            yield (
-                f"{key}.floor_mib",
-                f"{vm.floor_mib} is above memory_mib, {vm.memory_mib}; lower it",
-            )
+            text = f"{vm.floor_mib} is above memory_mib, {vm.memory_mib}; lower it"
+            yield f"{key}.floor_mib", text
     for key, machine in walk(settings, Machine):
         # qemu-server: "MAX n vcpus allowed per VM on this node".
         if node is not None and machine.cores > node.cores:
@@ -104,7 +102,8 @@ def gitlab(settings: "Settings") -> Iterator[Fault]:
         if cores is not None and cores < GITLAB_CORES:
             field = "cores" if name == "machine" else "cpus"
             yield f"{key}.{name}.{field}", f"{cores:g} is below GitLab's minimum of {GITLAB_CORES}"
-    if part.machine and (part.machine.floor_mib or GITLAB_MIB) < part.machine.memory_mib:
+    machine = part.machine
+    if machine and machine.floor_mib is not None and machine.floor_mib < machine.memory_mib:
         yield f"{key}.machine.floor_mib", "GitLab freezes when its memory balloons away; remove it"
     engine = settings.common.engine
     if engine is not None and engine.cores < GITLAB_CORES:
@@ -114,11 +113,13 @@ def gitlab(settings: "Settings") -> Iterator[Fault]:
 def storages(settings: "Settings") -> Iterator[Fault]:
     """The storages that the node uses exist and take what is put on them."""
     node = settings.common.node
-    for name, needed in CONTENT.items() if node else ():
-        chosen = getattr(node, name)
-        if node is None or chosen not in node.storages:
-            known = list(node.storages) if node else []
-            yield f"common.node.{name}", f"{chosen} is no storage; {suggestion(chosen, known)}"
+    if node is None:
+        return
+    for name, needed in CONTENT.items():
+        chosen, known = getattr(node, name), node.storages
+        if chosen not in known:
+            text = f"{chosen} is no storage; {suggestion(chosen, list(known))}"
+            yield f"common.node.{name}", text
             continue
         for content in needed:
             if content not in node.storages[chosen].content:
@@ -140,10 +141,8 @@ def common(settings: "Settings") -> Iterator[Fault]:
         try:
             ZoneInfo(shared.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield (
-                "common.timezone",
-                f"{shared.timezone} is no time zone; use one like Europe/Lisbon",
-            )
+            text = f"{shared.timezone} is no time zone; use one like Europe/Lisbon"
+            yield "common.timezone", text
     if days.leaf_days > days.ca_days:
         text = f"{days.leaf_days} outlives the CA's ca_days, {days.ca_days}; lower it"
         yield "common.certificates.leaf_days", text
@@ -152,10 +151,8 @@ def common(settings: "Settings") -> Iterator[Fault]:
         yield "common.certificates.renew_days", text
     for name in shared.generations:
         if name not in SECRETS:
-            yield (
-                dotted(("common", "generations", name)),
-                f"is no secret; {suggestion(name, SECRETS)}",
-            )
+            text = f"is no secret; {suggestion(name, SECRETS)}"
+            yield dotted(("common", "generations", name)), text
     for folder in STATE_FOLDERS:
         if shared.rescue.path.is_relative_to(folder):
             text = f"{shared.rescue.path} is where the state is, and would be lost with it"
@@ -213,10 +210,8 @@ def schedules(settings: "Settings") -> Iterator[Fault]:
     """Cron lines have values that exist; GitLab would refuse others in the midst of an `up`."""
     for name, schedule in settings.services.gitlab_project.schedules.items():
         for (unit, (least, most)), text in zip(CRON.items(), schedule.cron.split(), strict=True):
-            numbers = [
-                int(n) for n in text.replace("/", ",").replace("-", ",").split(",") if n.isdigit()
-            ]
-            if any(not least <= number <= most for number in numbers):
+            numbers = map(int, re.findall(r"[0-9]+", text))
+            if not all(least <= number <= most for number in numbers):
                 key = f"services.gitlab_project.schedules.{name}.cron"
                 yield key, f"{text} is no {unit} from {least} to {most}"
 

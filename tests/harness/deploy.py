@@ -6,7 +6,6 @@ import importlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -16,10 +15,9 @@ from pulumi.runtime import mocks, rpc
 from layers import LAYERS
 from settings import PROJECT, Settings, load
 from settings.program import configuration
-from settings.stackfile import read_config
 from tests.harness.computed import computed, identifier
+from tests.harness.patched import patched
 
-ROOT = Path(__file__).parent.parent.parent
 SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
 
 
@@ -146,18 +144,12 @@ def stack_config(environment: str, change: Mapping[str, Any] | None = None) -> d
 
     change maps a key below `datalab:` in dotted form to its new value; None removes it.
     """
-    config = read_config(ROOT / f"Pulumi.{environment}.yaml")
-    for dotted, value in (change or {}).items():
-        top, *path = dotted.split(".")
-        parts = [f"{PROJECT}:{top}", *path]
-        node = config
-        for part in parts[:-1]:
-            node = node.setdefault(part, {})
-        if value is None:
-            node.pop(parts[-1], None)
-        else:
-            node[parts[-1]] = value
-    return config
+    changes = change or {}
+    return patched(
+        environment,
+        {key: value for key, value in changes.items() if value is not None},
+        [key for key, value in changes.items() if value is None],
+    )
 
 
 @contextlib.contextmanager

@@ -47,7 +47,8 @@ def test_valid_settings_have_names_and_a_budget(path: Path) -> None:
     settings = load(config, "fixture")
     for name in endpoints(settings):
         assert certificate_names(settings, name)
-    assert (settings.common.place == "docker") <= (len(hosts(settings)) <= 1)
+    machines = len(budget(settings).machines)
+    assert len(hosts(settings)) == (machines or settings.platform.gitlab.enabled)
     plan = budget(settings)
     assert plan.errors == ()
     assert plan.warnings == tuple(fixture.get("warnings", ()))
