@@ -188,6 +188,18 @@ VERBS = (
         ),
     ),
     Verb(
+        name="secrets",
+        help="make a generated secret anew, at its server and all its users",
+        run="cli.secrets:secrets",
+        engine=True,
+        arguments=(
+            arg("action", metavar="rotate", choices=("rotate",), help="what to do"),
+            arg("name", metavar="NAME", help="its name; a wrong one lists them"),
+            ENV,
+            YES,
+        ),
+    ),
+    Verb(
         name="test",
         help="run the tests; installs what they need",
         run="cli.tests:test",

@@ -1,0 +1,33 @@
+"""`./lab secrets rotate`: a generated secret is made anew, at its server and all its users."""
+
+import argparse
+import sys
+from difflib import get_close_matches
+
+from cli import stacks
+from cli.backend import prepare
+from cli.fault import Fault
+from layers import LAYERS
+from settings import PROJECT
+from settings.common import SECRETS
+
+
+def secrets(values: argparse.Namespace) -> int:
+    """Raise the secret's generation in the settings, then bring every layer up.
+
+    Stopped in between, `./lab up ENV` goes on: the settings say what is wanted.
+    """
+    name: str = values.name
+    if name not in SECRETS:
+        near = get_close_matches(name, SECRETS, n=1) or SECRETS
+        raise Fault(f"there is no generated secret {name!r} (choose from {', '.join(near)})", 2)
+    engine, settings = prepare(values.env)
+    known = engine.stacks()
+    stacks.require_stacks(values.env, LAYERS[:1], known)
+    generation = str(settings.common.generations.get(name, 0) + 1)
+    path = f"{PROJECT}:common.generations.{name}"
+    stack = f"{values.env}-{LAYERS[0]}"
+    engine.capture("config", "set", "--path", path, generation, "-s", stack)
+    print(f"lab: {path}: {generation} in Pulumi.{values.env}.yaml", file=sys.stderr)
+    values.layer, values.extra = None, []
+    return stacks.up(values)
