@@ -21,6 +21,8 @@ ANSIBLE = Path(__file__).parent.parent / "ansible"
 # every other checkout.
 PLAYBOOK = ".venv/bin/ansible-playbook --inventory /dev/stdin ansible/machine.yml"
 HOST_KEY = "sh ansible/host_key.sh"
+# Roles that the others are made with.
+SHARED = ("apply", "packages", "program", "service")
 ENVIRONMENT = {
     "ANSIBLE_CONFIG": "ansible/ansible.cfg",
     "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",  # a run without a machine is no success
@@ -138,7 +140,8 @@ def _job(args: ConfigurationArgs) -> pulumi.Output[str]:
 def files_hash(roles: Sequence[str]) -> str:
     """A hash over what decides a run of these roles besides their variables: Ansible's files."""
     shared = [path for path in ANSIBLE.iterdir() if path.is_file()]
-    folders = [ANSIBLE / "plugins", ANSIBLE / "tasks", *(ANSIBLE / "roles" / r for r in roles)]
+    used = (ANSIBLE / "roles" / role for role in (*SHARED, *roles))
+    folders = [ANSIBLE / "plugins", ANSIBLE / "tasks", *used]
     inside = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     digest = hashlib.sha256()
     for path in sorted({*shared, *inside}):

@@ -1,6 +1,7 @@
 """Shows what changed and what failed; a failure names the machine, the role and the task."""
 
 from ansible import constants as C
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
 DOCUMENTATION = """
@@ -27,6 +28,13 @@ class CallbackModule(Default):
         self.set_option("display_ok_hosts", False)
         self.set_option("display_skipped_hosts", False)
         self._failures: list[str] = []
+
+    def v2_playbook_on_include(self, included_file):  # type: ignore[no-untyped-def]
+        """Nothing: the tasks in it speak for themselves."""
+
+    def v2_runner_on_ok(self, result):  # type: ignore[no-untyped-def]
+        if not isinstance(result.task, TaskInclude):
+            super().v2_runner_on_ok(result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
         super().v2_runner_on_failed(result, ignore_errors)
@@ -57,7 +65,10 @@ def _reason(result) -> str:  # type: ignore[no-untyped-def]
     data = result._result
     if data.get("censored"):
         return "its output is hidden, as it may hold secrets; see the machine's journal"
-    text = str(data.get("msg") or data.get("stderr") or "no reason given").strip()
+    items = [item for item in data.get("results", ()) if item.get("failed")]
+    data = items[0] if items else data
+    words = [str(data[key]).strip() for key in ("msg", "stderr") if data.get(key)]
+    text = ": ".join(words) or "no reason given"
     if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
         text += " | The machine's host key is not the one of its first contact; docs/machines.md."
     return text
