@@ -121,7 +121,8 @@ def _admit(package: str, step: Step) -> Kind:
     else:
         for need in kind.needs:
             for value in catalogue.at(step.inputs, need.property):
-                if need.missing and not any(_is(need, value, i) for i in step.others(need.type)):
+                there = any(_is(need, value, other) for other in step.others(need.type))
+                if need.missing and not there and value not in need.always:
                     raise RefusedError(need.missing, value=value)
     return kind
 

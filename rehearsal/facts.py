@@ -27,9 +27,9 @@ class WorldFacts:
     """One environment's ground.
 
     node is the Proxmox VE node's name; empty where there is only a Docker engine. names maps
-    host names to addresses. registries are the `host:port` of image registries of the lab's own,
-    which hold nothing but what was pushed. engine_cores and engine_gpu describe the local Docker
-    engine. folder is where relative paths of programs begin.
+    host names to addresses. built_here are beginnings of image names that nobody else publishes:
+    such an image exists once it was built. engine_* describe the local Docker engine; its cores
+    stand for those of the Docker VM too. folder is where relative paths of programs begin.
     """
 
     node: str = ""
@@ -40,7 +40,8 @@ class WorldFacts:
     storages: Mapping[str, Storage] = field(default_factory=dict)
     pci: tuple[PciDevice, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
-    registries: tuple[str, ...] = ()
+    built_here: tuple[str, ...] = ()
+    engine_address: str = "127.0.0.1"
     engine_cores: int = 16
     engine_gpu: bool = False
     folder: str = "."

@@ -70,7 +70,7 @@ def listens(world: World, host: str, port: int) -> bool:
     What a machine's roles made listen is not known here; the machine stands for it.
     """
     address = world.facts.names.get(host, host)
-    if address in LOOPBACK:
+    if address in {*LOOPBACK, world.facts.engine_address}:
         return any(
             published.get("external") == port
             for container in world.find("docker:index/container:Container", scope=LOCAL_ENGINE)

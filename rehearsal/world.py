@@ -84,6 +84,14 @@ class World:
         """
         self._kill = (number, callback)
 
+    @property
+    def faults_left(self) -> list[str]:
+        """The faults that were asked for and have not happened."""
+        left = [f"{type_}={name} was never touched" for type_, name in self._failures]
+        if self._kill:
+            left.append(f"only {len(self.calls)} calls changed the world, not {self._kill[0]}")
+        return left
+
     def refuse_on_demand(self, type_: str, name: str) -> None:
         """Raise RefusedError where `fail` asked for it, once."""
         for wanted in self._failures:

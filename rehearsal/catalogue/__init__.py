@@ -20,13 +20,15 @@ class Need:
     """A property that names another thing on the same server.
 
     property is a path, `[]` for each item of a list; by are the properties of the other thing
-    that it may be known by (`id` too). missing is the refusal where there is no such thing, holds
+    that it may be known by (`id` too); always are values that name what is there without having
+    been made. missing is the refusal where there is no such thing, holds
     the refusal to delete that thing as long as this one is there; with cascade it goes along.
     """
 
     property: str
     type: str
     by: tuple[str, ...]
+    always: tuple[str, ...] = ()
     missing: str | None = None
     holds: str | None = None
     cascade: bool = False
@@ -75,6 +77,14 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def _need(row: Mapping[str, Any]) -> Need:
+    fields = dict(row)
+    for name in ("always", "by"):
+        if name in fields:
+            fields[name] = _tuple(fields[name])
+    return Need(**fields)
+
+
 @cache
 def kinds() -> Mapping[str, Kind]:
     """Every type that the stand-ins know more of than its SDK says."""
@@ -85,9 +95,7 @@ def kinds() -> Mapping[str, Kind]:
             for name in ("unique", "replaces", "keeps", "unread", "computed"):
                 if name in fields:
                     fields[name] = _tuple(fields[name])
-            fields["needs"] = tuple(
-                Need(**{**need, "by": tuple(need["by"])}) for need in row.get("needs", [])
-            )
+            fields["needs"] = tuple(_need(need) for need in row.get("needs", []))
             found[token] = Kind(**fields)
     return found
 

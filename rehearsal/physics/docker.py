@@ -6,17 +6,20 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from rehearsal.catalogue import at
 from rehearsal.physics import Step, check, outputs, rule, unrest
+from rehearsal.reach import listens
 from rehearsal.refusals import RefusedError
-from rehearsal.wire import UNKNOWN, Unknown
+from rehearsal.wire import Unknown
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 BUILD = "docker-build:index:Image"
+NATIVE = "docker:index/image:Image"
 # The distribution project's reference grammar, shortened: host/path:tag@digest.
 REFERENCE = re.compile(
     r"([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?"
@@ -65,16 +68,20 @@ def image_can_be_pulled(step: Step) -> None:
     name = str(step.inputs["name"])
     if not REFERENCE.fullmatch(name):
         raise RefusedError("docker-reference", name=name)
-    host = name.partition("/")[0]
-    if host not in step.world.facts.registries:
-        return
-    pushed = {
-        reference
-        for build in step.world.find(BUILD)
-        for reference in (build.get("ref"), *(build.get("tags") or []))
-    }
-    if name not in pushed:
+    if name.startswith(step.world.facts.built_here) and name not in _built(step):
         raise RefusedError("docker-manifest-unknown", name=name)
+
+
+def _built(step: Step) -> set[str]:
+    """References of what was pushed, and of what stayed in this engine."""
+    found: set[str] = set()
+    for build in step.world.find(BUILD):
+        if build.get("push") or build.scope == step.scope:
+            found |= {build.get("ref"), *(build.get("tags") or [])}
+    for image in step.world.find(NATIVE):
+        if not image.get("skipPush") or image.scope == step.scope:
+            found |= {image.get("imageName"), image.get("repoDigest")}
+    return found
 
 
 @rule(IMAGE, on=("delete",))
@@ -158,16 +165,28 @@ def restart_is_a_word(inputs: Mapping[str, Any]) -> None:
         raise RefusedError("docker-restart", at="restart", word=word)
 
 
-@rule(BUILD)
+@rule(BUILD, NATIVE)
 def dockerfile_is_there(step: Step) -> None:
-    location = next(at(step.inputs, "context.location"), ".")
+    native = step.type == NATIVE
+    location = next(at(step.inputs, "build.context" if native else "context.location"), ".")
     if "://" in location or next(at(step.inputs, "dockerfile.inline"), None):
         return
     folder = Path(step.world.facts.folder)
-    file = next(at(step.inputs, "dockerfile.location"), None)
+    file = next(at(step.inputs, "build.dockerfile" if native else "dockerfile.location"), None)
     path = folder / file if file else folder / location / "Dockerfile"
     if not path.is_file():
         raise RefusedError("docker-dockerfile", file=path.name)
+
+
+@rule(NATIVE)
+def registry_answers(step: Step) -> None:
+    server = next(at(step.inputs, "registry.server"), None)
+    if server is None or step.inputs.get("skipPush"):
+        return
+    parts = urlsplit(server if "://" in server else f"//{server}")
+    host, port = parts.hostname or "", parts.port or 443
+    if not listens(step.world, host, port):
+        raise RefusedError("nothing-listens", host=host, port=port)
 
 
 @outputs(CONTAINER)
@@ -206,10 +225,20 @@ def image_outputs(step: Step) -> dict[str, Any]:
     }
 
 
+@outputs(NATIVE)
+def native_outputs(step: Step) -> dict[str, Any]:
+    name = str(step.inputs["imageName"])
+    digest = _digest(repr(sorted(step.inputs.items())))
+    repository = name.rpartition(":")[0]
+    return {
+        "baseImageName": name,
+        "registryServer": next(at(step.inputs, "registry.server"), ""),
+        "repoDigest": "" if step.inputs.get("skipPush") else f"{repository}@{digest}",
+    }
+
+
 @outputs(BUILD)
 def build_outputs(step: Step) -> dict[str, Any]:
-    if any(isinstance(value, Unknown) for value in step.inputs.values()):
-        return {"contextHash": UNKNOWN, "digest": UNKNOWN, "ref": UNKNOWN}
     digest = _digest(repr(sorted(step.inputs.items())))
     tags = step.inputs.get("tags") or []
     # `ref` of a pushed image, as the SDK describes it: the first tag with the digest.

@@ -26,7 +26,7 @@ FACTS = WorldFacts(
     },
     pci=(PciDevice(path="0000:01:00", id="10de:1f15", iommu_group=10),),
     names={"docker.lab.home.arpa": "192.168.1.202", "localhost": "127.0.0.1"},
-    registries=("registry.lab.home.arpa:5050",),
+    built_here=("registry.lab.home.arpa:5050/",),
 )
 
 

@@ -1,0 +1,135 @@
+"""`./lab rehearse`: what a person sees of a rehearsal."""
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cli.fault import Fault, SettingsFault
+from layers import LAYERS
+from rehearsal import report, scratch
+from rehearsal.refusals import table
+from rehearsal.run import Rehearsal, RehearsalError
+from rehearsal.servers import serve
+from rehearsal.world import Call, World
+from settings import SettingsError
+
+
+def rehearse(values: argparse.Namespace) -> int:
+    """Bring the lab up in simulation, prove it, take it down; exit code 1 where that fails."""
+    folder = Path(tempfile.mkdtemp(prefix=f"datalab-rehearsal-{values.env}-"))
+    kept = False
+    try:
+        project = scratch.make(values.env, folder)
+        kept = _rehearse(values, project)
+        return 0
+    except SettingsError as error:
+        raise SettingsFault(str(error)) from None
+    except RehearsalError as error:
+        kept = True
+        raise Fault(f"{error}\nWhat the engine said is in {folder / 'log'}") from None
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
+    """Run it; whether the state is to be kept."""
+    begin = time.monotonic()
+    console = Console(stderr=True, highlight=False)
+    world = World(facts=scratch.facts(project.settings))
+    live = console.status("") if console.is_terminal else nullcontext()
+    with serve(world, project.executables), live as status:
+        rehearsal = Rehearsal(scratch=project, world=world)
+        steps = _Steps(console, status, begin)
+        rehearsal.tell, world.on_call = steps.tell, steps.called
+        if values.fail:
+            world.fail(*_resource(values.fail))
+        if values.kill_at:
+            world.kill_at(values.kill_at, rehearsal.runner.kill)
+        try:
+            rehearsal.up(LAYERS[: LAYERS.index(values.layer) + 1] if values.layer else LAYERS)
+            shown = report.data(rehearsal)
+            if values.keep:
+                world.save(project.folder / "world.json")
+            else:
+                rehearsal.down()
+        finally:
+            rehearsal.runner.kill()
+            project.kill_leftovers()
+        if world.faults_left:
+            raise RehearsalError("; ".join(world.faults_left))
+    shown["layers"] = report.data(rehearsal)["layers"]  # with the times of their destruction
+    _show(shown, rehearsal, time.monotonic() - begin, as_json=values.json)
+    if values.keep:
+        _explain(project)
+    return bool(values.keep)
+
+
+class _Steps:
+    """Live progress: on a terminal one line that changes, elsewhere a line for each step."""
+
+    def __init__(self, console: Console, status: Any, begin: float):
+        self.console, self.status, self.begin = console, status, begin
+        self.step, self.calls = "", 0
+
+    def tell(self, step: str) -> None:
+        """Begin a step."""
+        self.step, self.calls = step, 0
+        if self.status is None:
+            self.console.print(f"{time.monotonic() - self.begin:5.1f} s  {step}", markup=False)
+        else:
+            self.status.update(step)
+
+    def called(self, call: Call) -> None:
+        """A resource was made, changed or removed."""
+        self.calls += 1
+        if self.status is not None:
+            self.status.update(f"{self.step}, {self.calls}: {call.operation} {call.name}")
+
+
+def _resource(text: str) -> tuple[str, str]:
+    kind, _, name = text.partition("=")
+    if not (kind and name):
+        raise Fault(f"--fail takes TYPE=NAME, such as Container=kafka-container, not {text!r}", 2)
+    return kind, name
+
+
+def _show(shown: dict[str, Any], rehearsal: Rehearsal, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**shown, "seconds": round(seconds, 1)}, indent=2))
+        return
+    console = Console(highlight=False)
+    for part in report.tables(shown, rehearsal):
+        console.print(part)
+    for line in shown["recovered"]:
+        console.print(f"Recovered from: {line}", markup=False)
+    env = shown["environment"]
+    console.print(
+        f"{env} came up, was at rest, and left nothing behind: {seconds:.0f} s. "
+        f"The simulated world refuses {len(table())} things; docs/rehearsal.md lists them.",
+        markup=False,
+    )
+
+
+def _explain(project: scratch.Scratch) -> None:
+    """How to look at what was kept."""
+    names = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME", "PATH")
+    lines = [f"export {name}={shlex.quote(project.engine.variables[name])}\n" for name in names]
+    (project.folder / "env.sh").write_text("".join(lines))
+    print(
+        f"Kept in {project.folder}; the stand-ins have ended. To look at it:\n"
+        f"  cd {project.folder} && . ./env.sh\n"
+        f"  pulumi stack -s {project.stack(LAYERS[0])} --show-urns\n"
+        "  python3 -m json.tool world.json  # what exists in the simulated world\n"
+        f"To remove it: rm -r {project.folder}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,98 @@
+"""What a rehearsal shows in the end: layers, hosts, containers, addresses, the budget."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from cli.reports import grid
+from cli.reports import tables as budget_tables
+from rehearsal.catalogue import at
+from rehearsal.physics.docker import CONTAINER, IMAGE
+from rehearsal.physics.proxmox import LXC, VM, WORDS
+from rehearsal.run import Rehearsal
+from settings.budget import budget
+from settings.names import endpoints
+
+
+def data(rehearsal: Rehearsal) -> dict[str, Any]:
+    """Everything that the tables say, for JSON; taken while the lab is up."""
+    settings = rehearsal.scratch.settings
+    planned = budget(settings)
+    return {
+        "environment": rehearsal.scratch.env,
+        "layers": [asdict(result) for result in rehearsal.results],
+        "hosts": list(_hosts(rehearsal)),
+        "containers": list(_containers(rehearsal)),
+        "urls": {
+            endpoint.label: endpoint.url
+            for endpoint in endpoints(settings).values()
+            if endpoint.label
+        },
+        "budget": {
+            "machines_mib": planned.dedicated_mib,
+            "machines_at_least_mib": planned.floor_mib,
+            "node_mib": planned.node.memory_mib if planned.node else None,
+            "containers_mib": planned.containers_mib,
+            "docker_host_mib": planned.docker.memory_mib if planned.docker else None,
+            "warnings": list(planned.warnings),
+        },
+        "recovered": rehearsal.recovered,
+    }
+
+
+def _hosts(rehearsal: Rehearsal) -> Iterator[dict[str, Any]]:
+    engine = rehearsal.scratch.settings.common.engine
+    if engine:
+        yield {
+            "host": "this machine's Docker engine",
+            "kind": "engine",
+            "address": str(engine.address),
+            "cores": engine.cores,
+            "memory_mib": engine.memory_mib,
+        }
+    for machine in sorted(rehearsal.world.find(VM, LXC), key=lambda machine: machine.id):
+        addresses = at(machine.inputs, "initialization.ipConfigs[].ipv4.address")
+        yield {
+            "host": next(at(machine.inputs, "initialization.hostname"), machine.get("name")),
+            "kind": f"{WORDS[machine.type]} {machine.id}",
+            "address": next(addresses, "").partition("/")[0],
+            "cores": next(at(machine.inputs, "cpu.cores"), 1),
+            "memory_mib": next(at(machine.inputs, "memory.dedicated"), 0),
+        }
+
+
+def _containers(rehearsal: Rehearsal) -> Iterator[dict[str, Any]]:
+    images = {image.get("imageId"): image.get("name") for image in rehearsal.world.find(IMAGE)}
+    found = rehearsal.world.find(CONTAINER)
+    for container in sorted(found, key=lambda container: str(container.get("name"))):
+        image = container.get("image")
+        yield {
+            "container": container.get("name"),
+            "image": images.get(image, image),
+            "memory_mib": container.get("memory", 0),
+        }
+
+
+def tables(shown: dict[str, Any], rehearsal: Rehearsal) -> Iterator[Table]:
+    """The tables for a terminal."""
+    layers = [
+        (row["layer"], row["resources"], *(f"{row[name]:.1f}" for name in ("up_s", "preview_s")))
+        for row in shown["layers"]
+    ]
+    seconds = sum(row["up_s"] + row["preview_s"] for row in shown["layers"])
+    resources = sum(row["resources"] for row in shown["layers"])
+    yield grid(
+        "Layers (seconds)",
+        ("layer", "resources created", "up", "preview without changes"),
+        layers,
+        ("sum", resources, f"{seconds:.1f}", ""),
+    )
+    for title, name in (("Hosts (MiB)", "hosts"), ("Containers (MiB)", "containers")):
+        rows = shown[name]
+        if rows:
+            heads = tuple(rows[0])
+            yield grid(title, heads, [tuple(row.values()) for row in rows])
+    yield grid("Addresses", ("what", "where"), list(shown["urls"].items()))
+    yield from budget_tables(budget(rehearsal.scratch.settings))

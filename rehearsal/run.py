@@ -1,0 +1,121 @@
+"""The rehearsal: every layer up and at rest, then everything down and the world empty."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli import repair
+from layers import LAYERS
+from rehearsal import apply
+from rehearsal.scratch import Scratch
+from rehearsal.steps import Outcome, Runner
+from rehearsal.world import World
+
+
+class RehearsalError(Exception):
+    """The lab does not come up, is not at rest, or leaves something behind."""
+
+
+@dataclass(kw_only=True)
+class LayerResult:
+    """What became of one layer; times in seconds."""
+
+    layer: str
+    resources: int = 0
+    up_s: float = 0.0
+    preview_s: float = 0.0
+    down_s: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Rehearsal:
+    """One run over an environment whose stand-ins are being served.
+
+    tell gets a line of progress at a time; recovered what was broken on demand and came up again.
+    """
+
+    scratch: Scratch
+    world: World
+    tell: Callable[[str], None] = lambda _: None
+    results: list[LayerResult] = field(default_factory=list)
+    recovered: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.runner = Runner(self.scratch)
+
+    def up(self, layers: tuple[str, ...] = LAYERS) -> None:
+        """Bring layers up, lowest first, each proven to be at rest."""
+        self.tell("making the stacks")
+        self.scratch.initialise()
+        for layer in layers:
+            result = LayerResult(layer=layer)
+            self.results.append(result)
+            result.up_s = self._bring_up(layer)
+            self.tell(f"{layer}: nothing left to do?")
+            rest = self._at_rest(layer)
+            result.preview_s, result.resources = rest.seconds, rest.changes.get("same", 0)
+
+    def down(self) -> None:
+        """Destroy what is up, highest first, data included; the world must be empty then."""
+        for result in reversed(self.results):
+            self.tell(f"{result.layer}: taking down")
+            stack = self.scratch.stack(result.layer)
+            outcome = self.runner.run(
+                "destroy", "-s", stack, "--yes", "--skip-preview", "--ignore-protect"
+            )
+            result.down_s = outcome.seconds
+            if outcome.code:
+                raise RehearsalError(failure(result.layer, outcome))
+        if self.world.items:
+            left = "\n".join(f"  {item.key}" for item in self.world.items.values())
+            raise RehearsalError(f"everything was destroyed, and this is still there:\n{left}")
+
+    def _bring_up(self, layer: str) -> float:
+        """`up` until it succeeds; each fault that was asked for costs one more. Seconds."""
+        begin = time.monotonic()
+        left = self.world.faults_left
+        while True:
+            self.tell(f"{layer}: coming up")
+            outcome = self._run_up(layer)
+            if not outcome.code:
+                return time.monotonic() - begin
+            if self.world.faults_left == left:
+                raise RehearsalError(failure(layer, outcome))
+            left = self.world.faults_left
+            if self.runner.killed or outcome.code < 0:
+                self.scratch.kill_leftovers()
+                calls = len(self.world.calls)
+                self.recovered.append(f"{layer}: the engine was killed after call {calls}")
+                self.tell(f"{layer}: repairing")
+                self.repair(layer)
+            else:
+                self.recovered += [f"{layer}: {error}" for error in outcome.errors]
+
+    def _run_up(self, layer: str) -> Outcome:
+        stack = self.scratch.stack(layer)
+        return self.runner.run("up", "-s", stack, "--yes", "--skip-preview")
+
+    def repair(self, layer: str) -> None:
+        """What `./lab repair` does, asking the simulated world where it would ask servers."""
+
+        def find(type_: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:
+            return apply.found(self.world, type_, inputs)
+
+        repair.mend(self.scratch.engine, self.scratch.stack(layer), find)
+
+    def _at_rest(self, layer: str) -> Outcome:
+        stack = self.scratch.stack(layer)
+        outcome = self.runner.run("preview", "-s", stack, "--expect-no-changes")
+        if outcome.code:
+            changed = "".join(f"\n  {line}" for line in outcome.changed)
+            raise RehearsalError(
+                f"{failure(layer, outcome)}\nafter `up` nothing should be left to do:{changed}"
+            )
+        return outcome
+
+
+def failure(layer: str, outcome: Outcome) -> str:
+    """What a failed command said."""
+    errors = "".join(f"\n  {line}" for error in outcome.errors for line in error.splitlines())
+    return f"{layer}: {outcome.line} ended with exit code {outcome.code}{errors}"

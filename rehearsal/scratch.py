@@ -1,0 +1,169 @@
+"""The folder in which a rehearsal runs: a project of its own over the checkout's program.
+
+Nothing is written into the checkout, and nothing of the user's Pulumi is read.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.engine import Engine
+from layers import LAYERS
+from rehearsal.facts import PciDevice, Storage, WorldFacts
+from settings import PROJECT, SECRET_KEYS, Settings, load
+from settings.names import endpoints, hosts
+from settings.stackfile import read_config
+from toolchain import install, pulumi_cli
+
+PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
+# A value for every secret that a person would give, valid for its type.
+SYNTHETIC: Mapping[str, str] = {
+    "proxmoxApiToken": "datalab@pam!rehearsal=00000000-0000-4000-8000-000000000000",
+}
+# What would lead the engine or a provider to something real.
+REAL = ("AWS_", "DOCKER_", "GITLAB_", "MINIO_", "PG", "PROXMOX_", "PULUMI_", "TF_", "VAULT_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """A scratch project of one environment; `settings` are those that its program gets."""
+
+    env: str
+    folder: Path
+    settings: Settings
+    engine: Engine
+
+    @property
+    def executables(self) -> Path:
+        """Where the stand-ins' executables belong, at the front of the engine's PATH."""
+        return self.folder / "bin"
+
+    @property
+    def state(self) -> Path:
+        """The folder of the backend; with the world's own file it is a whole snapshot."""
+        return self.folder / "state"
+
+    def stack(self, layer: str) -> str:
+        """The name of a layer's stack."""
+        return f"{self.env}-{layer}"
+
+    def initialise(self) -> None:
+        """Make the stacks and give every secret key its value."""
+        for layer in LAYERS:
+            self.engine.capture("stack", "init", self.stack(layer))
+        for name in SECRET_KEYS if self.settings.common.node else ():
+            key, stack = f"{PROJECT}:{name}", self.stack(LAYERS[0])
+            self.engine.capture("config", "set", "--secret", key, "-s", stack, text=SYNTHETIC[name])
+
+    def kill_leftovers(self) -> None:
+        """End every process of this project that outlived its engine."""
+        mark = f"PULUMI_HOME={self.folder / 'home'}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                found = mark in (process / "environ").read_bytes().split(b"\0")
+                if found and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+            except (OSError, ProcessLookupError):
+                continue  # it has ended, or is somebody else's
+
+
+def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scratch:
+    """Write the scratch project of `env` into an empty folder.
+
+    config is stack configuration as settings.stackfile reads it; default: the committed file's.
+    SettingsError where it has faults.
+    """
+    folder = folder.resolve()
+    given = read_config(install.ROOT / f"Pulumi.{env}.yaml") if config is None else config
+    shown: dict[str, Any] = {
+        key: value
+        for key, value in given.items()
+        if not (isinstance(value, Mapping) and "secure" in value)
+    }
+    common = shown.get(f"{PROJECT}:common")
+    if isinstance(common, Mapping):
+        shown[f"{PROJECT}:common"] = {
+            **common,
+            "rescue": {"path": str(folder / "rescue")},
+            "trust_path": str(folder / "trust"),
+            # No download happens, so that none can be forged.
+            "unpinned_downloads": "allow",
+        }
+    settings = load(shown, f"Pulumi.{env}.yaml")
+    for name in ("bin", "home", "state", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    _write_project(env, folder, shown)
+    return Scratch(
+        env=env,
+        folder=folder,
+        settings=settings,
+        engine=Engine(folder=folder, variables=variables(folder)),
+    )
+
+
+def _write_project(env: str, folder: Path, config: Mapping[str, Any]) -> None:
+    project = yaml.safe_load((install.ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
+    project["main"] = str(install.ROOT)
+    project["runtime"]["options"]["virtualenv"] = str(install.VENV)
+    (folder / "Pulumi.yaml").write_text(json.dumps(project), encoding="utf-8")
+    # JSON is YAML that every parser reads alike.
+    (folder / f"Pulumi.{env}.yaml").write_text(json.dumps({"config": dict(config)}))
+    for layer in LAYERS:
+        (folder / f"Pulumi.{env}-{layer}.yaml").symlink_to(f"Pulumi.{env}.yaml")
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """The environment of every process of the rehearsal in `folder`."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith(REAL)}
+    base |= {
+        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        # The stand-ins are on PATH; looking for plugins elsewhere costs seconds of retries.
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
+        "PULUMI_HOME": str(folder / "home"),
+        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+        "TMPDIR": str(folder / "tmp"),
+    }
+    found = pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
+    return found | {"PATH": os.pathsep.join([str(folder / "bin"), found["PATH"]])}
+
+
+def facts(settings: Settings) -> WorldFacts:
+    """The simulated ground that these settings describe."""
+    names = {name: str(address) for address, row in hosts(settings).items() for name in row}
+    registry = endpoints(settings).get("registry")
+    own = (f"{registry.host}:{registry.port}/",) if registry else ()
+    shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
+    node, engine = settings.common.node, settings.common.engine
+    if node is None:
+        return replace(
+            shared,
+            engine_address=str(engine.address) if engine else "127.0.0.1",
+            engine_cores=engine.cores if engine else 1,
+            engine_gpu=settings.services.ollama.gpu,
+        )
+    machine = settings.platform.docker.machine
+    return replace(
+        shared,
+        node=node.name,
+        cores=node.cores,
+        memory_mib=node.memory_mib,
+        reserved_mib=node.reserved_mib,
+        bridges=(node.bridge,),
+        storages={
+            name: Storage(content=storage.content, capacity_gib=storage.capacity_gib)
+            for name, storage in node.storages.items()
+        },
+        pci=tuple(
+            PciDevice(path=d.path, id=d.id, iommu_group=d.iommu_group) for d in node.pci.values()
+        ),
+        engine_cores=machine.cores if machine else 1,
+    )
