@@ -15,6 +15,7 @@ from settings import images
 
 FILES = Path(__file__).parent / "files"
 SUPERUSER = "postgres"
+FOLDER = "/etc/postgresql"
 OWNER = 999  # the user postgres of the image
 # Each owned by a role of its name.
 DATABASES = ("mlflow", "lakehouse")
@@ -54,6 +55,7 @@ def _container(args: PostgreSqlArgs) -> Container:
     configuration = render(
         FILES / "postgresql.conf.j2",
         {
+            "folder": FOLDER,
             "memory_mib": size.memory_mib,
             "max_connections": wanted.max_connections,
             "timezone": args.engine.settings.common.timezone,
@@ -65,17 +67,15 @@ def _container(args: PostgreSqlArgs) -> Container:
         cpus=size.cpus,
         # Docker's default of 64 MiB is what parallel queries run out of first.
         shm_mib=max(64, size.memory_mib // 4),
-        entrypoint=["/bin/bash", "/etc/postgresql/start.sh"],
+        entrypoint=["/bin/bash", f"{FOLDER}/start.sh"],
         environment={"POSTGRES_PASSWORD_FILE": "/run/secrets/postgresql-admin"},
         files={
-            "/etc/postgresql/start.sh": File(content=(FILES / "postgresql.sh").read_text()),
-            "/etc/postgresql/postgresql.conf": File(content=configuration),
-            "/etc/postgresql/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
-            "/etc/postgresql/server.crt": File(content=args.server["certificate"]),
+            f"{FOLDER}/start.sh": File(content=(FILES / "postgresql.sh").read_text()),
+            f"{FOLDER}/postgresql.conf": File(content=configuration),
+            f"{FOLDER}/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
+            f"{FOLDER}/server.crt": File(content=args.server["certificate"]),
             # The server refuses a key that others may read.
-            "/etc/postgresql/server.key": File(
-                content=args.server["key"], mode="0400", owner=OWNER
-            ),
+            f"{FOLDER}/server.key": File(content=args.server["key"], mode="0400", owner=OWNER),
             "/run/secrets/postgresql-admin": File(content=args.password, mode="0400", owner=OWNER),
         },
         # Version 18's image keeps its data in a folder of this one: a volume at the former place

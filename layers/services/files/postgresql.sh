@@ -3,7 +3,7 @@
 # would lock everybody out: it is set again before each start.
 set -euo pipefail
 
-conf=/etc/postgresql/postgresql.conf
+conf="${0%/*}/postgresql.conf"
 if [ -s "$PGDATA/PG_VERSION" ]; then
   password=$(<"$POSTGRES_PASSWORD_FILE")
   gosu postgres postgres --single -D "$PGDATA" -c config_file="$conf" postgres >/dev/null \
