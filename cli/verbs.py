@@ -67,6 +67,7 @@ MAYBE_ENV = arg("env", metavar="ENV", choices=ENVIRONMENTS, nargs="?", help=ENV.
 LAYER = arg(
     "layer", metavar="LAYER", choices=LAYERS, nargs="?", help=f"{', '.join(LAYERS)}; default: all"
 )
+CI_ACTIONS = ("preview", "note", "notes", "pending", "deploy", "drift", "images")
 YES = arg("--yes", action="store_true", help="do not ask")
 
 VERBS = (
@@ -200,6 +201,28 @@ VERBS = (
         ),
     ),
     Verb(
+        name="gitlab",
+        help="publish: push this repository to the lab's GitLab and give its pipelines what they need",
+        run="cli.ci.publish:run",
+        engine=True,
+        arguments=(
+            arg("action", metavar="publish", choices=("publish",), help="what to do"),
+            ENV,
+            YES,
+        ),
+    ),
+    Verb(
+        name="ci",
+        help="what the lab's own pipelines run; docs/ci.md",
+        run="cli.ci.run:run",
+        engine=True,
+        arguments=(
+            arg("action", metavar="ACTION", choices=CI_ACTIONS, help=", ".join(CI_ACTIONS)),
+            ENV,
+            LAYER,
+        ),
+    ),
+    Verb(
         name="test",
         help="run the tests; installs what they need",
         run="cli.tests:test",
@@ -263,7 +286,7 @@ def reference() -> str:
     lines = [
         "# Commands",
         "",
-        "Made from cli/verbs.py by `python -m cli.verbs > docs/commands.md`.",
+        "Made from cli/verbs.py by `python -m docs.generate`.",
         "",
         "| command | what it does |",
         "| --- | --- |",
@@ -293,7 +316,3 @@ def word(argument: Argument, *, bare: bool = False) -> str:
     text = str(argument.options.get("metavar", argument.name.upper()))
     many = argument.options.get("nargs")
     return text if many is None else f"[{text}...]" if many == "*" else f"[{text}]"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

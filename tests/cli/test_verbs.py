@@ -61,10 +61,5 @@ def test_every_verb_has_its_function(verb: verbs.Verb) -> None:
     assert callable(getattr(importlib.import_module(module), function))
 
 
-def test_reference_page_is_current() -> None:
-    page = (ROOT / "docs" / "commands.md").read_text()
-    assert page == verbs.reference(), "python -m cli.verbs > docs/commands.md"
-
-
 def test_help_and_table_show_the_same_exit_codes(checkout: Checkout) -> None:
     assert checkout.lab("check", "dev") in verbs.EXIT_CODES

@@ -1,0 +1,169 @@
+"""`./lab state move` into a real S3 server, over TLS that only the lab's own CA vouches for."""
+
+import datetime
+import ipaddress
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from layers import LAYERS
+from tests.cli.real import RealCheckout, checkout
+from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+
+pytestmark = pytest.mark.service
+
+KEY = "planted-secret-key"
+TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
+PROGRAM = """
+import os
+import pulumi
+layer = pulumi.get_stack().rpartition("-")[2]
+if layer == "foundation":
+    pulumi.export("object_store", {"endpoint": os.environ["STORE"], "region": "eu-west-1"})
+    own = {"access_key": "state", "secret_key": os.environ["STORE_KEY"]}
+    pulumi.export("credentials", pulumi.Output.secret({"state": own}))
+    pulumi.export("ca_certificate", open(os.environ["STORE_CA"]).read())
+else:
+    lower = pulumi.StackReference("organization/datalab/lab-foundation")
+    pulumi.export("region", lower.require_output("object_store")["region"])
+"""
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, its key beside it; returns the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(minutes=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (folder / "key.pem").write_bytes(private)
+    (folder / "ca.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    return folder / "ca.pem"
+
+
+def make_bucket(master: str, variables: Mapping[str, str]) -> bool:
+    """Make the bucket, as the foundation does; whether it worked."""
+    answer = subprocess.run(
+        ["weed", "shell", f"-master={master}"],
+        input="s3.bucket.create -name pulumi-state\ns3.bucket.list\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        env=variables,
+    )
+    return "pulumi-state\t" in answer.stdout
+
+
+def weed(folder: Path, authority: Path, port: int, master: str) -> list[str]:
+    """The command of SeaweedFS with one user, who may use the bucket of the state alone.
+
+    `master` is HOST:PORT.GRPC, as its shell takes it.
+    """
+    identity = {
+        "name": "state",
+        "credentials": [{"accessKey": "state", "secretKey": KEY}],
+        "actions": [f"{right}:pulumi-state" for right in ("Admin", "Read", "Write", "List")],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (folder / "data").mkdir()
+    own, own_grpc = master.partition(":")[2].split(".")
+    parts = ("volume", "filer", "s3")
+    ports = [f"-{part}.port={free_port()}" for part in parts]
+    grpc = [f"-{part}.port.grpc={free_port()}" for part in parts]
+    ports += [f"-master.port={own}", f"-master.port.grpc={own_grpc}"]
+    return [
+        *("weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"),
+        *("-s3", *ports, *grpc, f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"),
+        *(f"-s3.port.https={port}", f"-s3.cert.file={authority}", "-s3.port.lance=0"),
+        *(f"-s3.key.file={authority.parent / 'key.pem'}", "-master.volumeSizeLimitMB=64"),
+    ]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, pulumi_environment: Mapping[str, str]) -> Iterator[RealCheckout]:
+    """A lab whose two lower layers are up, and the store that its foundation speaks of."""
+    authority, port = certificate(tmp_path), free_port()
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    made = checkout(folder, clean_environment(**pulumi_environment), PROGRAM)
+    made.variables |= {
+        "PULUMI_CONFIG_PASSPHRASE": "own words",
+        "STORE": f"https://127.0.0.1:{port}",
+        "STORE_CA": str(authority),
+        "STORE_KEY": KEY,
+    }
+    master = f"127.0.0.1:{free_port()}.{free_port()}"
+    command = weed(tmp_path, authority, port, master)
+    log = tmp_path / "weed.log"
+    with server(command, lambda: listens(port), log, env=made.variables, cwd=tmp_path):
+        wait_for(lambda: make_bucket(master, made.variables), 60, "the bucket")
+        for words in (["init", "lab"], *(["up", "lab", layer, "--yes"] for layer in LAYERS[:2])):
+            answer = made.lab(*words, typed=TOKEN)
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+        yield made
+
+
+def test_state_moves_works_there_and_comes_back(lab: RealCheckout) -> None:
+    moved = lab.lab("state", "move", "lab")
+    assert moved.returncode == 0, moved.stderr
+    assert KEY not in moved.stdout + moved.stderr
+    # The references between the layers resolve in the store.
+    up = lab.lab("up", "lab", "platform", "--yes", "--", "--expect-no-changes")
+    assert up.returncode == 0, up.stdout + up.stderr
+    # By hand, after what `./lab env` prints, Pulumi reaches the same state.
+    script = lab.lab("env", "lab").stdout + "\npulumi stack ls --json"
+    answer = subprocess.run(
+        ["sh", "-c", script],
+        cwd=lab.root,
+        env=lab.variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert len(json.loads(answer.stdout)) == 4
+    again = lab.lab("state", "move", "lab")
+    assert "already" in again.stderr
+
+    rescued = lab.lab("state", "rescue", "lab", "--yes")
+    assert rescued.returncode == 0, rescued.stderr
+    up = lab.lab("up", "lab", "foundation", "--yes", "--", "--expect-no-changes")
+    assert up.returncode == 0, up.stdout + up.stderr
+    back = lab.lab("state", "move", "lab")
+    assert back.returncode == 0, back.stderr
+    preview = lab.lab("preview", "lab", "platform", "--", "--expect-no-changes")
+    assert preview.returncode == 0, preview.stdout + preview.stderr
+
+
+def test_a_store_that_refuses_changes_nothing(lab: RealCheckout) -> None:
+    lab.variables["STORE_KEY"] = "a wrong key"
+    assert lab.lab("up", "lab", "foundation", "--yes").returncode == 0
+    moved = lab.lab("state", "move", "lab")
+    assert moved.returncode != 0
+    assert "Traceback" not in moved.stderr
+    assert not (lab.root / ".state" / "lab" / "backend").exists()
+    preview = lab.lab("preview", "lab", "platform", "--", "--expect-no-changes")
+    assert preview.returncode == 0, preview.stdout + preview.stderr
