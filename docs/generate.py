@@ -11,6 +11,7 @@ FOLDER = Path(__file__).parent
 PAGES = {
     "commands.md": "cli.verbs:reference",
     "images.md": "docs.resources:images",
+    "rehearsal.md": "rehearsal.refusals:page",
     "resources.md": "docs.resources:page",
     "settings.md": "docs.settings:page",
     "settings.schema.json": "docs.settings:json_schema",

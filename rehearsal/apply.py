@@ -44,6 +44,7 @@ def create(package: str, step: Step, secrets: list[str]) -> Applied:
             secrets=secrets,
         )
         _refuse_twin(step, kind, item)
+        _remember_secrets(step, computed, secrets)
         if not kind.in_state:
             step.world.items[item.key] = item
         return Applied(item, step.world.called(_call(step)))
@@ -60,6 +61,7 @@ def update(package: str, step: Step, secrets: list[str]) -> Applied:
             outputs=step.existing.outputs | computed,
             secrets=sorted({*secrets, *step.existing.secrets}),
         )
+        _remember_secrets(step, computed, secrets)
         if not kind.in_state:
             step.world.items[item.key] = item
         return Applied(item, step.world.called(_call(step)))
@@ -125,6 +127,11 @@ def _admit(package: str, step: Step) -> Kind:
                 if need.missing and not there and value not in need.always:
                     raise RefusedError(need.missing, value=value)
     return kind
+
+
+def _remember_secrets(step: Step, computed: Mapping[str, Any], secrets: list[str]) -> None:
+    made = (computed[name] for name in secrets if name in computed)
+    step.world.secrets.update(text for text in made if isinstance(text, str) and text)
 
 
 def _refuse_twin(step: Step, kind: Kind, item: Item) -> None:

@@ -30,6 +30,26 @@ def table() -> Mapping[str, Refusal]:
     return {name: Refusal(id=name, **row) for name, row in yaml.safe_load(text).items()}
 
 
+def page() -> str:
+    """docs/rehearsal.md."""
+    lines = [
+        "# What the rehearsal refuses",
+        "",
+        "Made from rehearsal/refusals.yaml by `python -m docs.generate`.",
+        "",
+        "`./lab rehearse` runs the real program on the real Pulumi engine over a simulated world.",
+        "It refuses what the real providers and their APIs refuse, in their words. *check* is found",
+        "before anything is called, so in a preview too; *apply* is the API's own answer.",
+        "",
+        "| what | when | reason | source |",
+        "| --- | --- | --- | --- |",
+    ]
+    for refusal in table().values():
+        reason = refusal.reason.replace("{{", "{").replace("}}", "}").replace("|", "\\|")
+        lines.append(f"| `{refusal.id}` | {refusal.when} | {reason} | {refusal.source} |")
+    return "\n".join(lines) + "\n"
+
+
 class RefusedError(Exception):
     """The world refuses an operation; the text is the real API's."""
 

@@ -131,7 +131,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             unknown = dict.fromkeys(self._computed(step.type, given), wire.UNKNOWN)
             return provider_pb2.CreateResponse(properties=self._told(step.type, given, unknown))
         try:
-            made = apply.create(self.package, step, sorted(wire.secret_names(given)))
+            made = apply.create(self.package, step, self._wrapped(step.type, given))
         except RefusedError as refused:
             _refuse(context, refused)
         self._or_instead(made, context)
@@ -153,7 +153,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         old = old or self._item(step, request.id, wire.plain(request.old_inputs), computed)
         step = self._step(request, context, "update", given, old)
         try:
-            made = apply.update(self.package, step, sorted(wire.secret_names(given)))
+            made = apply.update(self.package, step, self._wrapped(step.type, given))
         except RefusedError as refused:
             _refuse(context, refused)
         self._or_instead(made, context)
@@ -190,12 +190,11 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         if item is None:
             return provider_pb2.ReadResponse()
         hidden = () if request.properties.fields else kind.unread
-        wrapped = {*item.secrets, *self._secrets(step.type)}
         values = {k: v for k, v in {**item.inputs, **item.outputs}.items() if k not in hidden}
-        inputs = wire.struct(item.inputs, wrapped)
+        inputs = wire.struct(item.inputs, item.secrets)
         if DEFAULTS in request.inputs.fields:
             inputs.fields[DEFAULTS].CopyFrom(request.inputs.fields[DEFAULTS])
-        properties = wire.struct(values, wrapped)
+        properties = wire.struct(values, item.secrets)
         return provider_pb2.ReadResponse(id=item.id, properties=properties, inputs=inputs)
 
     def _step(
@@ -235,6 +234,10 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def _secrets(self, token: str) -> frozenset[str]:
         shape = sdk.shape(self.package, token)
         return shape.secrets if shape else frozenset()
+
+    def _wrapped(self, token: str, given: Struct) -> list[str]:
+        """The properties that are secret: so given, or so declared."""
+        return sorted({*wire.secret_names(given), *self._secrets(token)})
 
     def _computed(self, token: str, given: Struct) -> set[str]:
         """Outputs that are no inputs, and those that the provider fills in where not given."""

@@ -50,12 +50,16 @@ class Call:
 
 @dataclass
 class World:
-    """Everything that exists; safe to use from several threads."""
+    """Everything that exists; safe to use from several threads.
+
+    secrets holds every secret text that a provider made up, for tests that look for leaks.
+    """
 
     facts: WorldFacts = field(default_factory=WorldFacts)
     items: dict[str, Item] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     serial: int = 0
+    secrets: set[str] = field(default_factory=set, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
     _failures: list[tuple[str, str]] = field(default_factory=list)
@@ -119,6 +123,7 @@ class World:
                 "items": [asdict(item) for item in self.items.values()],
                 "calls": [asdict(call) for call in self.calls],
                 "serial": self.serial,
+                "secrets": sorted(self.secrets),
             }
 
     def restore(self, dumped: Mapping[str, Any]) -> None:
@@ -128,6 +133,7 @@ class World:
             self.items = {item.key: item for item in items}
             self.calls = [Call(**call) for call in dumped["calls"]]
             self.serial = dumped["serial"]
+            self.secrets = set(dumped["secrets"])
             self._failures, self._kill = [], None
 
     def save(self, path: Path) -> None:

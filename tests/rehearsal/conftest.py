@@ -18,6 +18,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def lab(served: Lab) -> Lab:
     """The stand-ins with an empty world."""
-    served.world.restore({"items": [], "calls": [], "serial": 0})
+    served.world.restore({"items": [], "calls": [], "serial": 0, "secrets": []})
     served.world.facts = FACTS
     return served
