@@ -126,7 +126,7 @@ def running(folder: Path, authority: Authority, pair: Pair, password: str) -> It
         PGDATA=str(folder / "data"),
         POSTGRES_PASSWORD_FILE=str(folder / "password"),
     )
-    command = ["bash", folder / "start.sh"]
+    command: list[str | Path] = ["bash", folder / "start.sh"]
     with server(
         command, lambda: healthy(port), folder / "log", env=environment, cwd=folder
     ) as process:

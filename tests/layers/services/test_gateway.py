@@ -1,0 +1,271 @@
+"""The gateway's configuration against golden files, and against a real nginx."""
+
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+from layers.services.gateway import FILES, FOLDER, USER, configuration
+from settings.names import endpoints
+from tests.harness.certificates import Authority
+from tests.harness.deploy import settings_of
+from tests.harness.process import free_port, listens, server
+from tests.layers.containers import container, files, published, world
+
+GOLDEN = Path(__file__).parent / "golden"
+DOMAIN = "lab.home.arpa"
+
+
+def text(variant: str, path: str) -> str:
+    content: str = files(container(world(variant)["services"], "gateway"))[path]["content"]
+    return content
+
+
+@pytest.mark.parametrize("variant", ["dev", "lab"])
+@pytest.mark.parametrize(
+    ("path", "golden"),
+    [("/etc/nginx/nginx.conf", "gateway.conf"), (f"{FOLDER}/pages/index.html", "start.html")],
+)
+def test_golden(variant: str, path: str, golden: str) -> None:
+    expected = GOLDEN / variant / golden
+    assert text(variant, path) == expected.read_text(), f"differs from {expected}"
+
+
+def test_every_page_that_people_call_by_a_name_is_on_the_start_page() -> None:
+    for variant in ("dev", "dev with GitLab", "lab"):
+        page = text(variant, f"{FOLDER}/pages/index.html")
+        present = endpoints(world(variant)["services"].settings)
+        named = {name for name, endpoint in present.items() if endpoint.label}
+        assert len(named) >= 8
+        for name in named - {"gateway"}:
+            assert f'<a href="{present[name].url}">{present[name].label}' in page, name
+
+
+def test_every_route_has_one_service_and_goes_where_containers_find_it() -> None:
+    routes = configuration(world("lab")["services"].settings)["routes"]
+    upstreams = {route["host"]: route["upstream"] for route in routes}
+    assert upstreams[f"mlflow.{DOMAIN}"] == "http://mlflow:5000"
+    assert upstreams[f"portainer.{DOMAIN}"] == "https://portainer:9443"
+    assert len(upstreams) == len(routes) >= 6
+
+
+def test_in_the_lab_only_the_gateway_is_published_for_browsers() -> None:
+    layers = world("lab")
+    found = {
+        c.name: published(c.inputs)
+        for layer in layers.values()
+        for c in layer.all("docker:index/container:Container")
+        if published(c.inputs)
+    }
+    assert found == {
+        "gateway-container": {443: 8443},
+        "kafka-container": {9092: 9092},
+        "postgresql-container": {5432: 5432},
+    }
+
+
+def test_key_is_readable_by_its_worker_only() -> None:
+    inputs = container(world("lab")["services"], "gateway")
+    key = files(inputs)[f"{FOLDER}/gateway.key"]
+    assert (key["permissions"], key["owner"]) == ("0400", str(USER))
+    assert inputs["user"] == f"{USER}:{USER}"
+
+
+def moved(configuration: str, folder: Path) -> str:
+    """The configuration with its files and scratch space in `folder`."""
+    return configuration.replace("/tmp/", f"{folder}/").replace(FOLDER, str(folder))
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({"path": self.path, "headers": dict(self.headers)}).encode()
+        self.send_response(200 if "fault" not in self.path else 502)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        size = 0
+        while chunk := self.rfile.readline().strip():
+            length = int(chunk, 16)
+            size += len(self.rfile.read(length + 2)) - 2
+            if length == 0:
+                break
+        body = str(size).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def upstream(context: ssl.SSLContext | None = None) -> Iterator[int]:
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    if context:
+        listener.socket = context.wrap_socket(listener.socket, server_side=True)
+    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield listener.server_address[1]
+    finally:
+        listener.shutdown()
+        listener.server_close()
+
+
+class Gateway:
+    """A running nginx; `missing` is a port that nothing listens on."""
+
+    def __init__(self, port: int, ca: Path):
+        self.port = port
+        self.context = ssl.create_default_context(cafile=str(ca))
+
+    def ask(self, host: str, path: str = "/", **headers: str) -> tuple[int, str]:
+        """Status and body of a GET for the page of that name."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=self.context, timeout=20
+        )
+        try:
+            connection.request("GET", path, headers={"Host": host, **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """nginx on the lab's template, with upstreams of the test."""
+    folder = tmp_path_factory.mktemp("gateway")
+    authority = Authority()
+    own, portainer = authority.server("gateway"), authority.server("portainer")
+    stranger = Authority().server("web")
+    context, wrong = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+    for pair, name, target in ((portainer, "p", context), (stranger, "s", wrong)):
+        (folder / f"{name}.crt").write_text(pair.certificate)
+        (folder / f"{name}.key").write_text(pair.key)
+        target.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+    (folder / "gateway.crt").write_text(own.certificate)
+    (folder / "gateway.key").write_text(own.key)
+    (folder / "ca.crt").write_text(authority.pem)
+    pages = folder / "pages"
+    pages.mkdir()
+    (pages / "index.html").write_text(text("lab", f"{FOLDER}/pages/index.html"))
+    (pages / "unavailable.html").write_text((FILES / "unavailable.html").read_text())
+    with upstream() as plain, upstream(context) as secure, upstream(wrong) as unknown:
+        ports = {"mlflow": plain, "ollama": plain, "portainer": secure, "web": unknown}
+        port = free_port()
+        values = configuration(settings_of("lab"))
+        for route in values["routes"]:
+            name = route["host"].removesuffix(f".{DOMAIN}")
+            scheme = "https" if name in {"portainer", "web"} else "http"
+            route["upstream"] = f"{scheme}://127.0.0.1:{ports.get(name, free_port())}"
+        made = jinja2.Template((FILES / "gateway.conf.j2").read_text())
+        conf = folder / "nginx.conf"
+        conf.write_text(moved(made.render(values | {"port": f"127.0.0.1:{port}"}), folder))
+        # As root, nginx would give its workers a user that cannot read the test's folder.
+        options = "daemon off;" + (" user root;" if os.getuid() == 0 else "")
+        command: list[str | Path] = ["nginx", "-e", "stderr", "-c", conf, "-g", options]
+        with server(command, lambda: listens(port), folder / "log", cwd=folder):
+            yield Gateway(port, folder / "ca.crt")
+
+
+@pytest.mark.lint
+@pytest.mark.parametrize("variant", ["dev", "dev with GitLab", "lab"])
+def test_nginx_accepts_the_configuration(variant: str, tmp_path: Path) -> None:
+    pair = Authority().server("gateway")
+    (tmp_path / "gateway.crt").write_text(pair.certificate)
+    (tmp_path / "gateway.key").write_text(pair.key)
+    (tmp_path / "ca.crt").write_text(pair.certificate)
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(moved(text(variant, "/etc/nginx/nginx.conf"), tmp_path))
+    done = subprocess.run(
+        ["nginx", "-t", "-e", "stderr", "-c", conf], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr, done.stderr
+
+
+@pytest.mark.service
+def test_start_page_answers_to_every_name_that_is_no_service(gateway: Gateway) -> None:
+    for host in (DOMAIN, f"gateway.{DOMAIN}", "localhost", "192.168.1.202", "nonsense"):
+        status, body = gateway.ask(host)
+        assert status == 200
+        assert "MLflow" in body
+    assert gateway.ask(DOMAIN, "/healthz") == (200, "ok\n")
+    assert gateway.ask(DOMAIN, "/no/such/page")[0] == 302
+
+
+@pytest.mark.service
+def test_pages_are_proxied_with_the_name_that_was_asked_for(gateway: Gateway) -> None:
+    status, body = gateway.ask(f"mlflow.{DOMAIN}", "/api/2.0/x?a=%2F&b=1")
+    seen = json.loads(body)
+    assert (status, seen["path"]) == (200, "/api/2.0/x?a=%2F&b=1")
+    assert seen["headers"]["Host"] == f"mlflow.{DOMAIN}"
+    assert seen["headers"]["X-Forwarded-Proto"] == "https"
+    assert "Connection" not in seen["headers"]
+
+
+@pytest.mark.service
+def test_websockets_are_passed_on(gateway: Gateway) -> None:
+    _, body = gateway.ask(f"mlflow.{DOMAIN}", "/", Upgrade="websocket", Connection="Upgrade")
+    headers = json.loads(body)["headers"]
+    assert (headers["Upgrade"], headers["Connection"]) == ("websocket", "upgrade")
+
+
+@pytest.mark.service
+def test_ollama_is_asked_by_the_only_name_that_it_answers(gateway: Gateway) -> None:
+    _, body = gateway.ask(f"ollama.{DOMAIN}", "/api/version")
+    assert json.loads(body)["headers"]["Host"] == "localhost:11434"
+
+
+@pytest.mark.service
+def test_upstream_certificates_are_checked(gateway: Gateway) -> None:
+    assert gateway.ask(f"portainer.{DOMAIN}")[0] == 200
+    # Signed by somebody else.
+    assert gateway.ask(f"web.{DOMAIN}")[0] == 502
+
+
+@pytest.mark.service
+def test_a_service_that_is_not_there_yet_says_so(gateway: Gateway) -> None:
+    status, body = gateway.ask(f"open-webui.{DOMAIN}")
+    assert status == 502
+    assert "Not running yet" in body
+    # What a service itself says of its upstreams goes through untouched.
+    status, body = gateway.ask(f"mlflow.{DOMAIN}", "/fault")
+    assert status == 502
+    assert "Not running yet" not in body
+
+
+@pytest.mark.service
+def test_artifacts_of_any_size_stream_through(gateway: Gateway) -> None:
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", gateway.port, context=gateway.context, timeout=60
+    )
+    block = b"x" * 1_000_000
+    connection.request(
+        "POST",
+        "/upload",
+        body=(block for _ in range(20)),
+        headers={"Host": f"mlflow.{DOMAIN}"},
+        encode_chunked=True,
+    )
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"20000000")
+    connection.close()
