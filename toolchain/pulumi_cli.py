@@ -210,9 +210,9 @@ def build(go: Path) -> None:
 
 def fetch_exec_script(go: Path) -> None:
     """Copy the SDK's script that runs a Python program, so that Go is not needed again."""
-    run_go("language host", go, "mod", "download", SDK_MODULE)
-    folder = run_go("language host", go, "list", "-m", "-f", "{{.Dir}}", SDK_MODULE)
-    script = Path(folder[-1]) / "python" / "cmd" / EXEC_SCRIPT
+    told = "\n".join(run_go("language host", go, "mod", "download", "-json", SDK_MODULE))
+    module = json.loads(told[told.index("{") :])  # after what Go says about its own downloads
+    script = Path(module["Dir"]) / "python" / "cmd" / EXEC_SCRIPT
     replace(built_folder() / EXEC_SCRIPT, script.read_bytes(), 0o755)
 
 

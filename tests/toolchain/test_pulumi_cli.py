@@ -18,8 +18,7 @@ case "$1 $2" in
 "version "*) echo "go version $GO_VERSION linux/amd64" ;;
 "env GOFLAGS") echo -buildvcs=false ;;
 "list -deps") printf 'fmt\\nos\\n' ;;
-"mod download") ;;
-"list -m") echo "$GO_SDK" ;;
+"mod download") printf 'go: downloading x\\n{\\n\\t"Dir": "%s"\\n}\\n' "$GO_SDK" ;;
 "build -v")
     [ "$GOFLAGS" = "-buildvcs=false -modcacherw" ] || exit 8
     [ "$CGO_ENABLED" = 0 ] || exit 7
