@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pulumi
 
-from layers.foundation.cache_files import Site, render
+from layers.foundation.cache_files import FILES, Site, render
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
 from settings.cache import Cache, Upstream, urls
@@ -72,6 +72,7 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
         port=args.address.inner_port,
         registries={up: f"http://{name}-{up}:5000" for up in registries_of(args.settings)},
         user="nginx",
+        temp_dir="/var/cache/nginx",
         log_dir=DATA,
         cache_dir=f"{DATA}/packages",
     )
@@ -80,8 +81,10 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         files={
-            path: File(content=text, mode="0755" if path.endswith(".sh") else "0644")
-            for path, text in render(args.settings, site).items()
+            **{path: File(content=text) for path, text in render(args.settings, site).items()},
+            "/docker-entrypoint.d/50-tidy-loop.sh": File(
+                content=(FILES / "tidy-loop.sh").read_text(encoding="utf-8"), mode="0755"
+            ),
         },
         volumes={name: DATA},
         ports=[

@@ -1,5 +1,6 @@
 """Every file of the package cache, from its settings: one template for both places."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ FILES = Path(__file__).parent / "files" / "cache"
 # gets its first byte within a second, at an origin of 8 MiB/s.
 SLICE_KIB = 3072
 DAY_S = 86_400
+# A log of 100 MiB has some 400,000 requests; it and its predecessor are kept.
+LOG_MIB = 100
+PAGES = ("index.html", "status.css", "status.js")
 # nginx's words for answers that are the origin's or the way's fault and pass.
 OUTAGES = "http_429 http_500 http_502 http_503 http_504"
 
@@ -36,7 +40,8 @@ class Site:
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     config_dir: str = "/etc/nginx"
     www_dir: str = "/etc/nginx/www"
-    run_dir: str = "/run"
+    temp_dir: str = "/var/lib/nginx"
+    pid_file: str = "/run/nginx.pid"
     log_dir: str = "/var/log/datalab-cache"
     cache_dir: str = "/var/cache/datalab"
 
@@ -54,11 +59,16 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
         "cache": cache,
         "outages": OUTAGES,
         "site": site,
+        "log_mib": LOG_MIB,
         "slice_kib": SLICE_KIB,
         "upstreams": upstreams,
     }
+    shown = [{key: up[key] for key in ("name", "kind", "registry", "url")} for up in upstreams]
     return {
         f"{site.config_dir}/nginx.conf": environment.get_template("nginx.conf.j2").render(values),
+        f"{site.config_dir}/tidy.sh": environment.get_template("tidy.sh.j2").render(values),
+        f"{site.www_dir}/upstreams.json": json.dumps(shown, indent=1) + "\n",
+        **{f"{site.www_dir}/{page}": (FILES / page).read_text(encoding="utf-8") for page in PAGES},
     }
 
 
@@ -70,6 +80,7 @@ def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:
         "name": name,
         "kind": upstream.kind,
         "registry": upstream.registry,
+        "url": upstream.url,
         "origin": upstream.origin,
         "base": "" if upstream.kind in LINKING else upstream.path,
         "files": [

@@ -4,6 +4,7 @@ import contextlib
 import email.utils
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ class Request:
 class Origin:
     """Files by path; `root` adds a folder. `faults` break paths, "" breaks all others."""
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.root = root
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, Fault] = {}
@@ -60,6 +61,10 @@ class Origin:
         self._server.request_queue_size = 256
         self._server.daemon_threads = True
         self._server.server_bind()
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.origin = self  # type: ignore[attr-defined]
         self.port: int = self._server.server_port
         self._thread: threading.Thread | None = None
@@ -105,9 +110,9 @@ class Origin:
 
 
 @contextmanager
-def origin(root: Path | None = None) -> Iterator[Origin]:
+def origin(root: Path | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Origin]:
     """An origin that answers until the block ends."""
-    made = Origin(root)
+    made = Origin(root, tls)
     made.start()
     try:
         yield made
@@ -170,7 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             return status, content
-        tag = f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"'
+        digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        tag = f'"{digest}"'
+        # Another content is another time, as apt asks by time alone.
+        changed = email.utils.formatdate(1_700_000_000 + int(digest[:6], 16), usegmt=True)
         wanted = self.headers.get("If-None-Match")
         if fault.etag and wanted is not None and tag in wanted:
             self.send_response(304)
@@ -195,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.etag:
             self.send_header("ETag", tag)
         headers = {
-            "Last-Modified": email.utils.formatdate(1_700_000_000, usegmt=True),
+            "Last-Modified": changed,
             "Content-Type": here.types.get(path, "application/octet-stream"),
             **fault.headers,
         }

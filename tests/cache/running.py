@@ -1,5 +1,6 @@
 """The cache as a process: the rendered files, Debian's nginx, a folder of the test."""
 
+import http.client
 import json
 import subprocess
 import time
@@ -44,16 +45,18 @@ def get(url: str, method: str = "GET", **headers: str) -> Answer:
         response = OPENER.open(request, timeout=120)
     except urllib.error.HTTPError as error:
         response = error
+    except http.client.RemoteDisconnected:
+        return Answer(0, {}, b"", False, time.monotonic() - begun)
     with response:
         body = response.read(1)
         first = time.monotonic() - begun
         whole = True
         try:
             body += response.read()
-        except (OSError, urllib.error.URLError):
+        except http.client.IncompleteRead as error:
+            body += error.partial
             whole = False
-        except Exception as error:  # http.client.IncompleteRead keeps what came
-            body += getattr(error, "partial", b"")
+        except OSError:
             whole = False
         return Answer(response.status, response.headers, body, whole, first)
 
@@ -99,21 +102,28 @@ def site(folder: Path, resolvers: Sequence[str] = ("127.0.0.1",), **more: Any) -
         user="root",  # pytest's folders are closed to every other account
         config_dir=str(folder),
         www_dir=str(folder / "www"),
-        run_dir=str(folder / "run"),
+        temp_dir=str(folder / "run"),
+        pid_file=str(folder / "run" / "nginx.pid"),
         log_dir=str(folder / "log"),
         cache_dir=more.pop("cache_dir", str(folder / "packages")),
         **more,
     )
 
 
-def write(cache: Cache, where: Site) -> None:
-    """Put the rendered files where `where` says."""
-    for folder in (where.www_dir, where.run_dir, where.log_dir):
+def write(cache: Cache, where: Site, edits: Mapping[str, str] | None = None) -> None:
+    """Put the rendered files where `where` says, with texts replaced that are in nginx.conf."""
+    for folder in (where.www_dir, where.temp_dir, where.log_dir):
         Path(folder).mkdir(parents=True, exist_ok=True)
     for path, text in render(cache, where).items():
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+    for old, new in (edits or {}).items():
+        file = Path(where.config_dir) / "nginx.conf"
+        text = file.read_text(encoding="utf-8")
+        if old not in text:
+            raise ValueError(f"{old!r} is not in nginx.conf")
+        file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def settings(**upstreams: Mapping[str, Any]) -> Cache:
@@ -122,10 +132,15 @@ def settings(**upstreams: Mapping[str, Any]) -> Cache:
 
 
 @contextmanager
-def running(cache: Cache, folder: Path, where: Site | None = None) -> Iterator[Running]:
+def running(
+    cache: Cache,
+    folder: Path,
+    where: Site | None = None,
+    edits: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
     """The cache, until the block ends."""
     made = Running(cache, folder, where or site(folder))
-    write(cache, made.site)
+    write(cache, made.site, edits)
     command = ["nginx", "-c", f"{made.site.config_dir}/nginx.conf", "-g", "daemon off;"]
     with server(
         command,

@@ -1,0 +1,170 @@
+"""Real apt installs through the cache from signed repositories that change."""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cache.apt import Apt, Package, Repository
+from tests.cache.conftest import Start
+from tests.cache.origin import Fault, Origin
+from tests.cache.running import Running
+
+pytestmark = pytest.mark.service
+
+PREFIX = "/debian"
+
+
+@pytest.fixture
+def cache(start: Start, origin: Origin) -> Running:
+    """A cache of the repository below PREFIX."""
+    return start(archive={"kind": "apt", "url": f"{origin.url}{PREFIX}"})
+
+
+def _repository(tmp_path: Path, by_hash: bool = True) -> Repository:
+    return Repository(tmp_path / "repository", PREFIX, by_hash=by_hash)
+
+
+def _client(tmp_path: Path, cache: Running, repository: Repository, name: str = "apt") -> Apt:
+    return Apt(tmp_path / name, f"{cache.url}/archive", repository.keyring)
+
+
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_install_and_again_without_an_origin(
+    tmp_path: Path, cache: Running, origin: Origin, by_hash: bool
+) -> None:
+    repository = _repository(tmp_path, by_hash)
+    packages = [repository.package(f"pkg{number}", "1.0", 300_000) for number in range(5)]
+    origin.files.update(repository.publish(packages))
+    names = [f"pkg{number}" for number in range(5)]
+    first = _client(tmp_path, cache, repository)
+    for step in (first.run("update"), first.download(names)):
+        assert step.returncode == 0, step.stdout + step.stderr
+    origin.stop()
+    second = _client(tmp_path, cache, repository, "second")
+    for step in (second.run("update"), second.download(names)):
+        assert step.returncode == 0, step.stdout + step.stderr
+    for package in packages:
+        name = package.path.removeprefix("pool/").split("_")[0]
+        assert second.archives()[name].read_bytes() == package.content
+
+
+def test_an_update_is_seen_at_once(tmp_path: Path, cache: Running, origin: Origin) -> None:
+    """Without by-hash, where an old index under a new release would be a hash mismatch."""
+    repository = _repository(tmp_path, by_hash=False)
+    clients = [_client(tmp_path, cache, repository, f"apt{number}") for number in range(3)]
+    for version in ("1.0", "1.1", "1.2"):
+        origin.files.update(repository.publish([repository.package("pkg", version)]))
+        for client in clients:
+            done = client.run("update")
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert client.download(["pkg"]).returncode == 0
+            assert f"_{version}_" in client.archives()["pkg"].name
+
+
+def test_a_forged_index_is_refused_by_apt_and_not_for_long(
+    tmp_path: Path, cache: Running, origin: Origin
+) -> None:
+    """The cache checks no signature and takes none away."""
+    repository = _repository(tmp_path)
+    origin.files.update(repository.publish([repository.package("pkg", "1.0")]))
+    right = origin.files[f"{PREFIX}/dists/stable/InRelease"]
+    origin.files[f"{PREFIX}/dists/stable/InRelease"] = right.replace(b"datalab", b"evillab")
+    client = _client(tmp_path, cache, repository)
+    assert client.run("update").returncode != 0
+    origin.files[f"{PREFIX}/dists/stable/InRelease"] = right
+    assert client.run("update").returncode == 0
+
+
+def _updates(
+    tmp_path: Path, cache: Running, origin: Origin, rounds: int, by_hash: bool
+) -> list[str]:
+    """What went wrong in `rounds` random updates of a repository under three busy clients.
+
+    With by-hash the origin changes whenever it likes. Without it an update that falls between a
+    client's InRelease and its Packages is a mismatch with or without a cache, so it waits until
+    no client is between the two; all of them start right after it.
+    """
+    chance = random.Random(5)  # noqa: S311 - repeatable
+    repository = _repository(tmp_path, by_hash)
+    pool: dict[str, list[Package]] = {
+        f"pkg{number}": [
+            repository.package(f"pkg{number}", f"1.{version}", chance.randrange(100, 40_000))
+            for version in range(4)
+        ]
+        for number in range(12)
+    }
+    stop = threading.Event()
+    begin = threading.Barrier(4) if not by_hash else None
+    faults: list[str] = []
+
+    def choose() -> None:
+        names = chance.sample(sorted(pool), chance.randrange(1, len(pool)))
+        origin.files.update(repository.publish([chance.choice(pool[name]) for name in names]))
+
+    def work(number: int) -> None:
+        client = _client(tmp_path, cache, repository, f"apt{number}")
+        while not stop.is_set():
+            if begin is not None:
+                begin.wait()
+            done = client.run("update")
+            if begin is not None:
+                begin.wait()
+            if done.returncode != 0:
+                faults.append(done.stdout + done.stderr)
+
+    choose()
+    clients = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for client in clients:
+        client.start()
+    for index in range(rounds):
+        choose()
+        if begin is None:
+            time.sleep(chance.random() * 0.1)
+            continue
+        if index == rounds - 1:
+            stop.set()
+        begin.wait()  # all clients start
+        begin.wait()  # all clients are done
+    stop.set()
+    for client in clients:
+        client.join()
+    return faults
+
+
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_a_hundred_random_updates(
+    tmp_path: Path, cache: Running, origin: Origin, by_hash: bool
+) -> None:
+    assert _updates(tmp_path, cache, origin, 100 if by_hash else 30, by_hash) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("by_hash", [True, False])
+def test_a_thousand_random_updates(
+    tmp_path: Path, cache: Running, origin: Origin, by_hash: bool
+) -> None:
+    assert _updates(tmp_path, cache, origin, 1000, by_hash) == []
+
+
+def test_an_origin_that_fails_now_and_then_gives_no_mismatch(
+    tmp_path: Path, cache: Running, origin: Origin
+) -> None:
+    """Failing is all right, a wrong sum is not: the next try must not find a mixture stored."""
+    chance = random.Random(7)  # noqa: S311 - repeatable
+    repository = _repository(tmp_path, by_hash=False)
+    packages = [repository.package("pkg", f"1.{version}") for version in range(10)]
+    client = _client(tmp_path, cache, repository)
+    for package in packages:
+        state = repository.publish([package])
+        origin.files.update(state)
+        for _ in range(4):
+            origin.faults = {
+                path: Fault(status=500) for path in sorted(state) if chance.random() < 0.5
+            }
+            done = client.run("update")
+            assert "Hash Sum mismatch" not in done.stdout + done.stderr
+        origin.faults = {}
+        assert client.run("update").returncode == 0
