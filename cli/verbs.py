@@ -202,7 +202,7 @@ VERBS = (
     ),
     Verb(
         name="gitlab",
-        help="publish: push this repository to the lab's GitLab and give its pipelines what they need",
+        help="publish: this repository into the lab's GitLab, with what its pipelines need",
         run="cli.ci.publish:run",
         engine=True,
         arguments=(

@@ -7,6 +7,7 @@ decided in Vault before the server hears of it, so that a crash between the two 
 next run, and so is a password that somebody changed on the server.
 """
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,10 @@ def _locked(admin: Record) -> Iterator[psycopg.Connection]:
 
 
 def _conninfo(server: Record, database: str, **login: str) -> str:
-    """`server` has host, port, user, password and, with TLS, sslmode and sslrootcert."""
+    """`server` has host, port, user, password and, with TLS, sslmode; the CA is the lab's."""
+    authority = os.environ.get("VAULT_CACERT")
+    if authority and server.get("sslmode", "").startswith("verify"):
+        login["sslrootcert"] = authority
     return make_conninfo(
         "",
         **{

@@ -9,7 +9,8 @@ def configure(bao: OpenBao, issuer: str, project_id: int) -> None:
     client = bao.client()
     client.sys.enable_auth_method("jwt", path=AUTH_PATH)
     client.write_data(
-        f"auth/{AUTH_PATH}/config", data={"oidc_discovery_url": issuer, "bound_issuer": issuer}
+        f"auth/{AUTH_PATH}/config",
+        data={"jwks_url": f"{issuer}/oauth/discovery/keys", "bound_issuer": issuer},
     )
     mounts = client.read("sys/auth")
     assert isinstance(mounts, dict)

@@ -1,0 +1,125 @@
+"""GitLab, as a pipeline of the lab's own project sees it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gitlab
+import requests
+from gitlab.v4.objects import Project, ProjectMergeRequest
+
+from cli.ci.note import MARKER
+from cli.ci.plan import Plan
+from cli.fault import Fault
+
+PACKAGE = "reviewed-previews"
+DRIFT = "datalab-drift"
+TIMEOUT_S = 30.0
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (gitlab.GitlabError, requests.RequestException) as error:
+        raise Fault(f"GitLab failed: {str(error)[:300]}") from None
+
+
+class Forge:
+    """The project that this job belongs to.
+
+    `token` names the variable of a token with the scope `api`; without it the job's own token is
+    used, which GitLab lets publish packages but write no notes (gitlab#464591).
+    """
+
+    def __init__(self, token: str | None = None) -> None:
+        server = gitlab.Gitlab(
+            required("CI_SERVER_URL"),
+            ssl_verify=os.environ.get("DATALAB_CA_FILE") or True,
+            retry_transient_errors=True,
+            timeout=TIMEOUT_S,
+            private_token=required(token) if token else None,
+            job_token=None if token else required("CI_JOB_TOKEN"),
+        )
+        self.project: Project = server.projects.get(int(required("CI_PROJECT_ID")), lazy=True)
+
+    def post_note(self, number: int, body: str) -> str:
+        """Write the merge request's note, or change it in place. Returns what was done."""
+        with _explained():
+            return self._post(self.project.mergerequests.get(number, lazy=True), body)
+
+    @staticmethod
+    def _post(request: ProjectMergeRequest, body: str) -> str:
+        for note in request.notes.list(iterator=True):
+            if note.body.startswith(MARKER):
+                if note.body == body:
+                    return "unchanged"
+                note.body = body
+                note.save()
+                return "changed"
+        request.notes.create({"body": body})
+        return "posted"
+
+    def open_requests(self, branch: str) -> Iterator[tuple[int, bool, str | None]]:
+        """(number, whether it comes from a fork, our note) of each open one into `branch`."""
+        with _explained():
+            for request in self.project.mergerequests.list(
+                state="opened", target_branch=branch, iterator=True
+            ):
+                ours = (
+                    note.body
+                    for note in request.notes.list(iterator=True)
+                    if note.body.startswith(MARKER)
+                )
+                fork = request.source_project_id != request.target_project_id
+                yield request.iid, fork, next(ours, None)
+
+    def keep(self, plan: Plan) -> None:
+        """Keep a reviewed plan under the tree of files that it is about."""
+        with _explained():
+            self.project.generic_packages.upload(
+                PACKAGE, plan.tree, f"{plan.layer}.json", data=plan.text().encode()
+            )
+
+    def reviewed(self, tree: str, layer: str) -> Plan | None:
+        """The reviewed plan of a tree and layer; None if there was none."""
+        with _explained():
+            try:
+                found: Any = self.project.generic_packages.download(PACKAGE, tree, f"{layer}.json")
+            except gitlab.GitlabGetError as error:
+                if error.response_code == requests.codes.not_found:
+                    return None
+                raise
+        return Plan.parse(found.decode())
+
+    def report_drift(self, findings: Sequence[str]) -> str:
+        """Keep one open issue with `findings`; close it when there are none."""
+        with _explained():
+            issue = next(
+                iter(self.project.issues.list(labels=[DRIFT], state="opened", iterator=True)), None
+            )
+            if not findings:
+                if issue is None:
+                    return "no drift"
+                issue.state_event = "close"
+                issue.save()
+                return f"no drift any more; closed issue {issue.iid}"
+            text = "\n".join(["The lab differs from its state:", "", *findings])
+            if issue is None:
+                made = self.project.issues.create(
+                    {"title": "Drift", "description": text, "labels": DRIFT}
+                )
+                return f"opened issue {made.iid}"
+            if issue.description != text:
+                issue.description = text
+                issue.save()
+            return f"issue {issue.iid} is up to date"
+
+
+def required(name: str) -> str:
+    """A variable of the job; Fault where it is missing."""
+    value = os.environ.get(name)
+    if not value:
+        raise Fault(f"{name} is not set: this command runs in the lab's own pipelines", 2)
+    return value

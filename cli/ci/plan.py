@@ -1,0 +1,121 @@
+"""A preview, reduced to what may be shown: operations, types, names and property names.
+
+`pulumi preview --json` masks what is marked secret, but shows inputs that never were
+(pulumi#4957, pulumi-docker-build#403). So no value is ever taken from it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# The engine counts these; a reader changes nothing by them.
+UNSEEN = ("pulumi:pulumi:Stack", "pulumi:providers:")
+QUIET = ("same", "read", "refresh", "read-replacement", "read-discard", "discard")
+# Halves of a replacement, which is also listed as one `replace`.
+HALVES = ("create-replacement", "delete-replaced", "remove-pending-replace", "import-replacement")
+# Types that hold what cannot be made again, also where somebody took their protection away first.
+STATEFUL = (
+    "docker:index/volume:Volume",
+    "gitlab:index/group:Group",
+    "gitlab:index/project:Project",
+    "minio:index/s3Bucket:S3Bucket",
+    "postgresql:index/database:Database",
+    "proxmoxve:index/containerLegacy:ContainerLegacy",
+    "proxmoxve:index/vmLegacy:VmLegacy",
+    "vault:index/mount:Mount",
+)
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """One change. `properties` are the names of the top-level inputs that differ."""
+
+    op: str
+    type: str
+    name: str
+    properties: tuple[str, ...] = ()
+    stateful: bool = False
+
+    @property
+    def destroys_data(self) -> bool:
+        """Whether what it replaces or deletes holds data."""
+        return self.stateful and self.op in ("replace", "delete")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The reviewed preview of one layer: of which tree of files, and what it would change."""
+
+    layer: str
+    tree: str
+    steps: tuple[Step, ...] = ()
+    failed: bool = False
+
+    def count(self, op: str) -> int:
+        """How many steps have this operation."""
+        return sum(step.op == op for step in self.steps)
+
+    def report(self) -> dict[str, int]:
+        """GitLab's Terraform report, which knows three operations; a replacement is two."""
+        counts = {"create": 0, "update": 0, "delete": 0}
+        for step in self.steps:
+            for op in {"import": ("create",), "replace": ("create", "delete")}.get(
+                step.op, (step.op if step.op in counts else "update",)
+            ):
+                counts[op] += 1
+        return counts
+
+    def write(self, folder: Path) -> None:
+        """LAYER.json and GitLab's LAYER.report.json in `folder`."""
+        folder.mkdir(exist_ok=True)
+        (folder / f"{self.layer}.json").write_text(self.text())
+        (folder / f"{self.layer}.report.json").write_text(json.dumps(self.report()))
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def parse(cls, text: str) -> "Plan":
+        """What `text` wrote."""
+        data = json.loads(text)
+        steps = tuple(
+            Step(**{**step, "properties": tuple(step["properties"])}) for step in data.pop("steps")
+        )
+        return cls(**data, steps=steps)
+
+
+def reduce(layer: str, tree: str, preview: Mapping[str, Any]) -> Plan:
+    """The plan of a `pulumi preview --json`."""
+    found = filter(None, map(_step, preview.get("steps", ())))
+    return Plan(layer=layer, tree=tree, steps=tuple(sorted(found)))
+
+
+def _step(raw: Mapping[str, Any]) -> Step | None:
+    kind, name = _urn(raw["urn"])
+    if raw["op"] in QUIET or raw["op"] in HALVES or kind.startswith(UNSEEN):
+        return None
+    old: Mapping[str, Any] = raw.get("oldState") or {}
+    properties: Iterable[str] = [
+        *(raw.get("diffReasons") or ()),
+        *(raw.get("replaceReasons") or ()),
+    ]
+    # The top-level name only: below it stand keys, and a key can be anything.
+    top = {match[0] for match in map(NAME.match, properties) if match}
+    return Step(
+        op=raw["op"],
+        type=kind,
+        name=name,
+        properties=tuple(sorted(top)),
+        stateful=bool(old.get("protect")) or kind in STATEFUL,
+    )
+
+
+def _urn(urn: str) -> tuple[str, str]:
+    # urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME
+    _, _, kinds, name = urn.split("::", 3)
+    return kinds.rpartition("$")[2], name

@@ -1,0 +1,97 @@
+"""Whether what was deployed answers, asked from where its users are."""
+
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from cli.engine import Engine
+from cli.fault import Fault
+
+PATIENCE_S = 180
+PAUSE_S = 3
+# Output of a layer -> the page that proves that the service works, not only listens. MLflow's
+# /health answers 200 for hosts that its API refuses.
+PAGES: Mapping[str, str] = {
+    "mlflow": "/api/2.0/mlflow/experiments/search?max_results=1",
+    "ollama": "/api/version",
+    "open_webui": "/health",
+    "portainer": "/api/system/status",
+    "gateway": "/",
+    "model-server": "/health",
+    "web": "/health",
+}
+
+
+def probe(engine: Engine, stack: str) -> int:
+    """Ask every service of the stack until it answers; Fault names those that do not."""
+    outputs = json.loads(engine.capture("stack", "output", "--json", "-s", stack))
+    checks = targets(outputs)
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        checks = {name: check for name, check in checks.items() if not _passes(name, check)}
+        if not checks:
+            return 0
+        if time.monotonic() > end:
+            raise Fault(f"deployed, but no answer after {PATIENCE_S} s: {', '.join(checks)}")
+        time.sleep(PAUSE_S)
+
+
+def targets(outputs: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
+    """A check for each service that the outputs name; it raises OSError or httpx.HTTPError."""
+    urls = {name: found["url"] for name, found in outputs.items() if _has_url(found)}
+    urls |= outputs.get("urls") or {}
+    found: dict[str, Callable[[], None]] = {
+        name: _page(url.rstrip("/") + PAGES.get(name, "/")) for name, url in urls.items()
+    }
+    for name, address in _addresses(outputs):
+        found[name] = _port(address)
+    return found
+
+
+def _has_url(found: object) -> bool:
+    return isinstance(found, Mapping) and isinstance(found.get("url"), str)
+
+
+def _addresses(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    database, broker = outputs.get("postgresql"), outputs.get("kafka")
+    pairs = []
+    if database:
+        pairs.append(("postgresql", f"{database['host']}:{database['port']}"))
+    if broker:
+        pairs.append(("kafka", str(broker["bootstrap"])))
+    return pairs
+
+
+def _passes(name: str, check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except (OSError, httpx.HTTPError):
+        return False
+    print(f"{name} answers", flush=True)
+    return True
+
+
+def _page(url: str) -> Callable[[], None]:
+    def check() -> None:
+        authority = os.environ.get("DATALAB_CA_FILE")
+        trust = ssl.create_default_context(cafile=authority or None)
+        # The lab's own pages need no proxy.
+        with httpx.Client(verify=trust, timeout=10, trust_env=False) as client:
+            client.get(url).raise_for_status()
+
+    return check
+
+
+def _port(address: str) -> Callable[[], None]:
+    host, _, port = address.rpartition(":")
+
+    def check() -> None:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+    return check

@@ -1,0 +1,136 @@
+"""`./lab gitlab publish ENV`: this repository into the lab's GitLab, run from outside the lab."""
+
+import argparse
+import configparser
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hvac
+import requests
+from hvac import exceptions
+
+from cli import stacks
+from cli.backend import prepare, url
+from cli.ci.tree import git
+from cli.engine import Engine
+from cli.fault import Fault
+from layers import LAYERS
+from settings import Settings
+from settings.names import endpoints
+from toolchain.install import ROOT
+
+BRANCH = "main"
+# Reads the token from the environment: an argument of git would be there for everybody to see.
+HELPER = '!f() { echo username=datalab; echo "password=$DATALAB_PUSH_TOKEN"; }; f'
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # a variable's name
+AWS = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+
+
+def run(values: argparse.Namespace) -> int:
+    """Make group and project if they are not there, push, and hand the pipelines their secrets."""
+    engine, settings = prepare(values.env)
+    if not settings.platform.gitlab.enabled:
+        raise Fault(f"Pulumi.{values.env}.yaml: datalab:platform.gitlab.enabled is false", 2)
+    if git("status", "--porcelain", "--untracked-files=no"):
+        raise Fault("there are changes that are not committed; commit or discard them first")
+    project = _project(engine, values)
+    platform = _outputs(engine, f"{values.env}-platform")
+    authority = _authority(engine, values.env, settings)
+    push(f"{platform['gitlab']['url']}/{project['path']}.git", platform["gitlab_token"], authority)
+    print(f"pushed to {platform['gitlab']['url']}/{project['path']}")
+    _hand_over(engine, values.env, settings, authority)
+    return 0
+
+
+def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
+    """The project, which the services layer makes: one owner for one thing."""
+    stack = f"{values.env}-services"
+    for last in (False, True):
+        known = engine.stacks()
+        found = _outputs(engine, stack).get("gitlab_project") if known.get(stack) else None
+        if found and found.get("id"):
+            return dict(found)
+        if last:
+            break
+        # Everything below it must stand; `up` says which command to run where it does not.
+        options = {"env": values.env, "layer": "services", "yes": values.yes, "extra": []}
+        if code := stacks.up(argparse.Namespace(**options)):
+            raise Fault(f"{LAYERS[2]} did not come up, so there is no project to push to", code)
+    raise Fault(f"{stack} has no GitLab project; is platform.gitlab.enabled new? ./lab up first")
+
+
+def _outputs(engine: Engine, stack: str) -> dict[str, Any]:
+    text = engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _authority(engine: Engine, env: str, settings: Settings) -> str:
+    certificate = _outputs(engine, f"{env}-foundation")["ca_certificate"]
+    path = ROOT / settings.common.trust_path / f"{env}-ca.pem"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(certificate)
+    return str(path)
+
+
+def push(remote: str, token: str, authority: str) -> None:
+    """Push HEAD as the project's main branch; Fault when main has commits that HEAD lacks."""
+    done = subprocess.run(
+        ["git", "-c", f"credential.helper={HELPER}", "push", remote, f"HEAD:refs/heads/{BRANCH}"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DATALAB_PUSH_TOKEN": token,
+            "GIT_SSL_CAINFO": authority,
+            "GIT_TERMINAL_PROMPT": "0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise Fault(f"git push: {done.stderr.replace(token, '***').strip()[-500:]}")
+
+
+def _hand_over(engine: Engine, env: str, settings: Settings, authority: str) -> None:
+    """Write what previews and deployments need into Vault: the backend and its passphrase."""
+    backend = url(env)
+    if not backend.startswith("s3:"):
+        print(
+            f"lab: the state of {env} is in this checkout, where no pipeline can reach it: run "
+            f"./lab state move {env}, then this command again"
+        )
+        return
+    record = {"PULUMI_BACKEND_URL": backend, **secret_of(engine.variables)}
+    identity = _outputs(engine, f"{env}-foundation")["vault_identities"]["services"]
+    vault = endpoints(settings)["vault"]
+    session = requests.Session()
+    session.trust_env, session.verify = False, authority
+    client = hvac.Client(f"https://{vault.address}:{vault.port}", session=session)
+    try:
+        client.auth.userpass.login(identity["username"], identity["password"])
+        for name in ("preview", "deploy"):
+            client.secrets.kv.v2.create_or_update_secret(
+                f"infra/ci/{name}", record, mount_point="kv"
+            )
+    except (exceptions.VaultError, requests.RequestException) as error:
+        raise Fault(f"Vault refuses the pipelines' records: {str(error)[:300]}") from None
+    print("kv/infra/ci/preview and kv/infra/ci/deploy: written")
+
+
+def secret_of(variables: Mapping[str, str]) -> dict[str, str]:
+    """Passphrase and store keys as variables, also where this machine keeps them in files."""
+    found = {name: variables[name] for name in (PASSPHRASE, *AWS.values()) if name in variables}
+    if file := variables.get(f"{PASSPHRASE}_FILE"):
+        found.setdefault(PASSPHRASE, Path(file).read_text().rstrip("\n"))
+    if file := variables.get("AWS_SHARED_CREDENTIALS_FILE"):
+        profile = configparser.ConfigParser()
+        profile.read(file)
+        for key, name in AWS.items():
+            found.setdefault(name, profile["default"][key])
+    return found

@@ -1,0 +1,198 @@
+"""`./lab ci ACTION ENV [LAYER]`: what the lab's pipelines run."""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cli import stacks
+from cli.backend import marker, prepare, settings_of, stack_file
+from cli.ci import note, probe, tree
+from cli.ci.forge import Forge, required
+from cli.ci.gate import refusals
+from cli.ci.images import build_all
+from cli.ci.plan import Plan, reduce
+from cli.engine import Engine, say
+from cli.fault import Fault
+from layers import LAYERS
+from settings import SettingsError, load_file
+from settings.budget import Budget
+from settings.budget import budget as plan_budget
+from toolchain.install import ROOT
+
+OUT = ROOT / ".ci-out"
+NOTES_TOKEN = "GITLAB_TOKEN"  # noqa: S105  # a variable's name
+CHANGES = 7  # Pulumi's own code for changes where none were expected
+HEARTBEAT_S = 30
+# Sources of pipelines that a person or the clock started.
+BY_HAND = ("web", "api", "schedule")
+
+
+def run(values: argparse.Namespace) -> int:
+    """Run one action; returns its exit code."""
+    if values.action in ("preview", "pending", "deploy") and not values.layer:
+        raise Fault(f"./lab ci {values.action} needs a layer: {', '.join(LAYERS)}", 2)
+    actions: dict[str, Callable[[], int]] = {
+        "preview": lambda: preview(values.env, values.layer),
+        "note": lambda: post_note(values.env),
+        "notes": refresh_notes,
+        "pending": lambda: pending(values.env, values.layer),
+        "deploy": lambda: deploy(values.env, values.layer),
+        "drift": lambda: drift(values.env),
+        "images": lambda: build_all(OUT),
+    }
+    return actions[values.action]()
+
+
+def preview(env: str, layer: str) -> int:
+    """Preview a layer of the merge request as it will be when merged; keep what was seen."""
+    target = os.environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+    if target:
+        tree.merge(target)
+    engine = _engine(env)
+    code, plan = _preview(engine, env, layer)
+    plan.write(OUT)
+    if target and not code:
+        Forge().keep(plan)
+    return code
+
+
+def post_note(env: str) -> int:
+    """Post the merge request's note from what the preview jobs left."""
+    number = int(required("CI_MERGE_REQUEST_IID"))
+    head = required("CI_COMMIT_SHA")
+    base = tree.merge(required("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"))
+    plans = [Plan.parse(file.read_text()) for file in OUT.glob("*.json") if file.stem in LAYERS]
+    body = note.render(plans, head, base, _budgets(env, base))
+    print(f"note {Forge(NOTES_TOKEN).post_note(number, body)}")
+    return 0
+
+
+def refresh_notes() -> int:
+    """Say in every open merge request's note whether the target branch has moved on."""
+    forge, base = Forge(NOTES_TOKEN), required("CI_COMMIT_SHA")
+    for number, fork, ours in forge.open_requests(required("CI_COMMIT_BRANCH")):
+        if fork:
+            print(f"!{number}: from a fork; note {forge.post_note(number, note.FORK)}")
+        elif ours:
+            print(f"!{number}: note {forge.post_note(number, note.stale(ours, base))}")
+    return 0
+
+
+def pending(env: str, layer: str) -> int:
+    """What waits to be applied from outside the lab; exit code 7 if there is anything."""
+    code, plan = _preview(_engine(env), env, layer)
+    if code or not plan.steps:
+        return code
+    print(f"{layer} is not applied from CI, which runs on what it may restart. From outside run:")
+    print(f"\n    ./lab up {env} {layer}\n")
+    return CHANGES
+
+
+def deploy(env: str, layer: str) -> int:
+    """Apply a layer if it does what was reviewed, then prove that it answers."""
+    engine = _engine(env)
+    code, now = _preview(engine, env, layer)
+    if code:
+        return code
+    forge, files = Forge(), tree.current()
+    lower = [forge.reviewed(files, name) for name in LAYERS[: LAYERS.index(layer)]]
+    reasons = refusals(
+        now,
+        forge.reviewed(files, layer),
+        [plan for plan in lower if plan],
+        by_hand=os.environ.get("CI_PIPELINE_SOURCE") in BY_HAND,
+    )
+    if reasons:
+        lines = "\n".join(f"- {reason}" for reason in reasons)
+        raise Fault(
+            f"{layer} is not deployed:\n{lines}\n"
+            "Open a merge request that shows it, or run ./lab up from outside the lab."
+        )
+    if now.steps:
+        code = stacks.up(argparse.Namespace(env=env, layer=layer, yes=True, extra=[]))
+        if code:
+            return code
+    return probe.probe(engine, f"{env}-{layer}")
+
+
+def drift(env: str) -> int:
+    """Compare every layer with its state and keep one issue up to date."""
+    engine, findings, worst = _engine(env), [], 0
+    for layer in LAYERS:
+        code, plan = _preview(engine, env, layer, "--refresh", "--expect-no-changes")
+        if code not in (0, CHANGES):
+            worst = code
+            findings.append(f"- {layer}: the preview failed, see the job's log")
+        findings += [
+            f"- {layer}: {step.op} `{step.name}` ({step.type.rpartition(':')[2]})"
+            + (f": {', '.join(step.properties)}" if step.properties else "")
+            for step in plan.steps
+        ]
+    print(Forge(NOTES_TOKEN).report_drift(findings))
+    return worst
+
+
+def _engine(env: str) -> Engine:
+    """The engine, on the backend that the job was given."""
+    given = os.environ.get("PULUMI_BACKEND_URL")
+    if given and not marker(env).exists():
+        marker(env).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        marker(env).write_text(given)
+    engine, _ = prepare(env)
+    return engine
+
+
+def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, Plan]:
+    words = ("preview", "-s", f"{env}-{layer}", "--json", "--non-interactive", *options)
+    say(words)
+    # With it `--json` prints events as they come.
+    variables = {**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"}
+    with subprocess.Popen(
+        ["pulumi", *words],
+        cwd=engine.folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        output = ""
+        while True:
+            try:
+                output, _ = process.communicate(timeout=HEARTBEAT_S)
+                break
+            except subprocess.TimeoutExpired:
+                # `--json` is silent to the end, and a silent job looks dead.
+                print(f"previewing {layer} ...", flush=True)
+    code = process.returncode
+    try:
+        seen = json.loads(output)
+    except json.JSONDecodeError:
+        seen = {}
+    failed = code not in (0, CHANGES)
+    plan = reduce(layer, tree.current(), seen)
+    if failed:
+        plan = Plan(layer=layer, tree=plan.tree, steps=plan.steps, failed=True)
+        for line in seen.get("diagnostics", ()):
+            if line.get("severity") == "error":
+                print(line.get("message", "").rstrip())
+    for step in plan.steps:
+        print(f"{step.op:<8} {step.type} {step.name} {', '.join(step.properties)}".rstrip())
+    print(f"{layer}: {len(plan.steps)} changes{', failed' if failed else ''}", flush=True)
+    return code, plan
+
+
+def _budgets(env: str, base: str) -> tuple[Budget, Budget] | None:
+    """The budget of the target branch's settings and of these; None where one has faults."""
+    name = stack_file(env).name
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            before = Path(folder, name)
+            before.write_text(tree.git("show", f"{base}:{name}"))
+            return plan_budget(load_file(before)), plan_budget(settings_of(env))
+    except (Fault, SettingsError) as error:
+        print(f"no budget in the note: {error}")
+        return None

@@ -1,0 +1,43 @@
+"""The files as they will be once the merge request is in."""
+
+import subprocess
+
+from cli.fault import Fault
+from toolchain.install import ROOT
+
+# A merge needs an author; this one is never pushed.
+NOBODY = ("-c", "user.name=datalab", "-c", "user.email=datalab@localhost")
+
+
+def git(*words: str) -> str:
+    """Output of git in the checkout; Fault with what it says when it fails."""
+    done = subprocess.run(
+        ["git", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise Fault(f"git {words[0]}: {(done.stderr or done.stdout).strip()[:500]}")
+    return done.stdout.strip()
+
+
+def current() -> str:
+    """The hash of the files of HEAD: the same before and after a merge that changes none."""
+    return git("rev-parse", "HEAD^{tree}")
+
+
+def merge(branch: str) -> str:
+    """Put HEAD on top of the remote's `branch` and return that branch's commit.
+
+    Without it a preview of a branch that is behind would show how to undo what main got since.
+    """
+    git("fetch", "--quiet", "origin", branch)
+    base = git("rev-parse", "FETCH_HEAD")
+    try:
+        git(*NOBODY, "merge", "--quiet", "--no-edit", base)
+    except Fault as fault:
+        raise Fault(f"this branch conflicts with {branch}, rebase it: {fault}") from None
+    return base
