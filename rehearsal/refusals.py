@@ -38,7 +38,7 @@ def page() -> str:
         "Made from rehearsal/refusals.yaml by `python -m docs.generate`.",
         "",
         "`./lab rehearse` runs the real program on the real Pulumi engine over a simulated world.",
-        "It refuses what the real providers and their APIs refuse, in their words. *check* is found",
+        "It refuses what real providers and their APIs refuse, in their words. *check* is found",
         "before anything is called, so in a preview too; *apply* is the API's own answer.",
         "",
         "| what | when | reason | source |",
