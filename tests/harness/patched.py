@@ -23,13 +23,18 @@ def patched(
     Keys are dotted and below `datalab:`; one with a colon is a whole top-level key.
     """
     config = committed(environment)
+    patch(config, changes, removed)
+    return config
+
+
+def patch(config: dict[str, Any], changes: Mapping[str, Any], removed: Iterable[str] = ()) -> None:
+    """Set values of a stack's configuration and remove keys, in place."""
     for key, value in changes.items():
         holder, last = _reach(config, key)
         holder[last] = copy.deepcopy(value)
     for key in removed:
         holder, last = _reach(config, key)
         del holder[last]
-    return config
 
 
 def _reach(config: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:

@@ -1,0 +1,159 @@
+"""What must hold for an environment on the real engine; test_dev.py and test_lab.py run it."""
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from layers import LAYERS
+from tests.engine.lab import Lab, bring_up, lab
+
+# In CI for each environment; `./lab test --long` takes every operation instead.
+SAMPLE = 5
+Calls = dict[str, list[str]]
+
+
+class Environment:
+    """One environment, brought up once; every test begins from a snapshot of it."""
+
+    env: ClassVar[str]
+    change: ClassVar[dict[str, Any]] = {}
+    # Settings that touch what holds secrets, in every layer.
+    much: ClassVar[dict[str, Any]]
+    # A changed setting -> the layer that it touches and what happens there, resource -> operation.
+    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def up(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Calls]]:
+        with lab(cls.env, tmp_path_factory.mktemp(cls.env), cls.change) as made:
+            yield made, bring_up(made)
+
+    @pytest.fixture
+    def here(self, up: tuple[Lab, Calls]) -> Lab:
+        up[0].restore(f"after {LAYERS[-1]}")
+        return up[0]
+
+    def test_layers_come_up_and_are_at_rest(self, up: tuple[Lab, Calls]) -> None:
+        here, calls = up
+        assert list(calls) == list(LAYERS)
+        doubled = [key for key, count in here.contents().items() if count > 1]
+        assert doubled == []
+
+    def test_no_secret_is_in_plain_text_in_state_previews_or_logs(self, here: Lab) -> None:
+        known = here.secrets()
+        for file in here.scratch.state.rglob("*.json"):
+            text = file.read_text(errors="replace")
+            assert not [secret for secret in known if secret in text], file.name
+        here.configure(self.much)
+        for layer in LAYERS:
+            assert here.preview(layer, "--json").code == 0
+            assert here.preview(layer, "--diff").code == 0
+        leaks = [said[:200] for said in here.said for secret in known if secret in said]
+        assert leaks == []
+
+    def test_one_setting_changes_only_what_it_is_for(self, here: Lab) -> None:
+        for name, (change, layer, expected) in self.changes.items():
+            here.restore(f"after {LAYERS[-1]}")
+            here.configure(change)
+            for other in LAYERS:
+                steps = here.steps(other)
+                assert steps == (expected if other == layer else {}), f"{name}: {other}: {steps}"
+
+    def test_protected_data_refuses_to_be_destroyed(self, here: Lab) -> None:
+        answer = here.run("destroy", "--yes", "--skip-preview", "-s", here.scratch.stack(LAYERS[0]))
+        assert answer.code != 0
+        assert "protect" in answer.said
+        answer = here.run(
+            "destroy", "--yes", "--skip-preview", "--exclude-protected", "-s",
+            here.scratch.stack("services"),
+        )  # fmt: skip
+        assert answer.code == 0, answer.said[-2000:]
+        left = {type_.rpartition(":")[2] for type_, _ in here.contents()}
+        assert {"S3Bucket", "Volume", "Database"} <= left
+
+    @pytest.mark.parametrize("upper", LAYERS[1:])
+    def test_an_upper_layer_says_what_to_run_first(self, up: tuple[Lab, Calls], upper: str) -> None:
+        here, _ = up
+        lower = LAYERS[LAYERS.index(upper) - 1]
+        here.restore(f"before {LAYERS[0]}")
+        answer = here.up(upper)
+        assert answer.code != 0
+        assert re.search(rf"run \./lab up {self.env} \w+ first", answer.said), (lower, answer.said)
+        assert "Traceback" not in answer.said
+
+    @pytest.mark.parametrize("index", range(SAMPLE))
+    def test_a_refusal_then_up_converges(self, up: tuple[Lab, Calls], index: int) -> None:
+        layer, number = sample(up[1], f"refusal {self.env}", index)
+        after_a_refusal(*up, layer, number)
+
+    @pytest.mark.parametrize("index", range(SAMPLE))
+    def test_a_kill_then_repair_and_up_converges(self, up: tuple[Lab, Calls], index: int) -> None:
+        layer, number = sample(up[1], f"kill {self.env}", index)
+        after_a_kill(*up, layer, number)
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("layer", LAYERS)
+    def test_every_refusal_then_up_converges(self, up: tuple[Lab, Calls], layer: str) -> None:
+        sweep(*up, layer, after_a_refusal)
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("layer", LAYERS)
+    def test_every_kill_then_repair_and_up_converges(
+        self, up: tuple[Lab, Calls], layer: str
+    ) -> None:
+        sweep(*up, layer, after_a_kill)
+
+
+def sample(calls: Calls, seed: str, index: int) -> tuple[str, int]:
+    """The `index`-th of a fixed choice of operations: (layer, number of its call)."""
+    every = [(layer, number) for layer, made in calls.items() for number in range(len(made))]
+    chosen = random.Random(seed).sample(every, SAMPLE)  # noqa: S311 - a fixed choice
+    return chosen[index]
+
+
+def after_a_refusal(here: Lab, calls: Calls, layer: str, number: int) -> None:
+    """A provider refuses one operation of a layer's first `up`; another `up` ends the work."""
+    here.restore(f"before {layer}")
+    type_, _, name = calls[layer][number].partition("=")
+    here.world.fail(type_, name)
+    answer = here.up(layer)
+    assert answer.code != 0, f"{type_} {name} was not refused"
+    assert "Traceback" not in answer.said
+    converges(here, layer)
+
+
+def after_a_kill(here: Lab, calls: Calls, layer: str, number: int) -> None:
+    """The engine dies after a provider acted and before it answers; `repair` and `up` mend it."""
+    here.restore(f"before {layer}")
+    here.kill_at(number + 1)
+    answer = here.up(layer)
+    assert answer.code == -9, f"the engine was not killed: {answer.said[-2000:]}"
+    here.repair(layer)
+    converges(here, layer)
+
+
+def converges(here: Lab, layer: str) -> None:
+    """Another `up` ends the work: nothing is left to do, and nothing is lost or doubled."""
+    answer = here.up(layer)
+    assert answer.code == 0, answer.said[-4000:]
+    here.at_rest(layer)
+    contents = here.contents()
+    here.restore(f"after {layer}")
+    expected = here.contents()
+    assert contents == expected, f"lost {expected - contents}, doubled {contents - expected}"
+
+
+def sweep(
+    here: Lab, calls: Calls, layer: str, scenario: Callable[[Lab, Calls, str, int], None]
+) -> None:
+    """Every operation of a layer; all that fail are named at the end."""
+    failed = []
+    for number, call in enumerate(calls[layer]):
+        try:
+            scenario(here, calls, layer, number)
+        except Exception as error:  # one bad operation must not hide the others
+            failed.append(f"{number} {call}: {str(error)[:600]}")
+    assert not failed, f"{len(failed)} of {len(calls[layer])}:\n" + "\n".join(failed)

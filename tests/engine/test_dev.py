@@ -1,0 +1,37 @@
+"""`dev` on the real engine."""
+
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.engine.scenarios import Environment
+
+pytestmark = pytest.mark.engine
+
+
+class TestDev(Environment):
+    env: ClassVar[str] = "dev"
+    much: ClassVar[dict[str, Any]] = {
+        "foundation.object_store.container.memory_mib": 640,
+        "foundation.vault.container.memory_mib": 640,
+        "services.postgresql.container.memory_mib": 640,
+        "services.open_webui.container.memory_mib": 1152,
+        "apps.web.container.memory_mib": 320,
+    }
+    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]] = {
+        "the memory of a container": (
+            {"services.kafka.container.memory_mib": 1024},
+            "services",
+            {"kafka-container": "update"},
+        ),
+        "another topic": (
+            {"services.kafka.topics.events": {"group": "readers"}},
+            "services",
+            {"events-topic": "create"},
+        ),
+        "a renewed password": (
+            {"common.generations": {"open-webui-admin": 2}},
+            "services",
+            {"open-webui-admin": "replace", "open-webui-container": "replace"},
+        ),
+    }

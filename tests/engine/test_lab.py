@@ -1,0 +1,37 @@
+"""`lab` on the real engine."""
+
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.engine.scenarios import Environment
+
+pytestmark = pytest.mark.engine
+
+
+class TestLab(Environment):
+    env: ClassVar[str] = "lab"
+    much: ClassVar[dict[str, Any]] = {
+        "common.timezone": "Europe/Lisbon",
+        "foundation.object_store.machine.disk_gib": 250,
+        "platform.gitlab.backup_days": 30,
+        "services.postgresql.container.memory_mib": 1152,
+        "apps.web.container.memory_mib": 320,
+    }
+    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]] = {
+        "the memory of a container": (
+            {"services.kafka.container.memory_mib": 1280},
+            "services",
+            {"kafka-container": "update"},
+        ),
+        "more room for a machine": (
+            {"foundation.object_store.machine.disk_gib": 250},
+            "foundation",
+            {"store-lxc": "update"},
+        ),
+        "how long backups are kept": (
+            {"platform.gitlab.backup_days": 30},
+            "platform",
+            {"gitlab-roles": "update"},
+        ),
+    }
