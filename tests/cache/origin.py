@@ -57,6 +57,8 @@ class Origin:
         self.faults: dict[str, Fault] = {}
         self.requests: list[Request] = []
         self.types: dict[str, str] = {}
+        # (path, media type) -> what is sent instead of `files[path]` to who accepts that type.
+        self.variants: dict[tuple[str, str], bytes] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler, bind_and_activate=False)
         self._server.request_queue_size = 256
         self._server.daemon_threads = True
@@ -166,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _headers(self, here: Origin, path: str, fault: Fault) -> tuple[int, bytes]:
         """Send status and headers; (status, body)."""
         content = here.read(path)
+        kind = here.types.get(path, "application/octet-stream")
+        for (place, other), variant in here.variants.items():
+            if place == path and other in self.headers.get("Accept", ""):
+                kind, content = other, variant
         if fault.status or content is None:
             content = fault.headers.get("body", "broken").encode()
             status = fault.status or 404
@@ -204,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", tag)
         headers = {
             "Last-Modified": changed,
-            "Content-Type": here.types.get(path, "application/octet-stream"),
+            "Content-Type": kind,
             **fault.headers,
         }
         for name, value in headers.items():
