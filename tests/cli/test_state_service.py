@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from layers import LAYERS
 from tests.cli.real import RealCheckout, checkout
-from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+from tests.harness.process import clean_environment, free_port, listens, server
 
 pytestmark = pytest.mark.service
 
@@ -64,41 +64,16 @@ def certificate(folder: Path) -> Path:
     return folder / "ca.pem"
 
 
-def make_bucket(master: str, variables: Mapping[str, str]) -> bool:
-    """Make the bucket, as the foundation does; whether it worked."""
-    answer = subprocess.run(
-        ["weed", "shell", f"-master={master}"],
-        input="s3.bucket.create -name pulumi-state\ns3.bucket.list\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        env=variables,
-    )
-    return "pulumi-state\t" in answer.stdout
+def store(folder: Path, authority: Path, port: int) -> list[str]:
+    """The command of an S3 server with one user; the bucket is there, as the foundation makes it.
 
-
-def weed(folder: Path, authority: Path, port: int, master: str) -> list[str]:
-    """The command of SeaweedFS with one user, who may use the bucket of the state alone.
-
-    `master` is HOST:PORT.GRPC, as its shell takes it.
+    rclone's, because SeaweedFS lists the folder of a lock that is gone as if it were a lock.
     """
-    identity = {
-        "name": "state",
-        "credentials": [{"accessKey": "state", "secretKey": KEY}],
-        "actions": [f"{right}:pulumi-state" for right in ("Admin", "Read", "Write", "List")],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    (folder / "data").mkdir()
-    own, own_grpc = master.partition(":")[2].split(".")
-    parts = ("volume", "filer", "s3")
-    ports = [f"-{part}.port={free_port()}" for part in parts]
-    grpc = [f"-{part}.port.grpc={free_port()}" for part in parts]
-    ports += [f"-master.port={own}", f"-master.port.grpc={own_grpc}"]
+    (folder / "data" / "pulumi-state").mkdir(parents=True)
     return [
-        *("weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"),
-        *("-s3", *ports, *grpc, f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"),
-        *(f"-s3.port.https={port}", f"-s3.cert.file={authority}", "-s3.port.lance=0"),
-        *(f"-s3.key.file={authority.parent / 'key.pem'}", "-master.volumeSizeLimitMB=64"),
+        *("rclone", "serve", "s3", "--config", "/dev/null", "--auth-key", f"state,{KEY}"),
+        *("--addr", f"127.0.0.1:{port}", "--cert", str(authority)),
+        *("--key", str(authority.parent / "key.pem"), str(folder / "data")),
     ]
 
 
@@ -115,11 +90,9 @@ def lab(tmp_path: Path, pulumi_environment: Mapping[str, str]) -> Iterator[RealC
         "STORE_CA": str(authority),
         "STORE_KEY": KEY,
     }
-    master = f"127.0.0.1:{free_port()}.{free_port()}"
-    command = weed(tmp_path, authority, port, master)
-    log = tmp_path / "weed.log"
+    command = store(tmp_path, authority, port)
+    log = tmp_path / "store.log"
     with server(command, lambda: listens(port), log, env=made.variables, cwd=tmp_path):
-        wait_for(lambda: make_bucket(master, made.variables), 60, "the bucket")
         for words in (["init", "lab"], *(["up", "lab", layer, "--yes"] for layer in LAYERS[:2])):
             answer = made.lab(*words, typed=TOKEN)
             assert answer.returncode == 0, answer.stdout + answer.stderr
