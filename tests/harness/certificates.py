@@ -32,11 +32,11 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def server(self, *names: str) -> Pair:
-        """For a server with these DNS names, besides localhost and 127.0.0.1."""
+    def server(self, *names: str, address: str = "127.0.0.1") -> Pair:
+        """For a server with these DNS names and this address, besides localhost and its own."""
         alternatives = [
             *(x509.DNSName(name) for name in (*names, "localhost")),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+            *(x509.IPAddress(ipaddress.ip_address(a)) for a in {"127.0.0.1", address}),
         ]
         return self._leaf(
             "server",

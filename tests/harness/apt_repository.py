@@ -1,0 +1,104 @@
+"""A signed apt repository of tiny packages that record how their programs were called."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.harness.process import clean_environment
+
+# Records its arguments, one call a line, and the variables of the lab that it was given.
+RECORDER = """#!/bin/sh
+given=$(env | sed -n 's/^LAB_/ LAB_/p' | sort | tr -d '\\n')
+echo "${0##*/} $*$given" >>/var/log/called
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """files maps a path to its text; those in a folder named bin or sbin are programs.
+
+    after is a shell script that runs once the package is installed.
+    """
+
+    name: str
+    version: str
+    files: Mapping[str, str]
+    after: str = ""
+    provides: str = ""
+
+
+@dataclass(frozen=True)
+class AptRepository:
+    """A flat repository in `folder`, which a web server shows at `url`."""
+
+    folder: Path
+    url: str
+    home: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "home", self.folder / "gnupg")
+        self.home.mkdir(parents=True, mode=0o700)
+        who = ("datalab test", "ed25519", "sign", "never")
+        self._gpg("--passphrase", "", "--quick-generate-key", *who)
+        (self.folder / "key.asc").write_text(self._gpg("--armor", "--export"))
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The repository as the roles take it."""
+        listed = self._gpg("--with-colons", "--list-keys")
+        fingerprint = next(line for line in listed.splitlines() if line.startswith("fpr"))
+        return {
+            "url": self.url,
+            "suite": "/",
+            "components": "",
+            "key_url": f"{self.url}/key.asc",
+            "key_fingerprint": fingerprint.split(":")[9],
+        }
+
+    def publish(self, *packages: Package) -> None:
+        """Add packages and sign the index anew."""
+        for package in packages:
+            self._build(package)
+        index = self._run("apt-ftparchive", "packages", ".")
+        (self.folder / "Packages").write_text(index)
+        (self.folder / "InRelease").unlink(missing_ok=True)
+        release = self._run("apt-ftparchive", "release", ".")
+        (self.folder / "Release").write_text(release)
+        self._gpg("--yes", "--output", "InRelease", "--clearsign", "Release")
+
+    def _build(self, package: Package) -> None:
+        tree = self.folder / "build" / package.name
+        control = tree / "DEBIAN"
+        control.mkdir(parents=True)
+        provides = f"Provides: {package.provides}\n" if package.provides else ""
+        (control / "control").write_text(
+            f"Package: {package.name}\nVersion: {package.version}\nArchitecture: all\n"
+            f"Maintainer: datalab test <test@localhost>\nDescription: for tests\n{provides}"
+        )
+        if package.after:
+            script = control / "postinst"
+            script.write_text(f"#!/bin/sh\nset -e\n{package.after}\n")
+            script.chmod(0o755)
+        for path, text in package.files.items():
+            file = tree / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            file.chmod(0o755 if file.parent.name in {"bin", "sbin"} else 0o644)
+        self._run("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), ".")
+
+    def _gpg(self, *arguments: str) -> str:
+        return self._run("gpg", "--batch", "--homedir", str(self.home), *arguments)
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=clean_environment(GNUPGHOME=os.fspath(self.home)),
+        )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        return done.stdout
