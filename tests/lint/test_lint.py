@@ -26,7 +26,9 @@ def files(keep: Callable[[Path], bool]) -> list[str]:
 
 
 def is_shell(path: Path) -> bool:
-    """Whether a file is a shell script, by its ending or first line."""
+    """Whether a file is a shell script, by its ending or first line; a template is none yet."""
+    if path.suffix == ".j2":
+        return False
     if path.suffix in {".sh", ".bash"}:
         return True
     with path.open("rb") as file:
