@@ -8,6 +8,7 @@ import pulumi
 
 from places import Role, Workload
 from places.ansible import Configuration, ConfigurationArgs, Host, HostArgs
+from places.downloads import require_checksums
 from places.proxmox import (
     Image,
     ImageArgs,
@@ -65,6 +66,7 @@ class MachinePlace:
         host = self.hosts.get(workload.on or name)
         if host is None:
             raise ValueError(f"{name} has no machine: the settings were not checked")
+        require_checksums(roles, self.args.unpinned)
         args = ConfigurationArgs(host=host, roles=roles)
         return Configuration(name, args, opts).done
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_proxmoxve as proxmox
 
+from places.downloads import require_checksum
 from settings import machines
 from settings.images import Download
 
@@ -53,7 +54,7 @@ class Image(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:places:Image", name, None, opts)
-        _require_checksum(name, args)
+        require_checksum(f"downloads.{name}", args.download.sha256, args.unpinned)
         content = _CONTENT[args.kind]
         file_name = image_file(name, args)
         proxmox.download.File(
@@ -88,19 +89,6 @@ def image_file(name: str, args: ImageArgs) -> str:
 
 def _archive_suffix(url: str) -> str:
     return "".join(PurePosixPath(urlsplit(url).path).suffixes[-2:])
-
-
-def _require_checksum(name: str, args: ImageArgs) -> None:
-    if args.download.sha256 or args.unpinned == "allow":
-        return
-    message = (
-        f"images.yaml: downloads.{name}.sha256 is empty, so nobody could tell a forged image: "
-        f"run ./lab pin on a connected machine, or set datalab:common.unpinned_downloads to allow"
-    )
-    if pulumi.runtime.is_dry_run():
-        pulumi.log.warn(message)
-    else:
-        raise pulumi.RunError(message)
 
 
 @dataclass(frozen=True, kw_only=True)

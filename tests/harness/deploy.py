@@ -36,6 +36,7 @@ class Registered:
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
     ignore_changes: tuple[str, ...]
+    replace_with: tuple[str, ...]  # URNs
     inputs: dict[str, Any]
     secret: frozenset[str]
 
@@ -114,6 +115,7 @@ class _Monitor(mocks.MockMonitor):
                 delete_before_replace=request.deleteBeforeReplace,
                 replace_on_changes=tuple(request.replaceOnChanges),
                 ignore_changes=tuple(request.ignoreChanges),
+                replace_with=tuple(request.replace_with),
                 inputs={key: plain(value) for key, value in inputs.items()},
                 secret=frozenset(k for k, value in inputs.items() if rpc.is_rpc_secret(value)),
             )
