@@ -63,7 +63,7 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
     _failures: list[tuple[str, str]] = field(default_factory=list)
-    _kill: tuple[int, Callable[[], None]] | None = None
+    _kill: tuple[Callable[[Call], bool], Callable[[], None]] | None = None
 
     def next_serial(self) -> int:
         """A number that no earlier thing of this world got."""
@@ -86,20 +86,24 @@ class World:
 
         The call is applied and not answered: the callback ends whoever waits for the answer.
         """
-        self._kill = (number, callback)
+        self._kill = (lambda _: len(self.calls) == number), callback
+
+    def kill_on(self, type_: str, name: str, callback: Callable[[], None]) -> None:
+        """The same for the next call on one resource, as several run at once in any order."""
+        self._kill = (lambda call: _matches((type_, name), call.type, call.name)), callback
 
     @property
     def faults_left(self) -> list[str]:
         """The faults that were asked for and have not happened."""
         left = [f"{type_}={name} was never touched" for type_, name in self._failures]
         if self._kill:
-            left.append(f"only {len(self.calls)} calls changed the world, not {self._kill[0]}")
+            left.append(f"the engine was not killed by any of {len(self.calls)} calls")
         return left
 
     def refuse_on_demand(self, type_: str, name: str) -> None:
         """Raise RefusedError where `fail` asked for it, once."""
         for wanted in self._failures:
-            if wanted[1] == name and wanted[0] in (type_, type_.rpartition(":")[2]):
+            if _matches(wanted, type_, name):
                 self._failures.remove(wanted)
                 raise RefusedError("on-demand", type=type_, name=name)
 
@@ -110,7 +114,7 @@ class World:
         """
         self.calls.append(call)
         self.on_call(call)
-        if self._kill and len(self.calls) == self._kill[0]:
+        if self._kill and self._kill[0](call):
             callback = self._kill[1]
             self._kill = None
             return callback
@@ -145,3 +149,8 @@ class World:
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
         self.restore(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _matches(wanted: tuple[str, str], type_: str, name: str) -> bool:
+    """Whether a resource is the one wanted; the type in full or by its last part."""
+    return wanted[1] == name and wanted[0] in (type_, type_.rpartition(":")[2])
