@@ -19,13 +19,13 @@ from cli.ci.forge import required
 from cli.fault import Fault
 from places.image import ROOT, Recipe, version
 
-# Image -> the module whose RECIPE it is.
+# Image -> where its recipe is.
 RECIPES = {
-    "runner": "layers.apps.runner_image",
-    "deployer": "layers.apps.deployer_image",
-    "mlflow": "layers.services.mlflow",
-    "model-server": "layers.apps.model_server",
-    "web": "layers.apps.web",
+    "runner": "layers.apps.runner_image:RUNNER",
+    "deployer": "layers.apps.runner_image:DEPLOYER",
+    "mlflow": "layers.services.mlflow:RECIPE",
+    "model-server": "layers.apps.model_server:RECIPE",
+    "web": "layers.apps.web:RECIPE",
 }
 # What the deploying job knows of the package cache; docker takes their values from the environment.
 SOURCES = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "NPM_CONFIG_REGISTRY", "APT_PROXY")
@@ -45,7 +45,11 @@ NEWEST = "ubuntu:custom"  # the name by which jobs of old know the runner image
 
 def recipes() -> dict[str, Recipe]:
     """The recipe of every image that the lab builds."""
-    return {name: importlib.import_module(module).RECIPE for name, module in RECIPES.items()}
+    found = {}
+    for image, place in RECIPES.items():
+        module, _, name = place.partition(":")
+        found[image] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def build_all(out: Path) -> int:

@@ -1,4 +1,4 @@
-"""Layer 4: the lab's own applications, and the image that CI jobs run in.
+"""Layer 4: the lab's own applications, and the images that CI jobs run in.
 
 It needs the platform's Docker host and registry and the services' addresses. It hands up
 AppsOutputs.
@@ -8,7 +8,7 @@ import pulumi
 
 from layers.apps.model_server import ModelServer, ModelServerArgs
 from layers.apps.outputs import AppsOutputs
-from layers.apps.runner_image import RunnerImage, RunnerImageArgs
+from layers.apps.runner_image import DEPLOYER, RunnerImage, RunnerImageArgs
 from layers.apps.web import Web, WebArgs
 from layers.engine import engine, gitlab_provider
 from layers.foundation.outputs import FoundationOutputs
@@ -43,6 +43,17 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     gitlab = []
     if settings.platform.gitlab.enabled:
         gitlab = [gitlab_provider(settings, foundation, platform)]
+        RunnerImage(
+            "deployer-image",
+            RunnerImageArgs(
+                engine=where,
+                registry=registry,
+                image="deployer",
+                recipe=DEPLOYER,
+                variable="DATALAB_DEPLOYER_IMAGE",
+            ),
+            where.options(*gitlab),
+        )
     runner = RunnerImage(
         "runner-image",
         RunnerImageArgs(engine=where, registry=registry),

@@ -1,0 +1,393 @@
+"""`./lab ci` against GitLab's stand-in: note, stale notes, reviewed previews, gate, drift."""
+
+import argparse
+import io
+import json
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import stacks
+from cli.ci import images, note, probe, publish, run, tree
+from cli.ci.forge import Forge
+from cli.ci.plan import Plan, Step
+from cli.fault import Fault
+from tests.harness.gitlab import GitLab, gitlab
+from tests.harness.pipelines import ROOT, git
+
+pytestmark = pytest.mark.service
+
+TOKEN, JOB = "glpat-writes-notes", "job-token"
+UPDATED = Step("update", "docker:index/container:Container", "x", ("image",))
+LOST = Step("delete", "docker:index/volume:Volume", "data", (), True)
+
+
+@pytest.fixture
+def forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GitLab]:
+    with gitlab(tokens={TOKEN: "api", JOB: "job"}) as fake:
+        for name, value in {
+            "CI_SERVER_URL": fake.url,
+            "CI_PROJECT_ID": str(fake.project_id),
+            "CI_JOB_TOKEN": JOB,
+            "GITLAB_TOKEN": TOKEN,
+            "CI_MERGE_REQUEST_IID": "5",
+            "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+            "CI_COMMIT_SHA": "c" * 40,
+            "CI_COMMIT_BRANCH": "main",
+            "CI_PIPELINE_SOURCE": "push",
+            "NO_PROXY": "*",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("DATALAB_CA_FILE", raising=False)
+        monkeypatch.setattr(run, "OUT", tmp_path)
+        monkeypatch.setattr(tree, "merge", lambda branch: git(ROOT, "rev-parse", "HEAD").strip())
+        yield fake
+
+
+def request(number: int, source: int = 1) -> dict[str, Any]:
+    return {
+        "iid": number,
+        "state": "opened",
+        "source_project_id": source,
+        "target_project_id": 1,
+    }
+
+
+def writes(fake: GitLab) -> list[str]:
+    return [f"{method} {path}" for method, path, _ in fake.requests if method != "GET"]
+
+
+def test_the_note_is_posted_once_and_then_changed_in_place(forge: GitLab, tmp_path: Path) -> None:
+    forge.merge_requests[5] = request(5)
+    forge.notes[5] = {n: {"id": n, "body": f"chat {n}", "system": False} for n in range(45)}
+    Plan(layer="services", tree="t", steps=(UPDATED,)).write(tmp_path)
+    assert run.post_note("lab") == 0
+    ours = [n for n in forge.notes[5].values() if n["body"].startswith(note.MARKER)]
+    assert len(ours) == 1
+    assert "| services | 0 | **1** | 0 | 0 |" in ours[0]["body"]
+    assert "| containers, MiB |" in ours[0]["body"]
+
+    forge.requests.clear()
+    assert run.post_note("lab") == 0
+    assert writes(forge) == []  # nothing changed
+
+    Plan(layer="services", tree="t", steps=(UPDATED, LOST)).write(tmp_path)
+    assert run.post_note("lab") == 0
+    assert len(writes(forge)) == 1
+    again = [n for n in forge.notes[5].values() if n["body"].startswith(note.MARKER)]
+    assert [n["id"] for n in again] == [ours[0]["id"]]
+    assert "Data is at stake" in again[0]["body"]
+
+
+def test_a_failed_preview_is_in_the_note(forge: GitLab, tmp_path: Path) -> None:
+    forge.merge_requests[5] = request(5)
+    Plan(layer="apps", tree="t", failed=True).write(tmp_path)
+    run.post_note("lab")
+    assert "| apps | failed" in forge.notes[5][100]["body"]
+
+
+def test_main_moves_on(forge: GitLab, tmp_path: Path) -> None:
+    forge.merge_requests = {5: request(5), 6: request(6, source=77), 7: request(7)}
+    run.post_note("lab")
+    assert run.refresh_notes() == 0
+    assert note.STALE in forge.notes[5][100]["body"]
+    fork = forge.notes[6][100]["body"]
+    assert "rehearsed" in fork
+    assert fork.startswith(note.MARKER)
+    assert 7 not in forge.notes  # no preview, no note
+    forge.requests.clear()
+    assert run.refresh_notes() == 0
+    assert writes(forge) == []
+
+
+def test_reviewed_plans_are_kept_by_tree_and_layer(forge: GitLab) -> None:
+    kept = Plan(layer="services", tree="a" * 40, steps=(UPDATED,))
+    Forge().keep(kept)
+    assert Forge().reviewed("a" * 40, "services") == kept
+    assert Forge().reviewed("a" * 40, "apps") is None
+    assert Forge().reviewed("b" * 40, "services") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "reviewed", "below", "source", "refused"),
+    [
+        ((UPDATED,), (UPDATED,), (), "push", ""),
+        ((), None, (), "push", ""),
+        ((UPDATED,), None, (), "push", "no merge request previewed"),
+        ((UPDATED, LOST), (UPDATED,), (UPDATED,), "push", "loses data"),
+        ((UPDATED,), (), (UPDATED,), "push", ""),
+        ((UPDATED,), None, (), "web", ""),
+        ((LOST,), None, (), "web", "loses data"),
+    ],
+)
+def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
+    forge: GitLab,
+    monkeypatch: pytest.MonkeyPatch,
+    now: tuple[Step, ...],
+    reviewed: tuple[Step, ...] | None,
+    below: tuple[Step, ...],
+    source: str,
+    refused: str,
+) -> None:
+    files, done = tree.current(), []
+    monkeypatch.setenv("CI_PIPELINE_SOURCE", source)
+    if reviewed is not None:
+        Forge().keep(Plan(layer="services", tree=files, steps=reviewed))
+    Forge().keep(Plan(layer="platform", tree=files, steps=below))
+    monkeypatch.setattr(run, "_engine", lambda env: None)
+    monkeypatch.setattr(
+        run,
+        "_preview",
+        lambda engine, env, layer: (0, Plan(layer=layer, tree=files, steps=now)),
+    )
+
+    def up(values: argparse.Namespace) -> int:
+        done.append(values.layer)
+        return 0
+
+    def probed(engine: object, stack: str) -> int:
+        done.append("probed")
+        return 0
+
+    monkeypatch.setattr(stacks, "up", up)
+    monkeypatch.setattr(probe, "probe", probed)
+    if refused:
+        with pytest.raises(Fault, match=refused):
+            run.deploy("lab", "services")
+        assert done == []
+    else:
+        assert run.deploy("lab", "services") == 0
+        assert done == (["services"] if now else []) + ["probed"]
+
+
+def test_drift_is_one_issue_from_its_first_day_to_its_last(
+    forge: GitLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, tuple[Step, ...]] = {"services": (UPDATED,)}
+    monkeypatch.setattr(run, "_engine", lambda env: None)
+
+    def seen(engine: object, env: str, layer: str, *options: str) -> tuple[int, Plan]:
+        assert options == ("--refresh", "--expect-no-changes")
+        steps = found.get(layer, ())
+        return (run.CHANGES if steps else 0), Plan(layer=layer, tree="t", steps=steps)
+
+    monkeypatch.setattr(run, "_preview", seen)
+    for _ in range(2):
+        assert run.drift("lab") == 0
+    assert len(forge.issues) == 1
+    assert "- services: update `x` (Container): image" in forge.issues[1]["description"]
+    found["apps"] = (LOST,)
+    run.drift("lab")
+    assert "- apps: delete `data`" in forge.issues[1]["description"]
+    found.clear()
+    run.drift("lab")
+    assert [issue["state"] for issue in forge.issues.values()] == ["closed"]
+    found["apps"] = (LOST,)
+    run.drift("lab")
+    assert [issue["state"] for issue in forge.issues.values()] == ["closed", "opened"]
+
+
+def test_gitlab_that_is_down_is_a_fault(forge: GitLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI_SERVER_URL", "http://127.0.0.1:9")
+    with pytest.raises(Fault, match="GitLab failed"):
+        Forge().reviewed("a" * 40, "apps")
+    monkeypatch.delenv("CI_JOB_TOKEN")
+    with pytest.raises(Fault, match="CI_JOB_TOKEN is not set"):
+        Forge()
+
+
+def test_what_was_deployed_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ok = self.path in ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
+            self.send_response(200 if ok else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{web.server_port}"
+    outputs = {
+        "mlflow": {"url": url, "inner_url": "http://mlflow:5000"},
+        "urls": {"model-server": f"{url}/"},
+        "postgresql": {"host": "127.0.0.1", "port": web.server_port},
+        "kafka": {"bootstrap": f"127.0.0.1:{web.server_port}"},
+        "gitlab_project": {"id": "1"},
+    }
+    checks = probe.targets(outputs)
+    assert set(checks) == {"mlflow", "model-server", "postgresql", "kafka"}
+    assert all(probe._passes(name, check) for name, check in checks.items())
+    broken = probe.targets({"ollama": {"url": url}, "kafka": {"bootstrap": "127.0.0.1:9"}})
+    assert not any(probe._passes(name, check) for name, check in broken.items())
+    monkeypatch.setattr(probe, "PATIENCE_S", 0)
+    with pytest.raises(Fault, match="no answer after 0 s: ollama"):
+        probe.probe(Outputs(json.dumps({"ollama": {"url": url}})), "lab-services")  # type: ignore[arg-type]
+    web.shutdown()
+    web.server_close()
+
+
+class Outputs:
+    """An engine that only knows a stack's outputs."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def capture(self, *arguments: str) -> str:
+        return self.text
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as made:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            made.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("layer", ["abc/layer.tar", "blobs/sha256/abc"])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"nothing to see", False),
+        (b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 64, True),
+        (b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 64, True),
+        (b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64, False),
+        (b"x=glpat-abcdefghij0123456789", True),
+        (b"hvs.CAESIabcdefghij0123456789", True),
+        (b"the-job-s-own-password", True),
+    ],
+)
+def test_images_are_searched_file_by_file(layer: str, content: bytes, found: bool) -> None:
+    inner = archive({"etc/a": b"fine", "root/.x": content, "etc/b": b"fine"})
+    outer = archive({"manifest.json": b"[]", layer: inner})
+    names = list(images.scan_archive(io.BytesIO(outer), [b"the-job-s-own-password"]))
+    assert names == (["root/.x"] if found else [])
+
+
+def test_every_image_of_the_lab_is_built() -> None:
+    dockerfiles = {
+        place.relative_to(ROOT).as_posix()
+        for folder in ("images", "apps")
+        for place in (ROOT / folder).rglob("Dockerfile")
+    }
+    known = {r.dockerfile or f"{r.context}/Dockerfile" for r in images.recipes().values()}
+    assert known == dockerfiles
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a remote, as the place that `tree` and `publish` work in."""
+    bare, work = tmp_path / "bare.git", tmp_path / "checkout"
+    work.mkdir()
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
+    git(work, "init", "-q", "-b", "main")
+    (work / "file").write_text("one\n")
+    git(work, "add", "file")
+    git(work, "commit", "-q", "-m", "one")
+    git(work, "remote", "add", "origin", str(bare))
+    git(work, "push", "-q", "origin", "main")
+    monkeypatch.setattr(tree, "ROOT", work)
+    monkeypatch.setattr(publish, "ROOT", work)
+    return work
+
+
+def test_a_preview_is_of_the_files_as_merged(checkout: Path) -> None:
+    git(checkout, "checkout", "-q", "-b", "feature")
+    (checkout / "mine").write_text("mine\n")
+    git(checkout, "add", "mine")
+    git(checkout, "commit", "-q", "-m", "mine")
+    alone = tree.current()
+    base = tree.merge("main")
+    assert base == git(checkout, "rev-parse", "main").strip()
+    assert tree.current() == alone  # nothing to merge
+
+    git(checkout, "checkout", "-q", "main")
+    (checkout / "theirs").write_text("theirs\n")
+    git(checkout, "add", "theirs")
+    git(checkout, "commit", "-q", "-m", "theirs")
+    git(checkout, "push", "-q", "origin", "main")
+    git(checkout, "checkout", "-q", "feature")
+    assert tree.merge("main") == git(checkout, "rev-parse", "main").strip()
+    assert sorted(place.name for place in checkout.glob("[a-z]*")) == ["file", "mine", "theirs"]
+    merged = tree.current()
+    # A fast-forward merge of the rebased branch has the same files, so the same name.
+    git(checkout, "checkout", "-q", "main")
+    git(checkout, "cherry-pick", "feature^1")
+    assert tree.current() == merged
+
+
+def test_a_conflict_says_what_to_do(checkout: Path) -> None:
+    git(checkout, "checkout", "-q", "-b", "feature")
+    (checkout / "file").write_text("mine\n")
+    git(checkout, "commit", "-qam", "mine")
+    git(checkout, "checkout", "-q", "main")
+    (checkout / "file").write_text("theirs\n")
+    git(checkout, "commit", "-qam", "theirs")
+    git(checkout, "push", "-q", "origin", "main")
+    git(checkout, "checkout", "-q", "feature")
+    with pytest.raises(Fault, match="conflicts with main, rebase it"):
+        tree.merge("main")
+
+
+def test_publishing_pushes_and_never_forces(checkout: Path) -> None:
+    target = checkout.parent / "target.git"
+    git(checkout, "init", "-q", "--bare", str(target))
+    publish.push(str(target), "glpat-secret", "/dev/null")
+    assert git(target, "rev-parse", "main") == git(checkout, "rev-parse", "HEAD")
+    publish.push(str(target), "glpat-secret", "/dev/null")
+    git(checkout, "commit", "-q", "--amend", "-m", "other")
+    with pytest.raises(Fault, match="git push") as failure:
+        publish.push(str(target), "glpat-secret", "/dev/null")
+    assert "glpat-secret" not in str(failure.value)
+
+
+def test_the_token_reaches_git_by_its_environment_only(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def record(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        seen.append((command, options["env"]))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", record)
+    publish.push("https://gitlab.test/a/b.git", "glpat-secret", "/ca.pem")
+    monkeypatch.undo()
+    command, environment = seen[0]
+    assert "glpat-secret" not in " ".join(command)
+    asked = subprocess.run(
+        ["sh", "-c", publish.HELPER.removeprefix("!")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"DATALAB_PUSH_TOKEN": environment["DATALAB_PUSH_TOKEN"]},
+    )
+    assert asked.stdout == "username=datalab\npassword=glpat-secret\n"
+
+
+def test_pipelines_get_values_where_this_machine_has_files(tmp_path: Path) -> None:
+    (tmp_path / "phrase").write_text("a phrase\n")
+    (tmp_path / "keys").write_text(
+        "[default]\naws_access_key_id = id\naws_secret_access_key = key\n"
+    )
+    assert publish.secret_of(
+        {
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "phrase"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"),
+            "PATH": "/bin",
+        }
+    ) == {
+        "PULUMI_CONFIG_PASSPHRASE": "a phrase",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "key",
+    }
