@@ -8,7 +8,7 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-from cli import ask, backend
+from cli import ask, backend, cache
 from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
@@ -85,7 +85,16 @@ def write_indexes(engine: Engine, env: str, settings: Settings) -> None:
             # Stack files are committed and the cache sends no credentials.
             print(f"lab: your {kind} index has credentials: set {path}.url", file=sys.stderr)
             continue
-        for key, value in (("kind", kind), ("url", address)):
+        written = [("kind", kind), ("url", address)]
+        if address.startswith("http:"):
+            written.append(("allow_http", "true"))
+        try:
+            hosts = cache.file_hosts(kind, address)
+        except Fault as fault:
+            print(f"lab: {fault}; if it links to other hosts set {path}.files", file=sys.stderr)
+            hosts = []
+        written += [(f"files[{number}]", host) for number, host in enumerate(hosts)]
+        for key, value in written:
             stack = f"{env}-{LAYERS[0]}"
             engine.capture("config", "set", "--path", f"{PROJECT}:{path}.{key}", value, "-s", stack)
         print(f"lab: {path}: {address}", file=sys.stderr)

@@ -223,6 +223,22 @@ VERBS = (
         ),
     ),
     Verb(
+        name="cache",
+        help="the package cache's figures; `cache env`: what makes a laptop use it",
+        run="cli.cache:cache",
+        arguments=(
+            arg(
+                "what",
+                metavar="WHAT",
+                choices=(*ENVIRONMENTS, "env"),
+                nargs="?",
+                help="dev or lab (default: the one that answers), or env: print shell settings",
+            ),
+            MAYBE_ENV,
+            arg("--json", action="store_true", help="the figures as JSON"),
+        ),
+    ),
+    Verb(
         name="test",
         help="run the tests; installs what they need",
         run="cli.tests:test",

@@ -27,6 +27,16 @@ PRIVATE = tuple(
     for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 )
 
+# Upstream of plugins -> the source that it stands in for, and the path below it. Pulumi (3.259,
+# workspace/plugins.go) looks on GitHub for its own plugins first; the first pattern that fits wins.
+PLUGIN_SOURCES = {
+    "https://get.pulumi.com/releases/plugins": ("^github://api.github.com/pulumi(/|$)", ""),
+    "https://github.com": (
+        "^github://api.github.com/([^/]+)/([^/]+)$",
+        "/$1/$2/releases/download/v${VERSION}",
+    ),
+}
+
 _HOST = r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 # The characters that stand for themselves in nginx's configuration and in a URL's path.
 Url = Annotated[
@@ -175,3 +185,25 @@ def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:
             url = f"{base}/{name}"
         found.setdefault(upstream.kind, {})[name] = url
     return found
+
+
+def environment(cache: Cache, base: str) -> dict[str, str]:
+    """Variables with which pip, uv, npm and Pulumi use the cache at `base`."""
+    found = urls(cache, base)
+    plain = urlsplit(base).scheme == "http"
+    variables: dict[str, str] = {}
+    for index in list(found.get("pypi", {}).values())[:1]:
+        variables |= {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
+        if plain:
+            variables["PIP_TRUSTED_HOST"] = urlsplit(base).netloc
+    for registry in list(found.get("npm", {}).values())[:1]:
+        variables["NPM_CONFIG_REGISTRY"] = registry
+    overrides = [
+        f"{pattern}={base}/{name}{path}"
+        for name, upstream in sorted(cache.upstreams.items(), reverse=True)
+        if upstream.kind == "pulumi"
+        for pattern, path in [PLUGIN_SOURCES.get(upstream.url, (f"^{upstream.url}", ""))]
+    ]
+    if overrides:
+        variables["PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES"] = ",".join(overrides)
+    return dict(sorted(variables.items()))
