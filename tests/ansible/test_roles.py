@@ -358,7 +358,10 @@ def test_nvidia(lab: Lab, repository: AptRepository) -> None:
     kernel = lab.machine.run("uname -r")
     build = ["dkms", "gcc", "make", f"linux-headers-{kernel}", "linux-headers-amd64"]
     repository.publish(
-        *(Package(name=name, version="999", files={}) for name in build),
+        *(
+            Package(name=name, version="999", files={f"/etc/modprobe.d/{name}.conf": ""})
+            for name in build
+        ),
         Package(
             name="nvidia-container-toolkit",
             version="1.17.8-1",
