@@ -47,12 +47,14 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def calls(kind: str, inputs: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Call -> its parameters. KeyError for a property that the table lacks."""
+    """Call -> its parameters. ValueError for a property that the table lacks."""
     table = TABLE["resources"][kind]
+    rows, given = table["properties"], dict(leaves(inputs))
     made: dict[str, dict[str, str]] = {table["call"]: {}}
-    for path, value in leaves(inputs):
-        row = table["properties"][path]
-        row = {"parameter": row} if isinstance(row, str) else row
+    # In the table's order: parts of one parameter come from several properties.
+    for path in sorted(given, key=list(rows).index):
+        value = given[path]
+        row = {"parameter": rows[path]} if isinstance(rows[path], str) else rows[path]
         if "provider" in row:
             continue
         texts = [wire(item) for item in (value if isinstance(value, list) else [value])]
