@@ -65,7 +65,8 @@ def install_packages(tiers: Iterable[str]) -> None:
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *lacking]
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise Fault(f"the tests need packages of this system; as root: {' '.join(command)}")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # In runlevel 1 a package's server is not started: the tests start their own, on loopback.
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     log = install.cache_folder() / "log" / "apt.log"
     try:
         progress.run("lists of Debian packages", ["apt-get", "update"], log=log, env=env)

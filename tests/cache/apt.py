@@ -98,12 +98,12 @@ class Repository:
 class Apt:
     """Real apt with folders of its own, which knows one repository."""
 
-    def __init__(self, folder: Path, url: str, keyring: Path) -> None:
+    def __init__(self, folder: Path, url: str, keyring: Path, suite: str = "stable") -> None:
         self.folder = folder
         for name in ("lists/partial", "archives/partial", "etc/preferences.d", "log"):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
-        (folder / "sources.list").write_text(f"deb [signed-by={keyring}] {url} stable main\n")
+        (folder / "sources.list").write_text(f"deb [signed-by={keyring}] {url} {suite} main\n")
         (folder / "apt.conf").write_text(
             f'Dir::State "{folder}";\nDir::State::status "{folder}/status";\n'
             f'Dir::State::lists "{folder}/lists";\nDir::Cache "{folder}";\n'
@@ -119,6 +119,7 @@ class Apt:
         """`apt-get WORDS`."""
         return subprocess.run(
             ["apt-get", "-q", *words],
+            cwd=self.folder,  # where `download` puts its files
             env=clean_environment(APT_CONFIG=str(self.folder / "apt.conf"), LC_ALL="C"),
             capture_output=True,
             text=True,
