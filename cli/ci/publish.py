@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gitlab
 import hvac
 import requests
 from hvac import exceptions
@@ -42,6 +43,7 @@ def run(values: argparse.Namespace) -> int:
     authority = _authority(engine, values.env, settings)
     push(f"{platform['gitlab']['url']}/{project['path']}.git", platform["gitlab_token"], authority)
     print(f"pushed to {platform['gitlab']['url']}/{project['path']}")
+    keep_forks_out(platform["gitlab"]["url"], platform["gitlab_token"], project["id"], authority)
     _hand_over(engine, values.env, settings, authority)
     return 0
 
@@ -95,6 +97,20 @@ def push(remote: str, token: str, authority: str) -> None:
     )
     if done.returncode:
         raise Fault(f"git push: {done.stderr.replace(token, '***').strip()[-500:]}")
+
+
+def keep_forks_out(url: str, token: str, project: str, authority: str | None) -> None:
+    """No member can run a fork's code with this project's rights by a click on "Run pipeline".
+
+    The provider has no property for it (pulumi_gitlab 10.4.0).
+    """
+    server = gitlab.Gitlab(url, private_token=token, ssl_verify=authority or True, timeout=30)
+    try:
+        server.projects.update(
+            int(project), {"ci_allow_fork_pipelines_to_run_in_parent_project": False}
+        )
+    except (gitlab.GitlabError, requests.RequestException) as error:
+        raise Fault(f"GitLab failed: {str(error)[:300]}") from None
 
 
 def _hand_over(engine: Engine, env: str, settings: Settings, authority: str) -> None:

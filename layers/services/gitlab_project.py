@@ -9,9 +9,12 @@ import pulumi_gitlab as gitlab
 from settings.services import GitLabProject as GitLabProjectSettings
 
 BRANCH = "main"
-# Token -> its scopes: `notes` writes merge requests' notes and the drift issue; every project's
-# jobs hold `status`, to follow the pipelines that they ask for.
-TOKENS: Mapping[str, tuple[str, ...]] = {"notes": ("api",), "status": ("read_api",)}
+# Token -> level and scopes: `notes` writes merge requests' notes and the drift issue; every project's
+# jobs hold `status`, to follow the pipelines that they ask for. A guest does not see the code.
+TOKENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "notes": ("reporter", ("api",)),
+    "status": ("guest", ("read_api",)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,11 @@ class GitLabProject(pulumi.ComponentResource):
             # A job that was started later must not overtake one that deploys.
             resource_group_default_process_mode="oldest_first",
             ci_forward_deployment_enabled=True,
-            ci_pipeline_variables_minimum_override_role="maintainer",
+            # Every project holds the trigger token. A variable given with it would outrank the
+            # pipeline's own: VAULT_ADDR of somebody else, and the job hands over its ID token.
+            ci_pipeline_variables_minimum_override_role="no_one_allowed",
+            # Guests may follow pipelines, which is all that the token `status` is for.
+            public_jobs=True,
             # Creation else waits for a branch that a new project does not have
             # (terraform-provider-gitlab#1127).
             skip_wait_for_default_branch_protection=True,
@@ -109,12 +116,12 @@ class GitLabProject(pulumi.ComponentResource):
             f"{name}-trigger", project=self.id, description="Other projects' requests", opts=child
         )
         tokens = {"trigger": trigger.token}
-        for token, scopes in TOKENS.items():
+        for token, (level, scopes) in TOKENS.items():
             made = gitlab.ProjectAccessToken(
                 f"{name}-{token}",
                 project=self.id,
                 name=f"datalab-{token}",
-                access_level="reporter",
+                access_level=level,
                 scopes=list(scopes),
                 # Only `up` renews it: a third of its life is the time for that.
                 rotation_configuration=gitlab.ProjectAccessTokenRotationConfigurationArgs(

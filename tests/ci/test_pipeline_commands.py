@@ -193,7 +193,15 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
     assert [issue["state"] for issue in forge.issues.values()] == ["closed", "opened"]
 
 
+def test_a_forks_code_never_runs_with_the_projects_rights(forge: GitLab) -> None:
+    publish.keep_forks_out(forge.url, TOKEN, "1", None)
+    assert forge.settings == {"ci_allow_fork_pipelines_to_run_in_parent_project": False}
+    with pytest.raises(Fault, match="GitLab failed: 401"):
+        publish.keep_forks_out(forge.url, "wrong", "1", None)
+
+
 def test_gitlab_that_is_down_is_a_fault(forge: GitLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitlab.utils.time.sleep", lambda seconds: None)  # its retries take 100 s
     monkeypatch.setenv("CI_SERVER_URL", "http://127.0.0.1:9")
     with pytest.raises(Fault, match="GitLab failed"):
         Forge().reviewed("a" * 40, "apps")

@@ -64,6 +64,7 @@ class GitLab:
     merge_requests: dict[int, dict[str, Any]] = field(default_factory=dict)
     notes: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     packages: dict[str, bytes] = field(default_factory=dict)
     branches: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, Json]] = field(default_factory=list)
@@ -119,6 +120,7 @@ class GitLab:
             ("POST", r"/api/v4/groups", self._add_group),
             ("GET", r"/api/v4/projects/([^/]+/[^/]+)", self._project),
             ("POST", r"/api/v4/projects", self._add_project),
+            ("PUT", home, self._change_project),
         ]
 
     def _trigger(self, match: re.Match[str], query: Json, body: Json) -> Answer:
@@ -259,6 +261,10 @@ class GitLab:
             "visibility": body.get("visibility", "private"),
         }
         return 201, self.projects[path]
+
+    def _change_project(self, match: re.Match[str], query: Json, body: Json) -> Answer:
+        self.settings.update(body)
+        return 200, {"id": self.project_id, **self.settings}
 
     def answer(self, method: str, target: str, headers: Any, raw: bytes) -> Answer:
         """Answer one request: discovery for anybody, the API after authentication."""
