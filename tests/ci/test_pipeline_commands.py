@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import gitlab as python_gitlab
 import pytest
 
 from cli import stacks
@@ -196,6 +197,10 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
 def test_a_forks_code_never_runs_with_the_projects_rights(forge: GitLab) -> None:
     publish.keep_forks_out(forge.url, TOKEN, "1", None)
     assert forge.settings == {"ci_allow_fork_pipelines_to_run_in_parent_project": False}
+    # The stand-in checks requests against GitLab's own description.
+    server = python_gitlab.Gitlab(forge.url, private_token=TOKEN)
+    with pytest.raises(python_gitlab.GitlabError, match="refuses"):
+        server.projects.update(1, {"public_jobs": "perhaps"})
     with pytest.raises(Fault, match="GitLab failed: 401"):
         publish.keep_forks_out(forge.url, "wrong", "1", None)
 
