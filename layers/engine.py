@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_docker as docker
 
-from layers.foundation.outputs import FoundationOutputs
-from layers.platform.outputs import PlatformOutputs
+from layers.outputs import FoundationOutputs, PlatformOutputs
 from places import Container, Port
 from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry

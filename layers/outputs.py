@@ -1,4 +1,7 @@
-"""How one layer hands values to the next."""
+"""How one layer hands values to the next, and what each hands up.
+
+They stand apart from the layers, as importing a layer loads all of its providers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -47,3 +50,83 @@ def secret_map(
     """`values` as one secret output."""
     inner = {name: pulumi.Output.all(**fields) for name, fields in values.items()}
     return pulumi.Output.secret(pulumi.Output.all(**inner))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundationOutputs(Outputs):
+    """The foundation's outputs; maps are plain data.
+
+    object_store: endpoint, inner_endpoint, region, buckets (list).
+    credentials: consumer -> access_key, secret_key (secret).
+    ca_certificate: PEM of the lab's CA.
+    certificates: name -> certificate, key, as PEM, for every service and client (secret).
+    vault: address, inner_address.
+    vault_identities: platform, services, apps -> username, password (secret).
+    cache: kind of upstream -> URLs by name, for clients outside; see settings.cache.
+    network: the containers' network in `dev`; empty in `lab`, where the platform makes it.
+    """
+
+    layer: ClassVar[str] = "foundation"
+
+    object_store: pulumi.Output[dict[str, Any]]
+    credentials: pulumi.Output[dict[str, dict[str, str]]]
+    ca_certificate: pulumi.Output[str]
+    certificates: pulumi.Output[dict[str, dict[str, str]]]
+    vault: pulumi.Output[dict[str, str]]
+    vault_identities: pulumi.Output[dict[str, dict[str, str]]]
+    cache: pulumi.Output[dict[str, Any]]
+    network: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformOutputs(Outputs):
+    """The platform's outputs; maps are plain data.
+
+    docker: host, ca, certificate, key (secret); all empty for the engine of the machine at hand.
+    network: the containers' network, in both places.
+    gitlab: url, api_url (by address), registry (host:port); empty where GitLab is off.
+    gitlab_token: an administrator's API token (secret); empty where GitLab is off.
+    vault_jwt_accessor: accessor of GitLab's auth mount in Vault; empty where GitLab is off.
+    """
+
+    layer: ClassVar[str] = "platform"
+
+    docker: pulumi.Output[dict[str, str]]
+    network: pulumi.Output[str]
+    gitlab: pulumi.Output[dict[str, Any]]
+    gitlab_token: pulumi.Output[str]
+    vault_jwt_accessor: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServicesOutputs(Outputs):
+    """The services' outputs; maps are plain data.
+
+    postgresql: host, port, inner_host, inner_port, databases (list).
+    postgresql_credentials: role -> username, password (secret).
+    kafka: bootstrap (outside), inner_bootstrap, topics -> group.
+    mlflow, ollama, open_webui, portainer, gateway: url, inner_url.
+    gitlab_project: id, path, registry (host:port/path); empty where GitLab is off.
+    """
+
+    layer: ClassVar[str] = "services"
+
+    postgresql: pulumi.Output[dict[str, Any]]
+    postgresql_credentials: pulumi.Output[dict[str, dict[str, str]]]
+    kafka: pulumi.Output[dict[str, Any]]
+    mlflow: pulumi.Output[dict[str, str]]
+    ollama: pulumi.Output[dict[str, str]]
+    open_webui: pulumi.Output[dict[str, str]]
+    portainer: pulumi.Output[dict[str, str]]
+    gateway: pulumi.Output[dict[str, str]]
+    gitlab_project: pulumi.Output[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppsOutputs(Outputs):
+    """The apps' outputs: addresses by application, and references of the images built."""
+
+    layer: ClassVar[str] = "apps"
+
+    urls: pulumi.Output[dict[str, str]]
+    images: pulumi.Output[dict[str, str]]

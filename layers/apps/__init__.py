@@ -7,13 +7,10 @@ AppsOutputs.
 import pulumi
 
 from layers.apps.model_server import ModelServer, ModelServerArgs
-from layers.apps.outputs import AppsOutputs
 from layers.apps.runner_image import DEPLOYER, RunnerImage, RunnerImageArgs
 from layers.apps.web import Web, WebArgs
 from layers.engine import engine, gitlab_provider
-from layers.foundation.outputs import FoundationOutputs
-from layers.platform.outputs import PlatformOutputs
-from layers.services.outputs import ServicesOutputs
+from layers.outputs import AppsOutputs, FoundationOutputs, PlatformOutputs, ServicesOutputs
 from settings import Settings
 from settings.program import Secrets
 

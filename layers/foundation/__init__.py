@@ -20,10 +20,9 @@ from layers.foundation.object_store import (
     StoreContents,
     StoreContentsArgs,
 )
-from layers.foundation.outputs import FoundationOutputs
 from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
 from layers.ground import Ground, basic_providers, ground, mirrors
-from layers.outputs import secret_map
+from layers.outputs import FoundationOutputs, secret_map
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings

@@ -11,12 +11,11 @@ import pulumi_docker as docker
 import pulumi_gitlab
 import pulumi_vault
 
-from layers.foundation.outputs import FoundationOutputs
 from layers.ground import Ground, basic_providers, container_network, ground, mirrors
+from layers.outputs import FoundationOutputs, PlatformOutputs
 from layers.platform.docker_host import DockerHost, DockerHostArgs
 from layers.platform.gitlab import GitLab, GitLabArgs, Store
 from layers.platform.job_identity import JobIdentity, JobIdentityArgs
-from layers.platform.outputs import PlatformOutputs
 from layers.platform.runner import Runner, RunnerArgs
 from layers.secrets import Passwords
 from places.trust import trust_file

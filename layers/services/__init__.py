@@ -14,14 +14,12 @@ import pulumi_postgresql as postgres
 import pulumi_random as random
 
 from layers.engine import Engine, engine, gitlab_provider
-from layers.foundation.outputs import FoundationOutputs
-from layers.platform.outputs import PlatformOutputs
+from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs, secret_map
 from layers.secrets import Passwords
 from layers.services.gateway import Gateway, GatewayArgs
 from layers.services.kafka import Kafka, KafkaArgs, bootstrap
 from layers.services.mlflow import Mlflow, MlflowArgs
 from layers.services.ollama import Ollama, OllamaArgs, OpenWebUi, OpenWebUiArgs
-from layers.services.outputs import ServicesOutputs
 from layers.services.portainer import Portainer, PortainerArgs
 from layers.services.postgresql import (
     DATABASES,
@@ -239,13 +237,8 @@ def _outputs(
                 "databases": list(DATABASES),
             }
         ),
-        postgresql_credentials=pulumi.Output.secret(
-            pulumi.Output.all(**roles).apply(
-                lambda known: {
-                    role: {"username": role, "password": password}
-                    for role, password in known.items()
-                }
-            )
+        postgresql_credentials=secret_map(
+            {role: {"username": role, "password": value} for role, value in roles.items()}
         ),
         kafka=pulumi.Output.from_input(
             {

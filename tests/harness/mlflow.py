@@ -1,0 +1,64 @@
+"""A real MLflow server and the model server, from the requirements of their images."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from settings.images import PATH
+from tests.harness.cache import cached
+from tests.harness.process import clean_environment, free_port, listens, server
+
+ROOT = PATH.parent
+MLFLOW, MODEL_SERVER = "images/mlflow", "apps/model_server"
+
+
+def programs(context: str) -> Path:
+    """The programs of an image's requirements, installed once per content; their folder."""
+    requirements = ROOT / context / "requirements.txt"
+    key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    uv = str(Path(sys.executable).with_name("uv"))
+
+    def install(folder: Path) -> None:
+        # Relocatable, as the cache renames it when it is complete.
+        make = [uv, "venv", "-q", "--relocatable", "-p", sys.executable, str(folder)]
+        # The cache's folder is there already.
+        subprocess.run([*make, "--allow-existing"], check=True)
+        python = ["-p", str(folder / "bin/python")]
+        fill = [uv, "pip", "install", "-q", "--require-hashes", *python, "-r", str(requirements)]
+        subprocess.run(fill, check=True)
+
+    return cached(f"{context.replace('/', '-')}-{key}", install) / "bin"
+
+
+@contextmanager
+def mlflow(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run the image's own start script; its URL.
+
+    Its store is SQLite and a folder unless `variables` of the container say otherwise.
+    """
+    port, tools = free_port(), programs(MLFLOW)
+    own = {
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_WORKERS": "1",
+        "HEALTH_HOST": "localhost",
+        **(variables or {}),
+        "MLFLOW_HOST": "127.0.0.1",
+        "MLFLOW_PORT": str(port),
+    }
+    env = clean_environment(**own, PATH=f"{tools}:/usr/bin:/bin", HOME=str(folder))
+
+    def healthy() -> bool:
+        if not listens(port):
+            return False
+        command = [tools / "python", ROOT / "images/mlflow/health.py"]
+        done = subprocess.run(command, env=env, capture_output=True, check=False)
+        return done.returncode == 0
+
+    start: list[str | Path] = ["/bin/sh", ROOT / "images/mlflow/start.sh"]
+    with server(start, healthy, folder / "mlflow.log", env=env, cwd=folder, seconds=300):
+        yield f"http://127.0.0.1:{port}"

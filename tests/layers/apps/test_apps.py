@@ -1,0 +1,63 @@
+"""The applications' containers, and the image of CI jobs."""
+
+import pytest
+
+from apps.model_server.settings import load
+from settings.images import PATH
+from tests.layers.containers import container, published, variables, world
+
+ROOT = PATH.parent
+
+
+@pytest.mark.parametrize("variant", ["dev", "lab"])
+def test_the_model_server_understands_all_that_it_is_given(variant: str) -> None:
+    given = variables(container(world(variant)["apps"], "model-server"))
+    settings = load(given)
+    assert str(settings.mlflow_tracking_uri) == "http://mlflow:5000/"
+    assert settings.kafka_broker_endpoint == "kafka:29092"
+    assert {name.lower() for name in given} <= set(type(settings).model_fields)
+
+
+def test_topics_and_groups_are_not_swapped() -> None:
+    given = load(variables(container(world("dev")["apps"], "model-server")))
+    assert given.inference_results_topic == "ml_inference_results"
+    assert given.inference_results_group == "lakehouse-inference-result-consumer"
+    assert given.inference_feedback_topic == "ml_inference_feedback"
+    assert given.inference_feedback_group == "lakehouse-inference-feedback-consumer"
+
+
+def test_the_web_application_finds_the_model_server() -> None:
+    given = variables(container(world("lab")["apps"], "web"))
+    assert given == {"MODEL_SERVER_URL": "http://model-server:8000", "PORT": "3000"}
+
+
+def test_in_dev_both_are_published_and_in_the_lab_the_gateway_answers() -> None:
+    for name, port in (("model-server", 8000), ("web", 3000)):
+        assert published(container(world("dev")["apps"], name)) == {port: port}
+        assert published(container(world("lab")["apps"], name)) == {}
+
+
+def test_ports_are_settings_outside_only() -> None:
+    """The image listens on its own port whatever it is published as."""
+    inputs = container(world("dev")["apps"], "web")
+    assert published(inputs)[3000] == int(variables(inputs)["PORT"])
+
+
+@pytest.mark.parametrize("variant", ["dev with GitLab", "lab"])
+def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str) -> None:
+    layer = world(variant)["apps"]
+    variable = layer.one(
+        "gitlab:index/instanceVariable:InstanceVariable", "runner-image-variable"
+    ).inputs
+    assert variable["key"] == "DATALAB_RUNNER_IMAGE"
+    assert "@sha256:" in variable["value"]
+    assert variable["value"] == layer.outputs["images"]["runner"]
+
+
+def test_outputs_name_what_runs() -> None:
+    outputs = world("dev")["apps"].outputs
+    assert outputs["urls"] == {
+        "model-server": "http://localhost:8000",
+        "web": "http://localhost:3000",
+    }
+    assert set(outputs["images"]) == {"model-server", "web", "runner"}

@@ -1,0 +1,237 @@
+"""The services' traps: each test is named after what once went wrong, here or elsewhere."""
+
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from layers.services.mlflow import CA, USER, allowed_hosts
+from provision import kafka, ollama, postgres, request
+from settings.images import PATH, catalogue
+from settings.names import endpoints
+from tests.harness.deploy import deploy, settings_of
+from tests.harness.inputs import declared
+from tests.layers.containers import container, files, published, variables, world
+
+ROOT = PATH.parent
+INVENTORY = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("variant", ["dev", "lab"])
+def test_inventory(variant: str) -> None:
+    """A renamed resource is a deleted and a new one."""
+    layer = world(variant)["services"]
+    found = sorted(f"{r.type} {r.name}" for r in layer.resources)
+    assert found == (INVENTORY / variant / "inventory.txt").read_text().splitlines()
+
+
+class TestMlflow:
+    def test_every_name_that_people_or_containers_use_is_allowed_with_and_without_port(
+        self,
+    ) -> None:
+        hosts = allowed_hosts(endpoints(settings_of("lab"))["mlflow"]).split(",")
+        for name in ("mlflow", "mlflow.lab.home.arpa", "localhost", "127.0.0.1"):
+            assert name in hosts
+            assert f"{name}:*" in hosts
+
+    @pytest.mark.parametrize("variant", ["dev", "lab"])
+    def test_it_is_on_postgresql_over_checked_tls(self, variant: str) -> None:
+        inputs = container(world(variant)["services"], "mlflow")
+        uri = urlsplit(variables(inputs)["MLFLOW_BACKEND_STORE_URI"])
+        assert (uri.scheme, uri.netloc) == ("postgresql+psycopg", "mlflow@postgresql:5432")
+        query = parse_qs(uri.query)
+        assert query["sslmode"] == ["verify-full"]
+        assert query["sslrootcert"] == [CA]
+        passwords = files(inputs)[query["passfile"][0]]
+        assert (passwords["permissions"], passwords["owner"]) == ("0400", str(USER))
+        assert passwords["content"].startswith("*:*:*:mlflow:")
+
+    @pytest.mark.parametrize("variant", ["dev", "lab"])
+    def test_its_keys_are_in_files_and_the_store_is_checked_with_the_lab_s_ca(
+        self, variant: str
+    ) -> None:
+        inputs = container(world(variant)["services"], "mlflow")
+        found = variables(inputs)
+        assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & found.keys()
+        assert (
+            "aws_secret_access_key"
+            in files(inputs)[found["AWS_SHARED_CREDENTIALS_FILE"]]["content"]
+        )
+        assert found["AWS_CA_BUNDLE"] == CA
+        assert found["MLFLOW_S3_ENDPOINT_URL"].startswith("https://store")
+        assert found["AWS_DEFAULT_REGION"] == "eu-west-1"
+        assert found["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+    def test_health_is_asked_by_the_public_name(self) -> None:
+        found = variables(container(world("lab")["services"], "mlflow"))
+        assert found["HEALTH_HOST"] == "mlflow.lab.home.arpa"
+        assert "/api/2.0/" in (ROOT / "images/mlflow/health.py").read_text()
+
+    def test_image_has_one_mlflow_and_the_model_server_speaks_the_same(self) -> None:
+        server = (ROOT / "images/mlflow/requirements.txt").read_text()
+        client = (ROOT / "apps/model_server/requirements.txt").read_text()
+        (version,) = re.findall(r"^mlflow==(\S+)", server, re.MULTILINE)
+        assert re.findall(r"^mlflow-skinny==(\S+)", client, re.MULTILINE) == [version]
+
+    def test_its_user_is_the_image_s(self) -> None:
+        assert f"USER {USER}:{USER}" in (ROOT / "images/mlflow/Dockerfile").read_text()
+
+
+class TestOllama:
+    def test_gpu_is_used_in_the_lab_only(self) -> None:
+        assert container(world("lab")["services"], "ollama")["gpus"] == "all"
+        assert "gpus" not in container(world("dev")["services"], "ollama")
+
+    def test_it_listens_beyond_its_own_loopback(self) -> None:
+        found = variables(container(world("dev")["services"], "ollama"))
+        assert found["OLLAMA_HOST"] == "0.0.0.0:11434"
+
+    def test_models_are_pulled_by_provision_with_hours_of_time(self) -> None:
+        change = {"services.ollama.models": ["hf.co/some/model:Q4", "llama3.2:1b"]}
+        layer = deploy("dev", change)["services"]
+        made = layer.one("command:local:Command", "llama3.2-1b-model").inputs
+        assert made["create"] == (
+            ".venv/bin/python -m provision ollama --url http://localhost:11434 --model llama3.2:1b"
+        )
+        layer.one("command:local:Command", "hf.co-some-model-Q4-model")
+
+
+class TestOpenWebUi:
+    def test_settings_count_after_the_first_start_too(self) -> None:
+        found = variables(container(world("dev")["services"], "open-webui"))
+        assert found["ENABLE_PERSISTENT_CONFIG"] == "False"
+
+    def test_no_visitor_becomes_the_administrator(self) -> None:
+        inputs = container(world("dev")["services"], "open-webui")
+        found = variables(inputs)
+        assert found["ENABLE_SIGNUP"] == "False"
+        assert found["WEBUI_ADMIN_EMAIL"] == "admin@lab.home.arpa"
+        assert found["WEBUI_ADMIN_PASSWORD"].startswith("open-webui-admin")
+        layer = world("dev")["services"]
+        made = layer.one("docker:index/container:Container", "open-webui-container")
+        assert "envs" in made.secret
+        # Earlier ones do not know the two variables (open-webui 0.6.32, read from its wheel).
+        version = tuple(int(n) for n in catalogue().images["open-webui"].tag[1:].split("."))
+        assert version >= (0, 9, 6)
+
+    def test_sessions_outlive_the_container(self) -> None:
+        found = variables(container(world("dev")["services"], "open-webui"))
+        assert len(found["WEBUI_SECRET_KEY"]) >= 32
+
+    def test_cookies_are_for_tls_where_there_is_tls(self) -> None:
+        secure = {
+            variant: variables(container(world(variant)["services"], "open-webui"))[
+                "WEBUI_SESSION_COOKIE_SECURE"
+            ]
+            for variant in ("dev", "lab")
+        }
+        assert secure == {"dev": "False", "lab": "True"}
+
+
+class TestPortainer:
+    def test_it_has_its_administrator_from_the_start(self) -> None:
+        inputs = container(world("dev")["services"], "portainer")
+        flag = "--admin-password-file=/run/secrets/portainer-admin"
+        assert flag in inputs["command"]
+        # Portainer refuses passwords of less than 12 characters.
+        assert len(files(inputs)["/run/secrets/portainer-admin"]["content"]) >= 12
+
+    def test_the_image_has_the_shell_tools_of_its_health_check(self) -> None:
+        assert catalogue().images["portainer"].tag.endswith("-alpine")
+
+    def test_in_dev_it_sees_the_local_engine(self) -> None:
+        inputs = container(world("dev")["services"], "portainer")
+        assert "--host=unix:///var/run/docker.sock" in inputs["command"]
+        sockets = [v for v in inputs["volumes"] if v.get("hostPath") == "/var/run/docker.sock"]
+        assert len(sockets) == 1
+        assert published(inputs) == {9443: 9443}
+
+    def test_in_the_lab_it_sees_the_docker_host_as_a_client_with_a_certificate(self) -> None:
+        inputs = container(world("lab")["services"], "portainer")
+        assert "--host=tcp://docker.lab.home.arpa:2376" in inputs["command"]
+        assert "--tlsverify" in inputs["command"]
+        hosts = {entry["host"]: entry["ip"] for entry in inputs["hosts"]}
+        assert hosts["docker.lab.home.arpa"] == "192.168.1.202"
+        for flag in ("--tlscacert=", "--tlscert=", "--tlskey=", "--sslcert=", "--sslkey="):
+            (given,) = [word for word in inputs["command"] if word.startswith(flag)]
+            assert files(inputs)[given.removeprefix(flag)]["content"].startswith("-----BEGIN")
+        assert not [v for v in inputs["volumes"] if v.get("hostPath")]
+
+
+class TestGitLabProject:
+    def test_without_gitlab_there_is_none_and_its_library_is_not_even_loaded(self) -> None:
+        layer = world("dev")["services"]
+        assert not [r for r in layer.resources if "gitlab" in r.type.lower()]
+        assert layer.outputs["gitlab_project"] == {"id": "", "path": "", "registry": ""}
+        code = (
+            "import sys, layers.services, layers.apps;"
+            "sys.exit('pulumi_gitlab' in sys.modules or 'pulumi_vault' in sys.modules)"
+        )
+        done = subprocess.run(
+            [ROOT / ".venv/bin/python", "-c", code], cwd=ROOT, check=False, timeout=60
+        )
+        assert done.returncode == 0
+
+    def test_group_and_project_are_private_and_protected(self) -> None:
+        layer = world("lab")["services"]
+        for type_, name in (("Group", "gitlab-group"), ("Project", "gitlab-project")):
+            made = layer.one(f"gitlab:index/{type_.lower()}:{type_}", name)
+            assert made.inputs["visibilityLevel"] == "private"
+            assert made.protect
+
+    def test_names_are_settings(self) -> None:
+        change = {
+            "common.unpinned_downloads": "allow",
+            "services.gitlab_project.group": "home",
+            "services.gitlab_project.project": "infra",
+        }
+        layer = deploy("lab", change)["services"]
+        project = layer.one("gitlab:index/project:Project", "gitlab-project")
+        assert project.inputs["path"] == "infra"
+        image = layer.one("docker:index/image:Image", "mlflow-build")
+        assert image.inputs["imageName"].startswith(
+            "registry.lab.home.arpa:5050/home/infra/mlflow:"
+        )
+
+    def test_no_variable_is_secret_and_none_breaks_the_rules_of_masked_ones(self) -> None:
+        for layer in world("lab").values():
+            for variable in layer.all("gitlab:index/instanceVariable:InstanceVariable"):
+                assert not variable.inputs.get("masked")
+                assert "value" not in variable.secret, variable.name
+        certificate = world("lab")["services"].one(
+            "gitlab:index/instanceVariable:InstanceVariable", "gitlab-datalab-ca-file"
+        )
+        assert certificate.inputs["variableType"] == "file"
+
+    def test_schedules_start_workflows_that_the_pipeline_knows(self) -> None:
+        known = declared(ROOT / ".gitlab-ci.yml")
+        schedules = world("lab")["services"].all("gitlab:index/pipelineSchedule:PipelineSchedule")
+        assert {s.name for s in schedules} == {"drift-schedule", "images-schedule"}
+        for schedule in schedules:
+            assert schedule.inputs["ref"] == "refs/heads/main"
+            for given in schedule.inputs["inputs"]:
+                assert known[given["name"]]["type"] == "boolean"
+                assert given["value"] == "true"
+
+    def test_tokens_are_renewed_before_they_end_and_may_do_no_more_than_they_must(self) -> None:
+        layer = world("lab")["services"]
+        tokens = layer.all("gitlab:index/projectAccessToken:ProjectAccessToken")
+        assert {t.name: (t.inputs["accessLevel"], t.inputs["scopes"]) for t in tokens} == {
+            "gitlab-notes": ("reporter", ["api"]),
+            "gitlab-status": ("guest", ["read_api"]),
+        }
+        for token in tokens:
+            rotation = token.inputs["rotationConfiguration"]
+            assert rotation["expirationDays"] == 180
+            assert 0 < rotation["rotateBeforeDays"] < rotation["expirationDays"]
+
+    def test_jobs_find_in_vault_what_provision_reads(self) -> None:
+        records = {
+            r.inputs["name"]: r for r in world("lab")["services"].all("vault:kv/secretV2:SecretV2")
+        }
+        needed = {kafka.ADMIN_PATH, ollama.ADMIN_PATH, postgres.ADMIN_PATH, request.GITLAB_PATH}
+        assert needed <= records.keys()
+        for record in records.values():
+            assert "dataJson" in record.secret
