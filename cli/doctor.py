@@ -145,6 +145,22 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
     yield plugins()
     if place == "docker":
         yield docker()
+    elif made:
+        yield from node(env)
+
+
+def node(env: str) -> Iterator[Finding]:
+    """The Proxmox node, asked with the environment's own token."""
+    from cli import backend, preflight
+    from cli.init import TOKEN_KEY
+
+    try:
+        engine, settings = backend.prepare(env)
+        token = engine.capture("config", "get", TOKEN_KEY, "-s", f"{env}-foundation").strip()
+    except Fault as fault:
+        yield Finding(what="Proxmox token", found="not to be had", remedy=str(fault))
+        return
+    yield from preflight.findings(settings, token, taken=preflight.somebody_answers)
 
 
 def plugins() -> Finding:

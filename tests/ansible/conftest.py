@@ -126,9 +126,9 @@ def common(lab: Lab) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
-def repository(lab: Lab) -> AptRepository:
-    """A repository of stand-ins for vendors' packages."""
-    folder = lab.folder / "apt"
-    folder.mkdir()
-    return AptRepository(folder, f"{lab.url}/apt")
+@pytest.fixture
+def repository(lab: Lab, request: pytest.FixtureRequest) -> AptRepository:
+    """A repository of stand-ins for a vendor's packages."""
+    name = request.node.name
+    (lab.folder / name).mkdir()
+    return AptRepository(lab.folder / name, f"{lab.url}/{name}")

@@ -52,6 +52,7 @@ def test_common(lab: Lab) -> None:
     run = lab.machine.run
     assert run("hostname") == "machine"
     assert run("date +%Z") in {"CET", "CEST"}
+    assert run("getent hosts machine").split()[0] == lab.machine.address
     assert run("getent hosts store.lab.home.arpa").split()[0] == "192.0.2.77"
     assert run("cat /etc/ssl/certs/ca-certificates.crt").count(lab.ca.pem.strip()) == 1
     assert "SystemMaxUse=200M" in run("systemd-analyze cat-config systemd/journald.conf")

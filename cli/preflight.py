@@ -1,0 +1,281 @@
+"""The Proxmox part of `./lab doctor lab`: whether the node can carry the lab. It only reads."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+import requests
+import urllib3
+
+from cli.doctor import Finding
+from cli.privileges import privileges
+from settings import Settings
+from settings.base import walk
+from settings.machines import Lxc, Machine, Node, PciDevice, Vm
+from settings.names import hosts
+
+GIB = 1024**3
+TIMEOUT_S = 10
+# download-url for `import` and disks from it came with 8.4 (Proxmox VE's release notes).
+OLDEST = (8, 4)
+Get = Callable[[str], Any]
+
+
+class Unreachable(Exception):
+    """The node's API did not answer; the text says why and what to do."""
+
+
+def findings(
+    settings: Settings, token: str, *, taken: Callable[[IPv4Address], bool]
+) -> Iterator[Finding]:
+    """Every finding about the node; `taken` says whether somebody answers at an address."""
+    node = settings.common.node
+    if node is None:
+        return
+    get = _api(node, token)
+    try:
+        yield _version(get("version"))
+        yield privileges(node, token, get("access/permissions"))
+        guests = get("cluster/resources?type=vm")
+        yield from _storages(settings, node, guests, get(f"nodes/{node.name}/storage"))
+        yield from _owners(settings, guests, taken)
+        yield _bridge(node, get(f"nodes/{node.name}/network"))
+        yield _memory(settings, node, guests, get(f"nodes/{node.name}/status"))
+        if node.pci:
+            # Without the blacklist, which hides bridges and memory controllers of the same group.
+            devices = get(f"nodes/{node.name}/hardware/pci?pci-class-blacklist=")
+            for name, device in node.pci.items():
+                yield _device(name, device, devices)
+    except Unreachable as reason:
+        found, _, remedy = str(reason).partition(" | ")
+        yield Finding(what=f"API of {node.endpoint}", found=found, remedy=remedy)
+
+
+def _api(node: Node, token: str) -> Get:
+    session = requests.Session()
+    session.headers["Authorization"] = f"PVEAPIToken={token}"
+    session.verify = node.verify_tls
+    if not node.verify_tls:
+        session.trust_env = False  # a bundle in the environment would switch checking on
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def get(path: str) -> Any:
+        url = f"{str(node.endpoint).rstrip('/')}/api2/json/{path}"
+        try:
+            answer = session.get(url, timeout=TIMEOUT_S, allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            raise Unreachable(
+                f"its certificate is not trusted here: {error} | add the node's CA"
+                " (/etc/pve/pve-root-ca.pem) to this machine's and name it in REQUESTS_CA_BUNDLE"
+                " and SSL_CERT_FILE, or set datalab:common.node.verify_tls to false"
+            ) from None
+        except requests.exceptions.RequestException as error:
+            raise Unreachable(
+                f"no answer: {type(error).__name__} | is the node on, is"
+                " datalab:common.node.endpoint right, and may this machine reach it (port 8006)?"
+            ) from None
+        if answer.status_code == 401:
+            raise Unreachable(
+                "the token was refused (401) | pveum user token add root@pam datalab --privsep 1;"
+                " then ./lab init lab asks for it, as USER@REALM!NAME=UUID"
+            )
+        if answer.status_code != 200:
+            said = answer.reason or str(answer.status_code)
+            raise Unreachable(
+                f"GET {path.partition('?')[0]} was answered with {answer.status_code} {said} |"
+                f" is datalab:common.node.name ({node.name}) the node's name, and may the token"
+                " read it? The privileges above say"
+            )
+        return answer.json()["data"]
+
+    return get
+
+
+def _version(data: Mapping[str, Any]) -> Finding:
+    found = tuple(int(part) for part in str(data["version"]).split(".")[:2])
+    old = found < OLDEST
+    return Finding(
+        what="Proxmox VE",
+        found=str(data["version"]),
+        remedy="upgrade to 9: VMs import their disks by a call that came with 8.4" if old else "",
+    )
+
+
+def _storages(
+    settings: Settings, node: Node, guests: list[dict[str, Any]], data: list[dict[str, Any]]
+) -> Iterator[Finding]:
+    machines = [machine for _, machine in walk(settings, Machine)]
+    kinds = {"vztmpl" for m in machines if isinstance(m, Lxc)}
+    kinds |= {"import" for m in machines if isinstance(m, Vm)}
+    there = {guest["vmid"] for guest in guests}
+    disks = sum(machine.disk_gib for machine in machines if machine.id not in there)
+    by_name = {row["storage"]: row for row in data}
+    # A template has 0.2 GiB, a cloud image 0.6; both may be there in two versions.
+    for name, wanted, space in (
+        (node.image_storage, kinds, 4),
+        (node.disk_storage, {"images", "rootdir"}, disks),
+    ):
+        yield _storage(name, wanted, space, by_name.get(name))
+
+
+def _storage(name: str, wanted: set[str], space: int, row: Mapping[str, Any] | None) -> Finding:
+    what = f"storage {name}"
+    if row is None:
+        return Finding(
+            what=what,
+            found="not on the node, or the token may not see it",
+            remedy="name one of `pvesm status` in datalab:common.node, or grant the privileges",
+        )
+    has = set(str(row["content"]).split(","))
+    if not wanted <= has:
+        every = ",".join(sorted(wanted | has))
+        return Finding(
+            what=what,
+            found=f"does not take {', '.join(sorted(wanted - has))}",
+            remedy=f"pvesm set {name} --content {every}",
+        )
+    if not row.get("active", 1):
+        return Finding(what=what, found="not active", remedy=f"pvesm set {name} --disable 0")
+    free = int(row.get("avail", 0)) // GIB
+    return Finding(
+        what=what,
+        found=f"{free} GiB free, {space} GiB wanted",
+        remedy="" if free >= space else "free some space, or lower disk_gib of the machines",
+    )
+
+
+def _owners(
+    settings: Settings, guests: list[dict[str, Any]], taken: Callable[[IPv4Address], bool]
+) -> Iterator[Finding]:
+    by_id = {guest["vmid"]: guest for guest in guests}
+    names = hosts(settings)
+    for key, machine in walk(settings, Machine):
+        name = names[machine.address][0].partition(".")[0]
+        what = f"machine {name}"
+        guest = by_id.get(machine.id)
+        if guest is not None:
+            ours = guest.get("name") == name and "datalab" in str(guest.get("tags", ""))
+            yield Finding(
+                what=what,
+                found=f"{machine.id} is there" if ours else f"{machine.id} is {guest.get('name')}",
+                # The provider would adopt it without a word (bpg#2925).
+                remedy="" if ours else f"choose another datalab:{key}.id",
+            )
+        elif taken(machine.address):
+            yield Finding(
+                what=what,
+                found=f"somebody answers at {machine.address}",
+                remedy=f"choose another datalab:{key}.address",
+            )
+        else:
+            yield Finding(what=what, found=f"{machine.id} and {machine.address} are free")
+
+
+def somebody_answers(address: IPv4Address) -> bool:
+    """Whether a machine is at `address`: it takes or refuses a connection instead of silence."""
+    for port in (22, 80, 443):
+        try:
+            socket.create_connection((str(address), port), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _bridge(node: Node, data: list[dict[str, Any]]) -> Finding:
+    bridges = sorted(row["iface"] for row in data if "bridge" in str(row.get("type", "")).lower())
+    there = node.bridge in bridges
+    return Finding(
+        what=f"bridge {node.bridge}",
+        found="there" if there else f"not among {', '.join(bridges) or 'none'}",
+        remedy="" if there else "name one of them in datalab:common.node.bridge",
+    )
+
+
+def _memory(
+    settings: Settings, node: Node, guests: list[dict[str, Any]], data: Mapping[str, Any]
+) -> Finding:
+    ours = {machine.id for _, machine in walk(settings, Machine)}
+    others = sum(
+        int(guest.get("maxmem", 0))
+        for guest in guests
+        if guest["vmid"] not in ours
+        and guest.get("node") == node.name
+        and guest.get("status") == "running"
+    )
+    total = int(data["memory"]["total"]) // 1024**2
+    # What firmware and kernel keep is missing from what the node says of itself.
+    short = node.memory_mib * 0.95 - total
+    need = sum(_floor(machine) for _, machine in walk(settings, Machine)) + node.reserved_mib
+    left = total - others // 1024**2 - need
+    found = f"{total} MiB; the lab needs {need}, other guests have {others // 1024**2}"
+    remedy = ""
+    if short > 0:
+        remedy = f"set datalab:common.node.memory_mib to {total}, then ./lab budget lab"
+    elif left < 0:
+        remedy = f"{-left} MiB too few: stop other guests, or lower memory_mib of the machines"
+    return Finding(what="memory", found=found, remedy=remedy)
+
+
+def _floor(machine: Machine) -> int:
+    if isinstance(machine, Vm) and machine.floor_mib is not None and machine.gpu is None:
+        return machine.floor_mib
+    return machine.memory_mib
+
+
+def _device(name: str, device: PciDevice, data: list[dict[str, Any]]) -> Finding:
+    what = f"PCI device {name}"
+    functions = [row for row in data if str(row["id"]).startswith(f"{device.path}.")]
+    if not functions:
+        return Finding(
+            what=what,
+            found=f"nothing is at {device.path}",
+            remedy=f"lspci -Dn on the node; then datalab:common.node.pci.{name}.path",
+        )
+    first = min(functions, key=lambda row: str(row["id"]))
+    group = int(first["iommugroup"])
+    if group < 0:
+        return Finding(
+            what=what,
+            found="the IOMMU is off",
+            remedy="switch VT-d or AMD-Vi on in the firmware, and intel_iommu=on (Intel) and"
+            " iommu=pt in the kernel's command line; then restart the node",
+        )
+    wrong = {
+        key: is_
+        for key, is_, said in (
+            ("id", _pair(first, "vendor", "device"), device.id),
+            ("iommu_group", str(group), str(device.iommu_group)),
+            (
+                "subsystem_id",
+                _pair(first, "subsystem_vendor", "subsystem_device"),
+                device.subsystem_id,
+            ),
+        )
+        if is_ != said
+    }
+    if wrong:
+        keys = ", ".join(f"{key} is {value}" for key, value in wrong.items())
+        return Finding(what=what, found=keys, remedy=f"say so in datalab:common.node.pci.{name}")
+    strangers = sorted(
+        str(row["id"])
+        for row in data
+        if row["iommugroup"] == group
+        and row not in functions
+        and not str(row.get("class", "")).startswith("0x0604")  # bridges stay with the node
+    )
+    return Finding(
+        what=what,
+        found=f"{len(functions)} functions in IOMMU group {group}"
+        + (f" with {', '.join(strangers)}" if strangers else ""),
+        remedy="they cannot stay with the node: use another slot, or give them to the VM too"
+        if strangers
+        else "",
+    )
+
+
+def _pair(row: Mapping[str, Any], vendor: str, device: str) -> str:
+    return ":".join(str(row.get(key, "")).removeprefix("0x") for key in (vendor, device))
