@@ -134,6 +134,13 @@ VERBS = (
         ),
     ),
     Verb(
+        name="drift",
+        help="whether everything is still as the state says, machines' insides included",
+        run="cli.drift:drift",
+        engine=True,
+        arguments=(ENV, LAYER),
+    ),
+    Verb(
         name="repair",
         help="after a killed `up`: remove its lock, settle what it left open",
         run="cli.repair:repair",
