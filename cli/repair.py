@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,7 @@ class Lock:
 
 @cache
 def import_ids() -> dict[str, str]:
-    """Resource type -> template of its id, `find` or `forget`; see the file's head."""
+    """Resource type -> template of its id, `find`, `renew` or `forget`; see the file's head."""
     text = (Path(__file__).parent / "repair_ids.yaml").read_text(encoding="utf-8")
     table: dict[str, str] = yaml.safe_load(text)
     return table
@@ -150,8 +150,11 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
         return
     clear = json.loads(engine.capture("stack", "export", "-s", stack, "--show-secrets"))
     in_clear = clear["deployment"].get("pending_operations") or []
+    renewed = []
     for operation, plain in zip(pending, in_clear, strict=True):
         resource, urn = operation["resource"], operation["resource"]["urn"]
+        if not resource.get("custom"):
+            continue  # a component, which is nothing outside of the state
         if operation["type"] == "creating":
             known = identify(plain["resource"], clear["deployment"]["resources"], find)
             if known is None:
@@ -159,6 +162,8 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
                 continue
             print(f"lab: {urn}: looking for {known}", file=sys.stderr)
             adopt(deployment["resources"], {**resource, "id": known, "outputs": {}})
+            if import_ids()[resource["type"]] == "renew":
+                renewed.append(urn)
         if any(entry["urn"] == urn for entry in deployment["resources"]):
             targets.append(urn)
     engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
@@ -172,6 +177,18 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
             "then repair again",
             code,
         )
+    if renewed:
+        renew(engine, stack, renewed)
+
+
+def renew(engine: Engine, stack: str, urns: Sequence[str]) -> None:
+    """Let the next `up` delete what was found and make another."""
+    state = json.loads(engine.capture("stack", "export", "-s", stack))
+    for entry in state["deployment"]["resources"]:
+        if entry["urn"] in urns:
+            print(f"lab: {entry['urn']}: its secret was told once; renewing it", file=sys.stderr)
+            entry["delete"] = True
+    engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
 
 
 def identify(
@@ -189,7 +206,7 @@ def identify(
         return None
     if way == "forget":
         return None
-    if way == "find":
+    if way in ("find", "renew"):
         reference = str(resource.get("provider", "")).rpartition("::")[0]
         provider = next((entry for entry in resources if entry["urn"] == reference), {})
         return find(kind, inputs, dict(visible(provider.get("inputs", {}))))

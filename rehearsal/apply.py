@@ -96,7 +96,7 @@ def import_id(item: Item) -> str | None:
     What repair has to look up it finds under its own id.
     """
     way = import_ids().get(item.type, "forget")
-    if way in ("find", "forget"):
+    if way in ("find", "forget", "renew"):
         return None
     try:
         return way.format_map({"environmentScope": "*", **item.inputs})

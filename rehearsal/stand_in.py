@@ -5,7 +5,7 @@ Source of the protocol: pulumi.runtime.proto.provider_pb2.
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -65,7 +65,9 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         if shape is None:
             raise LookupError(f"the SDK of {self.package} has no provider")
         faults = check.check_provider(shape.inputs, _settings(request.news))
-        return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(faults))
+        return provider_pb2.CheckResponse(
+            inputs=request.news, failures=_failures(_name(request), faults)
+        )
 
     def DiffConfig(
         self, request: provider_pb2.DiffRequest, context: Context
@@ -98,13 +100,14 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         if catalogue.autonamed(self.package, token) and "name" not in news.fields:
             self._make_up_name(request, news)
         inputs = wire.plain(news)
-        failures = _failures(check.check(shape.inputs, inputs))
-        if not failures:
+        faults = list(check.check(shape.inputs, inputs))
+        if not faults:
             try:
                 for rule in CHECKS[token]:
                     rule(inputs)
             except RefusedError as refused:
-                failures = [provider_pb2.CheckFailure(property=refused.at, reason=str(refused))]
+                faults = [check.Fault(refused.at, str(refused))]
+        failures = _failures(_name(request), faults)
         return provider_pb2.CheckResponse(inputs=news, failures=failures)
 
     def _make_up_name(self, request: provider_pb2.CheckRequest, news: Struct) -> None:
@@ -285,8 +288,14 @@ def _name(request: Any) -> str:
     return str(request.name or request.urn.split("::", 3)[3])
 
 
-def _failures(faults: Any) -> list[provider_pb2.CheckFailure]:
-    return [provider_pb2.CheckFailure(property=fault.path, reason=fault.reason) for fault in faults]
+def _failures(name: str, faults: Iterable[check.Fault]) -> list[provider_pb2.CheckFailure]:
+    """In the bridge's words. Without `property`, for which the engine would print the value."""
+    return [
+        provider_pb2.CheckFailure(
+            reason=f"{fault.reason}. Examine values at '{name}.{fault.path}'."
+        )
+        for fault in faults
+    ]
 
 
 def _refuse(context: Context, refused: RefusedError) -> NoReturn:

@@ -34,6 +34,12 @@ class RefusedByProviderError(Exception):
     """A Check failure or an error of an operation."""
 
 
+def told(reason: str) -> tuple[str, str]:
+    """(property, reason) of a Check failure in the bridge's words."""
+    text, _, where = reason.partition(". Examine values at '")
+    return where.removesuffix("'.").partition(".")[2], text
+
+
 class Provider:
     """One configured provider: its own connection, as the engine keeps one for each."""
 
@@ -55,7 +61,7 @@ class Provider:
             urn=self.urn(type_, name), news=wire.struct(inputs), randomSeed=b"\1\2\3\4"
         )
         answer = self.stub.Check(request)
-        return {failure.property: failure.reason for failure in answer.failures}
+        return dict(told(failure.reason) for failure in answer.failures)
 
     def create(
         self,

@@ -14,7 +14,7 @@ from rehearsal import apply, sdk, wire
 from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores
 from rehearsal.world import World
 from tests.rehearsal import provocations as make
-from tests.rehearsal.client import Lab, RefusedByProviderError
+from tests.rehearsal.client import Lab, RefusedByProviderError, told
 
 GRID = {
     "docker-build": docker.BUILD,
@@ -90,8 +90,9 @@ def test_a_type_that_the_sdk_lacks_is_refused(lab: Lab) -> None:
 def test_options_of_providers_are_checked(lab: Lab) -> None:
     stub = lab.at(docker.CONTAINER).stub
     news = wire.struct({"hst": "x", "sshOpts": "[1]", "version": "5.2.0"})
-    answer = stub.CheckConfig(provider_pb2.CheckRequest(urn="urn", news=news))
-    assert {failure.property for failure in answer.failures} == {"hst", "sshOpts[0]"}
+    answer = stub.CheckConfig(provider_pb2.CheckRequest(name="docker", news=news))
+    assert {told(f.reason)[0] for f in answer.failures} == {"hst", "sshOpts[0]"}
+    assert not any(failure.property for failure in answer.failures)
 
 
 @pytest.mark.parametrize("type_", GRID.values())
