@@ -1,6 +1,5 @@
 """Names and certificates of one test, for origins that speak TLS."""
 
-import datetime
 import socket
 import ssl
 import threading
@@ -8,10 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.harness.certificates import Pair
 
 
 @contextmanager
@@ -44,54 +40,10 @@ def resolver() -> Iterator[str]:
             thread.join()
 
 
-class Authority:
-    """A CA; `file` is its certificate."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, folder.name)])
-        own = self._builder(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        folder.mkdir()
-        self.file = folder / "ca.crt"
-        self.file.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
-
-    def server(self, host: str) -> ssl.SSLContext:
-        """What a server called `host` presents."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        certificate = (
-            self._builder(subject, key)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        both = self._folder / f"{host}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        both.write_bytes(_pem(certificate) + private)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(both)
-        return context
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
+def context(pair: Pair, folder: Path) -> ssl.SSLContext:
+    """What a server with this certificate needs; `folder` keeps it."""
+    both = folder / "server.pem"
+    both.write_text(pair.certificate + pair.key)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(both)
+    return made

@@ -11,10 +11,11 @@ import pytest
 from layers.foundation.cache_files import SLICE_KIB
 from settings.cache import Cache
 from tests.cache.conftest import Start
-from tests.cache.names import Authority, resolver
+from tests.cache.names import context, resolver
 from tests.cache.origin import Fault, Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running, running, settings, site
+from tests.harness.certificates import Authority
 
 pytestmark = pytest.mark.service
 
@@ -113,16 +114,16 @@ class TestTls:
         with ExitStack() as stack:
 
             def make(name: str, trusted: bool) -> Running:
-                authority = Authority(tmp_path / "ca")
-                other = Authority(tmp_path / "other")
-                tls = (authority if trusted else other).server(name)
+                authority, other = Authority(), Authority()
+                (tmp_path / "ca.crt").write_text(authority.pem)
+                tls = context((authority if trusted else other).server(name), tmp_path)
                 origin = stack.enter_context(make_origin(tls=tls))
                 origin.files.update({DEB: b"deb", INDEX: b"index"})
                 url = f"https://packages.example:{origin.port}/ubuntu"
                 where = site(
                     tmp_path,
                     resolvers=[stack.enter_context(resolver())],
-                    ca_file=str(authority.file),
+                    ca_file=str(tmp_path / "ca.crt"),
                 )
                 cache = settings(ubuntu={"kind": "apt", "url": url})
                 return stack.enter_context(running(cache, tmp_path, where))

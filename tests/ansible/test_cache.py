@@ -1,0 +1,74 @@
+"""Role `cache` on a real Debian system: the package cache as its users find it."""
+
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from layers.foundation.cache_files import Site, render
+from settings.cache import Cache
+from tests.ansible.conftest import Lab
+
+pytestmark = pytest.mark.service
+
+
+def _variables(lab: Lab, keys_mib: int, *registries: str) -> dict[str, Any]:
+    upstreams: dict[str, Any] = {"web": {"kind": "apt", "url": lab.url}}
+    for name in registries:
+        registry = {"kind": "oci", "url": lab.url, "registry": f"{name}.example"}
+        upstreams[name] = {**registry, "allow_http": True}
+    ports = {name: 5101 + number for number, name in enumerate(registries)}
+    cache = Cache.model_validate({"upstreams": upstreams, "keys_mib": keys_mib, "min_free_gib": 1})
+    site = Site(
+        resolvers=(lab.machine.host,),
+        port=8480,
+        registries={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
+    )
+    return {
+        "cache_port": 8480,
+        "cache_files": render(cache, site),
+        "cache_registries": {name: {"url": lab.url, "port": port} for name, port in ports.items()},
+    }
+
+
+def _get(lab: Lab, path: str) -> tuple[str | None, bytes]:
+    """X-Cache-Status and body."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{lab.machine.address}:8480{path}", timeout=30) as answer:
+        return answer.headers["X-Cache-Status"], answer.read()
+
+
+def test_cache(lab: Lab) -> None:
+    (lab.folder / "tool.deb").write_bytes(b"deb")
+    lab.twice(["cache"], _variables(lab, 16, "one", "two"))
+    run = lab.machine.run
+    assert _get(lab, "/web/tool.deb") == ("MISS", b"deb")
+    assert _get(lab, "/web/tool.deb") == ("HIT", b"deb")
+    assert b"<title>Package cache</title>" in _get(lab, "/")[1]
+    assert run("systemctl is-active datalab-registry@one datalab-registry@two").split() == [
+        "active",
+        "active",
+    ]
+    # Nothing but nginx itself listens where other machines can reach it.
+    listening = run("ss -Hltn4 | awk '{print $4}'").split()
+    assert {"0.0.0.0:8480", "127.0.0.1:8481", "127.0.0.1:5101"} <= set(listening)
+    assert not {"0.0.0.0:80", "0.0.0.0:5000", "*:5000"} & set(listening)
+
+    run("systemctl start datalab-cache-tidy.service")
+    usage = json.loads(_get(lab, "/-/logs/usage.json")[1])
+    assert usage["packages"]["web"]["files"] == 1
+    assert run("systemctl is-active datalab-cache-tidy.timer") == "active"
+
+    # Another size of the index: the same process goes on, and keeps what is stored.
+    before = run("systemctl show nginx -p MainPID --value")
+    lab.twice(["cache"], _variables(lab, 8, "two"))
+    assert run("systemctl show nginx -p MainPID --value") == before
+    assert "keys_zone=packages_8m" in run("nginx -T 2>/dev/null | grep keys_zone")
+    assert run("ls /etc/datalab-registry") == "two.yml"
+    assert run("systemctl is-active datalab-registry@one || true") == "inactive"
+    assert _get(lab, "/web/tool.deb")[1] == b"deb"
+
+    # It comes back by itself.
+    run("systemctl kill --signal=KILL nginx && sleep 4")
+    assert _get(lab, "/web/tool.deb")[1] == b"deb"
