@@ -10,7 +10,7 @@ from settings.services import GitLabProject as GitLabProjectSettings
 
 BRANCH = "main"
 # Token -> level and scopes: `notes` writes merge requests' notes and the drift issue; the jobs of
-# every project hold `status`, to follow the pipelines that they ask for. A guest does not see the code.
+# every project hold `status`, to follow the pipelines that they ask for. A guest sees no code.
 TOKENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "notes": ("reporter", ("api",)),
     "status": ("guest", ("read_api",)),

@@ -279,7 +279,7 @@ def _operation(method: str, path: str) -> Json:
 def _check(value: Json, schema: Json) -> None:
     # Swagger 2.0 has a type that JSON Schema has not; nobody sends a file here.
     kinds = Draft4Validator.TYPE_CHECKER.redefine("file", lambda checker, instance: False)
-    validator = validators.extend(Draft4Validator, type_checker=kinds)
+    validator = validators.extend(Draft4Validator, type_checker=kinds)  # type: ignore[no-untyped-call]
     validator({**schema, "definitions": _openapi()["definitions"]}).validate(value)
 
 

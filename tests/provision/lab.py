@@ -36,19 +36,24 @@ class Lab:
     gitlab: GitLab
     postgres: PostgreSql
     ollama: Ollama
+    bytecode: Path
     outputs: list[str] = field(default_factory=list)
 
     def environment(self, project: int | str = LAB_PROJECT, **extra: str) -> dict[str, str]:
         """A job's environment in `project`; in the lab's own it may log in as the provisioner."""
         source = extra.pop("pipeline_source", "trigger" if project == LAB_PROJECT else "push")
         token = self.gitlab.id_token(int(project), pipeline_source=source)
-        return clean_environment(
+        environment = clean_environment(
             VAULT_ADDR=self.bao.address,
             VAULT_ID_TOKEN=token,
             CI_PROJECT_ID=str(project),
             PYTHONPATH=str(ROOT),
+            # As in the runner image, where pip has compiled the libraries.
+            PYTHONPYCACHEPREFIX=str(self.bytecode),
             **extra,
         )
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
 
     def start(self, *words: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start `provision WORDS`."""
@@ -110,7 +115,13 @@ def lab(folder: Path) -> Iterator[Lab]:
         with database.connect() as connection:
             for statement in filter(str.strip, SETUP_SQL.split(";")):
                 connection.execute(statement.encode())
-        made = Lab(bao=bao, gitlab=forge, postgres=database, ollama=models)
+        made = Lab(
+            bao=bao,
+            gitlab=forge,
+            postgres=database,
+            ollama=models,
+            bytecode=folder / "bytecode",
+        )
         _fill_vault(made)
         yield made
 
