@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from places.ansible import ENVIRONMENT, PLAYBOOK
-from tests.harness.apt_repository import AptRepository
+from tests.harness.apt_repository import AptRepository, apt_repository
 from tests.harness.certificates import Authority
 from tests.harness.machine import Machine, machine
 from tests.harness.process import clean_environment
@@ -127,8 +127,9 @@ def common(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.fixture
-def repository(lab: Lab, request: pytest.FixtureRequest) -> AptRepository:
+def repository(lab: Lab, request: pytest.FixtureRequest) -> Iterator[AptRepository]:
     """A repository of stand-ins for a vendor's packages."""
     name = request.node.name
     (lab.folder / name).mkdir()
-    return AptRepository(lab.folder / name, f"{lab.url}/{name}")
+    with apt_repository(lab.folder / name, f"{lab.url}/{name}") as made:
+        yield made

