@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cli import repair
+from cli.engine import Engine
 from layers import LAYERS
 from rehearsal import apply
 from rehearsal.scratch import Scratch
@@ -102,7 +103,8 @@ class Rehearsal:
         def find(type_: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:
             return apply.found(self.world, type_, inputs)
 
-        repair.mend(self.scratch.engine, self.scratch.stack(layer), find)
+        engine = _Quiet(folder=self.scratch.folder, variables=self.scratch.engine.variables)
+        repair.mend(engine, self.scratch.stack(layer), find)
 
     def _at_rest(self, layer: str) -> Outcome:
         stack = self.scratch.stack(layer)
@@ -113,6 +115,14 @@ class Rehearsal:
                 f"{failure(layer, outcome)}\nafter `up` nothing should be left to do:{changed}"
             )
         return outcome
+
+
+class _Quiet(Engine):
+    """Keeps to itself what Pulumi says, unless it fails: standard output is the report's."""
+
+    def run(self, *arguments: str) -> int:
+        self.capture(*arguments)
+        return 0
 
 
 def failure(layer: str, outcome: Outcome) -> str:

@@ -15,6 +15,7 @@ GROUP = "gitlab:index/group:Group"
 PROJECT = "gitlab:index/project:Project"
 PROJECT_VARIABLE = "gitlab:index/projectVariable:ProjectVariable"
 GROUP_VARIABLE = "gitlab:index/groupVariable:GroupVariable"
+INSTANCE_VARIABLE = "gitlab:index/instanceVariable:InstanceVariable"
 BRANCH = "gitlab:index/branchProtection:BranchProtection"
 SCHEDULE = "gitlab:index/pipelineSchedule:PipelineSchedule"
 TRIGGER = "gitlab:index/pipelineTrigger:PipelineTrigger"
@@ -50,7 +51,7 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-@rule(PROJECT_VARIABLE, GROUP_VARIABLE)
+@rule(PROJECT_VARIABLE, GROUP_VARIABLE, INSTANCE_VARIABLE)
 def variable_is_valid(step: Step) -> None:
     inputs = step.inputs
     if not KEY.fullmatch(str(inputs["key"])):

@@ -1,0 +1,115 @@
+"""`./lab rehearse`, as a person or a CI job runs it."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rehearsal.steps import _Events
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def rehearse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with temporary folders of its own."""
+    return subprocess.run(
+        ["./lab", "rehearse", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+@pytest.mark.engine
+def test_a_refusal_and_a_kill_are_recovered_from_and_nothing_stays(tmp_path: Path) -> None:
+    before = subprocess.run(["git", "status", "--short", "--ignored"], cwd=ROOT, check=True,
+                            capture_output=True).stdout  # fmt: skip
+    done = rehearse(
+        tmp_path, "dev", "--layer", "foundation", "--fail", "Container=vault-container",
+        "--kill-at", "12", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert [layer["layer"] for layer in shown["layers"]] == ["foundation"]
+    assert shown["layers"][0]["resources"] > 50
+    assert shown["layers"][0]["down_s"] > 0
+    assert {"datalab-store", "datalab-vault"} <= {row["container"] for row in shown["containers"]}
+    assert shown["urls"]["Vault"] == "https://localhost:8200"
+    killed, refused = shown["recovered"]
+    assert "killed after call 12" in killed
+    assert "refused on demand" in refused
+    assert list(tmp_path.iterdir()) == []
+    after = subprocess.run(["git", "status", "--short", "--ignored"], cwd=ROOT, check=True,
+                           capture_output=True).stdout  # fmt: skip
+    assert {line for line in after.splitlines() if b".state" in line} == {
+        line for line in before.splitlines() if b".state" in line
+    }
+
+
+@pytest.mark.engine
+def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "dev", "--layer", "foundation", "--keep")
+    assert done.returncode == 0, done.stderr
+    assert "Hosts" in done.stdout
+    folder = next(tmp_path.iterdir())
+    enter, look = re.findall(r"^  (cd .*|pulumi .*)$", done.stderr, re.MULTILINE)
+    line = f"{enter} && {look}"
+    shown = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "minio:index/s3Bucket:S3Bucket" in shown.stdout
+    assert json.loads((folder / "world.json").read_text())["items"]
+
+
+@pytest.mark.engine
+def test_a_fault_that_nothing_met_is_a_failure(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "dev", "--layer", "foundation", "--fail", "Container=nowhere")
+    assert done.returncode == 1
+    assert "Container=nowhere was never touched" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_word_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "dev", "--fail", "vault-container")
+    assert done.returncode == 2
+    assert "--fail takes TYPE=NAME" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_are_counted_without_components_stacks_and_providers(tmp_path: Path) -> None:
+    def step(op: str, type_: str, *, custom: bool) -> str:
+        urn = f"urn:pulumi:s::p::{type_}::it"
+        state = {"custom": custom}
+        return json.dumps(
+            {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type_, "new": state}}}
+        )
+
+    lines = [
+        step("create", "pulumi:pulumi:Stack", custom=False),
+        step("create", "pulumi:providers:docker", custom=True),
+        step("create", "datalab:services:Kafka", custom=False),
+        step("create", "docker:index/container:Container", custom=True),
+        step("same", "docker:index/volume:Volume", custom=True),
+        json.dumps(
+            {
+                "diagnosticEvent": {
+                    "severity": "error",
+                    "urn": "urn:pulumi:s::p::a:b:C$docker:index/volume:Volume::data",
+                    "message": "No such volume\n",
+                }
+            }
+        ),
+        json.dumps({"diagnosticEvent": {"severity": "error", "message": "update failed"}}),
+        '{"cut off',
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(lines))
+    read = _Events(file)
+    assert read.changes == {"create": 1, "same": 1}
+    assert read.changed == ["create it"]
+    assert read.errors == ["data (docker:index/volume:Volume): No such volume"]

@@ -1,0 +1,79 @@
+"""The scratch project: what the program is given, and what it cannot touch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from layers import LAYERS
+from rehearsal import scratch
+from settings import PROJECT, SettingsError
+from tests.harness.deploy import stack_config
+
+
+def test_the_project_is_the_checkouts_program_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    made = scratch.make("lab", tmp_path / "it")
+    project = json.loads((made.folder / "Pulumi.yaml").read_text())
+    assert Path(project["main"]) == Path(__file__).parent.parent.parent
+    for layer in LAYERS:
+        link = made.folder / f"Pulumi.lab-{layer}.yaml"
+        assert str(link.readlink()) == "Pulumi.lab.yaml"
+    inside = [made.settings.common.trust_path, made.settings.common.rescue.path]
+    assert all(Path(path).is_relative_to(made.folder) for path in inside)
+
+
+def test_secrets_and_salt_of_the_checkout_are_left_out(tmp_path: Path) -> None:
+    config = stack_config("lab")
+    config[f"{PROJECT}:proxmoxApiToken"] = {"secure": "v1:abc"}
+    made = scratch.make("lab", tmp_path, config)
+    text = (made.folder / "Pulumi.lab.yaml").read_text()
+    assert "secure" not in text
+    assert "encryptionsalt" not in text
+
+
+def test_nothing_of_the_users_pulumi_and_servers_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PULUMI_ACCESS_TOKEN", "DOCKER_HOST", "VAULT_TOKEN", "AWS_PROFILE", "PGHOST"):
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.setenv("PULUMI_HOME", "/home/me/.pulumi")
+    found = scratch.variables(tmp_path)
+    assert "mine" not in found.values()
+    assert found["PULUMI_HOME"] == str(tmp_path / "home")
+    assert found["PULUMI_BACKEND_URL"] == (tmp_path / "state").as_uri()
+    assert found["PATH"].startswith(str(tmp_path / "bin") + os.pathsep)
+
+
+def test_faulty_settings_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    config = stack_config("lab", {"common.domain": "not a domain"})
+    with pytest.raises(SettingsError, match="domain"):
+        scratch.make("lab", tmp_path / "it", config)
+    assert not (tmp_path / "it").exists()
+
+
+def test_the_ground_is_what_the_settings_say(tmp_path: Path) -> None:
+    lab = scratch.facts(scratch.make("lab", tmp_path / "lab").settings)
+    assert (lab.node, lab.cores, lab.memory_mib) == ("pve", 16, 32768)
+    assert lab.storages["local-lvm"].content == ("images", "rootdir")
+    assert lab.pci[0].path == "0000:01:00"
+    assert lab.names["vault.lab.home.arpa"] == "192.168.1.102"
+    dev = scratch.facts(scratch.make("dev", tmp_path / "dev").settings)
+    assert (dev.node, dev.engine_address) == ("", "127.0.0.1")
+
+
+def test_only_the_projects_own_processes_are_ended(tmp_path: Path) -> None:
+    made = scratch.make("dev", tmp_path)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    own = subprocess.Popen(sleep, env=dict(made.engine.variables))
+    other = subprocess.Popen(sleep)
+    try:
+        made.kill_leftovers()
+        assert own.wait(10) < 0
+        assert other.poll() is None
+    finally:
+        for process in (own, other):
+            process.kill()
+            process.wait()
