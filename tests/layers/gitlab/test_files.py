@@ -1,0 +1,232 @@
+"""GitLab's files as the programs read them that they are for: Ruby, Rails in outline, TOML."""
+
+import datetime
+import json
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layers.platform.gitlab import FILES
+from places.templates import compiled
+from tests.harness.deploy import deploy
+
+HERE = Path(__file__).parent
+TOKEN = "glpat-" + "x" * 20
+WANTED = "wanted-password"
+VALUES = {
+    "external_url": "https://gitlab.lab.home.arpa",
+    "registry_url": "https://registry.lab.home.arpa:5050",
+    "tls": True,
+    "ssh_port": 22,
+    # Ruby would put values in place of #{} and #@, were they not quoted.
+    "root_password": 'it\'s "#{exit}" #@x \\ ü',
+    "store_endpoint": "https://store.lab.home.arpa:9000",
+    "store_region": "eu-west-1",
+    "store_access_key": "gitlab",
+    "store_secret_key": "s3cret",
+    "backup_days": 14,
+}
+
+
+def evaluate(text: str) -> dict[str, Any]:
+    """What a gitlab.rb sets."""
+    command = ["ruby", str(HERE / "evaluate.rb")]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def rendered(**change: Any) -> dict[str, Any]:
+    """What our gitlab.rb sets, with some values changed."""
+    return evaluate(compiled(FILES / "gitlab.rb.j2").render({**VALUES, **change}))
+
+
+def test_the_registry_is_on_the_object_store() -> None:
+    storage = rendered()["registry"]["storage"]
+    assert storage["s3_v2"] == {
+        "accesskey": "gitlab",
+        "secretkey": "s3cret",
+        "bucket": "gitlab-registry",
+        "region": "eu-west-1",
+        "regionendpoint": "https://store.lab.home.arpa:9000",  # with its scheme
+        "pathstyle": True,
+        "checksum_disabled": True,
+    }
+    assert storage["redirect"] == {"disable": True}
+
+
+def test_memory_is_kept_low() -> None:
+    found = rendered()
+    assert found["puma"] == {"worker_processes": 0}
+    assert found["sidekiq"] == {"concurrency": 10}
+    assert found["prometheus_monitoring"] == {"enable": False}
+    assert found["gitlab_kas"] == {"enable": False}
+    for part in ("gitlab_rails", "gitaly"):
+        assert "dirty_decay_ms" in found[part]["env"]["MALLOC_CONF"]
+
+
+def test_backups_go_to_the_object_store() -> None:
+    rails = rendered()["gitlab_rails"]
+    assert rails["backup_keep_time"] == 14 * 86400
+    assert rails["backup_upload_remote_directory"] == "backups"
+    assert rails["backup_upload_connection"]["endpoint"] == VALUES["store_endpoint"]
+    assert rails["backup_upload_connection"]["path_style"] is True
+
+
+def test_values_are_text_whatever_is_in_them() -> None:
+    assert rendered()["gitlab_rails"]["initial_root_password"] == VALUES["root_password"]
+
+
+def test_certificates_are_the_labs_and_only_with_tls() -> None:
+    found = rendered()
+    assert found["letsencrypt"] == {"enable": False}
+    for server in ("nginx", "registry_nginx"):
+        assert found[server]["ssl_certificate"] == "/etc/gitlab/ssl/lab.crt"
+    plain = rendered(tls=False, external_url="http://gitlab.lab.home.arpa:8929")
+    assert "nginx" not in plain
+
+
+def test_nothing_of_mattermost_is_left() -> None:
+    """GitLab 19 stops at any key of it."""
+    assert "mattermost" not in (FILES / "gitlab.rb.j2").read_text()
+
+
+@pytest.mark.parametrize("environment", ["dev", "lab"])
+def test_both_places_get_a_file_that_ruby_takes(environment: str) -> None:
+    change = {
+        "platform.gitlab.enabled": True,
+        "common.unpinned_downloads": "allow",
+        **({"common.engine.memory_mib": 20000} if environment == "dev" else {}),
+    }
+    platform = deploy(environment, change, layers=("foundation", "platform"))["platform"]
+    text = json.dumps([resource.inputs for resource in platform.resources])
+    assert "registry_external_url" in text
+    for resource in platform.resources:
+        for upload in resource.inputs.get("uploads", []):
+            if upload["file"].endswith("gitlab.rb"):
+                assert evaluate(upload["content"])["external_url"].startswith("http")
+        if "gitlab_config" in str(resource.inputs.get("stdin")):
+            job = json.loads(resource.inputs["stdin"])
+            assert evaluate(job["variables"]["gitlab_config"])["nginx"]
+
+
+class Rails:
+    """A GitLab in outline."""
+
+    def __init__(self, folder: Path):
+        self.file = folder / "world.json"
+        self.write({"users": ["root"], "password": "initial", "tokens": []})
+
+    def write(self, world: dict[str, Any]) -> None:
+        self.file.write_text(json.dumps(world))
+
+    def read(self) -> dict[str, Any]:
+        world: dict[str, Any] = json.loads(self.file.read_text())
+        return world
+
+    def run(self, token: str = TOKEN) -> list[str]:
+        """What access.rb said."""
+        variables = {"WORLD": str(self.file), "LAB_ROOT_PASSWORD": WANTED, "LAB_TOKEN": token}
+        command = ["ruby", str(HERE / "rails.rb"), str(FILES / "access.rb")]
+        done = subprocess.run(
+            command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+
+@pytest.fixture
+def rails(tmp_path: Path) -> Rails:
+    return Rails(tmp_path)
+
+
+def test_access_is_given_once(rails: Rails) -> None:
+    assert rails.run() == ["set the password of root", "set the API token"]
+    world = rails.read()
+    assert world["password"] == WANTED
+    (token,) = world["tokens"]
+    assert token["token"] == TOKEN
+    assert "api" in token["scopes"]
+    assert rails.run() == []
+    assert rails.read() == world
+
+
+def test_a_new_token_takes_the_old_ones_place(rails: Rails) -> None:
+    rails.run()
+    assert rails.run(token="glpat-" + "y" * 20) == ["set the API token"]
+    assert [bool(token.get("revoked")) for token in rails.read()["tokens"]] == [True, False]
+
+
+def test_a_token_lives_on(rails: Rails) -> None:
+    rails.run()
+    world = rails.read()
+    soon = datetime.date.today() + datetime.timedelta(days=30)
+    world["tokens"][0]["expires_at"] = soon.isoformat()
+    rails.write(world)
+    assert rails.run() == ["prolonged the API token"]
+    assert datetime.date.fromisoformat(rails.read()["tokens"][0]["expires_at"]) > soon
+
+
+def test_a_revoked_token_is_given_again(rails: Rails) -> None:
+    rails.run()
+    world = rails.read()
+    world["tokens"][0]["revoked"] = True
+    rails.write(world)
+    assert rails.run() == ["set the API token"]
+    assert rails.run() == []
+
+
+RUNNER: dict[str, Any] = {
+    "concurrent": 4,
+    "url": "https://gitlab.lab.home.arpa",
+    "token": 'glrt-"\\x',
+    "image": "docker.io/library/ubuntu:24.04",
+    "memory_mib": 768,
+    "cpus": 1.5,
+    "network": "datalab",
+    "docker_host": "tcp://docker.lab.home.arpa:2376",
+    "hosts": {"gitlab.lab.home.arpa": "192.168.1.201"},
+    "cache": {"pypi": {"pypi": "http://cache.lab:8480/pypi/simple/"}, "npm": {"npm": "http://c/n"}},
+}
+
+
+def runner(**change: Any) -> dict[str, Any]:
+    """Our config.toml, read."""
+    return tomllib.loads(compiled(FILES / "config.toml.j2").render({**RUNNER, **change}))
+
+
+def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
+    found = runner()
+    assert found["concurrent"] == 4
+    (one,) = found["runners"]
+    assert one["token"] == RUNNER["token"]
+    assert one["tls-ca-file"] == "/etc/gitlab-runner/certs/ca.crt"
+    docker = one["docker"]
+    assert docker["host"] == RUNNER["docker_host"]
+    assert docker["tls_verify"] is True
+    assert docker["tls_cert_path"] == "/etc/gitlab-runner/docker"
+    assert docker["privileged"] is False
+    assert (docker["memory"], docker["memory_swap"], docker["cpus"]) == ("768m", "768m", "1.5")
+    assert docker["extra_hosts"] == ["gitlab.lab.home.arpa:192.168.1.201"]
+    assert "/var/run/docker.sock" not in json.dumps(docker)
+
+
+def test_the_runner_uses_the_local_socket_where_there_is_no_host() -> None:
+    (one,) = runner(docker_host="", url="http://gitlab:8929", cpus=None, cache={})["runners"]
+    assert "host" not in one["docker"]
+    assert "cpus" not in one["docker"]
+    assert "tls-ca-file" not in one
+    assert one["environment"] == []
+
+
+def test_jobs_install_through_the_package_cache() -> None:
+    (one,) = runner()["runners"]
+    variables = dict(line.split("=", 1) for line in one["environment"])
+    assert variables["PIP_INDEX_URL"] == "http://cache.lab:8480/pypi/simple/"
+    assert variables["PIP_TRUSTED_HOST"] == "cache.lab"
+    assert variables["NPM_CONFIG_REGISTRY"] == "http://c/n"
