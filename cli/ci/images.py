@@ -9,11 +9,17 @@ import io
 import json
 import os
 import re
+import ssl
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
+
+import httpx
 
 from cli.ci.forge import required
 from cli.fault import Fault
@@ -40,7 +46,18 @@ SECRET = re.compile(
 # Variables of the job whose values must not be in an image.
 HIDDEN = re.compile(r"PASS|SECRET|TOKEN|_KEY|_PEM")
 LARGEST = 4 * 1024 * 1024  # bytes; no key file is as long
-NEWEST = "ubuntu:custom"  # the name by which jobs of old know the runner image
+NEWEST = ("ubuntu", "custom")  # the name by which jobs of old know the runner image
+# How the job has the certificate for the lab's engine -> the file that docker wants it in.
+PEMS = {"DOCKER_CA_PEM": "ca.pem", "DOCKER_CERT_PEM": "cert.pem", "DOCKER_KEY_PEM": "key.pem"}
+MANIFESTS = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+        "oci.image.manifest.v1",
+        "oci.image.index.v1",
+    )
+)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -54,89 +71,123 @@ def recipes() -> dict[str, Recipe]:
 
 def build_all(out: Path) -> int:
     """Build, scan and push what is new; write the manifest `images.json` into `out`."""
-    registry = required("CI_REGISTRY_IMAGE")
-    _login()
+    registry = Registry.of_job()
     manifest = {}
-    for name, recipe in recipes().items():
-        reference = f"{registry}/{name}:{version(recipe)}"
-        digest = _digest(reference)
-        if digest is None:
-            print(f"{reference}: building", flush=True)
-            digest = _make(reference, recipe)
-        else:
-            print(f"{reference}: is there")
-        manifest[name] = {"version": version(recipe), "image": f"{registry}/{name}@{digest}"}
-    _move(manifest["runner"]["image"], f"{registry}/{NEWEST}")
+    with docker_host():
+        registry.login()
+        for name, recipe in recipes().items():
+            tag = version(recipe)
+            digest = registry.digest(name, tag)
+            if digest is None:
+                print(f"{name}:{tag}: building", flush=True)
+                make(f"{registry.place}/{name}:{tag}", recipe)
+                digest = registry.digest(name, tag)
+                if digest is None:
+                    raise Fault(f"{name}:{tag} was pushed, but the registry does not have it")
+            else:
+                print(f"{name}:{tag}: is there")
+            manifest[name] = {"version": tag, "image": f"{registry.place}/{name}@{digest}"}
+        newest, image = registry.digest(*NEWEST), manifest["runner"]["image"]
+        if newest != image.rpartition("@")[2]:
+            alias = f"{registry.place}/{':'.join(NEWEST)}"
+            docker("pull", "--quiet", image)
+            docker("tag", image, alias)
+            docker("push", "--quiet", alias)
+            print(f"{':'.join(NEWEST)}: now {image}")
     out.mkdir(exist_ok=True)
     (out / "images.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
     return 0
 
 
-def _login() -> None:
-    docker(
-        "login",
-        "--username",
-        required("CI_REGISTRY_USER"),
-        "--password-stdin",
-        required("CI_REGISTRY"),
-        text=required("CI_REGISTRY_PASSWORD"),
-    )
+@contextmanager
+def docker_host() -> Iterator[None]:
+    """Give docker the client certificate that the job has in variables, as files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in PEMS.items():
+            if value := os.environ.get(name):
+                path = Path(folder, file)
+                path.touch(0o600)
+                path.write_text(value)
+                os.environ |= {"DOCKER_CERT_PATH": folder, "DOCKER_TLS_VERIFY": "1"}
+        # Logins of this job are gone with it.
+        os.environ["DOCKER_CONFIG"] = folder
+        yield
 
 
-def _make(reference: str, recipe: Recipe) -> str:
+@dataclass(frozen=True)
+class Registry:
+    """A container registry as https://distribution.github.io/distribution/spec/api/ has it.
+
+    Asked by its own API: docker's commands for it want the lab's CA in files of their own. place is
+    HOST:PORT/GROUP/PROJECT.
+    """
+
+    url: str
+    place: str
+    username: str
+    password: str
+
+    @classmethod
+    def of_job(cls) -> "Registry":
+        """GitLab's, with the job's login."""
+        host = required("CI_REGISTRY")
+        scheme = "http" if required("CI_SERVER_URL").startswith("http:") else "https"
+        return cls(
+            url=f"{scheme}://{host}",
+            place=required("CI_REGISTRY_IMAGE"),
+            username=required("CI_REGISTRY_USER"),
+            password=required("CI_REGISTRY_PASSWORD"),
+        )
+
+    def login(self) -> None:
+        """Let docker push."""
+        host = self.place.partition("/")[0]
+        words = ("--username", self.username, "--password-stdin", host)
+        docker("login", *words, text=self.password)
+
+    def digest(self, name: str, tag: str) -> str | None:
+        """The digest that `name:tag` has there; None where there is none."""
+        path = f"{self.place.partition('/')[2]}/{name}".lstrip("/")
+        authority = os.environ.get("DATALAB_CA_FILE")
+        try:
+            with httpx.Client(
+                base_url=self.url,
+                verify=ssl.create_default_context(cafile=authority or None),
+                timeout=30,
+                trust_env=False,
+                headers={"Accept": MANIFESTS},
+            ) as client:
+                answer = client.head(f"/v2/{path}/manifests/{tag}")
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    token = self._token(client, answer.headers.get("WWW-Authenticate", ""))
+                    login = {"Authorization": f"Bearer {token}"}
+                    answer = client.head(f"/v2/{path}/manifests/{tag}", headers=login)
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                answer.raise_for_status()
+                return str(answer.headers["Docker-Content-Digest"])
+        except (httpx.HTTPError, KeyError) as error:
+            raise Fault(f"the registry at {self.url} failed: {error}") from None
+
+    def _token(self, client: httpx.Client, challenge: str) -> str:
+        asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        answer = client.get(
+            asked.pop("realm"), params=asked, auth=(self.username, self.password)
+        ).raise_for_status()
+        return str(answer.json()["token"])
+
+
+def make(reference: str, recipe: Recipe) -> None:
+    """Build an image, look for secrets in it, and push it; Fault names the files that hold one."""
     sources = [word for name in SOURCES if os.environ.get(name) for word in ("--build-arg", name)]
     bases = [word for pair in recipe.base.items() for word in ("--build-arg", "=".join(pair))]
     dockerfile = recipe.dockerfile or f"{recipe.context}/Dockerfile"
-    docker(
-        "build",
-        "--tag",
-        reference,
-        "--file",
-        dockerfile,
-        *bases,
-        *sources,
-        recipe.context,
-        show=True,
-    )
+    words = ("--tag", reference, "--file", dockerfile, *bases, *sources, recipe.context)
+    docker("build", *words, show=True)
     if found := scan(reference):
         docker("image", "rm", "--force", reference)
         raise Fault("\n".join([f"{reference} holds secrets and is not pushed:", *found]))
     docker("push", "--quiet", reference)
-    digest = _digest(reference)
-    if digest is None:
-        raise Fault(f"{reference} was pushed, but the registry does not have it")
-    return digest
-
-
-def _digest(reference: str) -> str | None:
-    """The digest by which the registry has `reference`; None where it has not."""
-    done = subprocess.run(
-        [
-            "docker",
-            "buildx",
-            "imagetools",
-            "inspect",
-            "--format",
-            "{{.Manifest.Digest}}",
-            reference,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode == 0:
-        return done.stdout.strip()
-    if "not found" in done.stderr or "no such manifest" in done.stderr:
-        return None
-    raise Fault(f"cannot ask the registry about {reference}: {done.stderr.strip()[:300]}")
-
-
-def _move(image: str, name: str) -> None:
-    """Let the tag `name` mean `image`, which has a digest."""
-    if _digest(name) != image.rpartition("@")[2]:
-        docker("buildx", "imagetools", "create", "--tag", name, image)
-        print(f"{name}: now {image}")
 
 
 def docker(*words: str, text: str | None = None, show: bool = False) -> None:

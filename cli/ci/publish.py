@@ -44,7 +44,7 @@ def run(values: argparse.Namespace) -> int:
     push(f"{platform['gitlab']['url']}/{project['path']}.git", platform["gitlab_token"], authority)
     print(f"pushed to {platform['gitlab']['url']}/{project['path']}")
     keep_forks_out(platform["gitlab"]["url"], platform["gitlab_token"], project["id"], authority)
-    _hand_over(engine, values.env, settings, authority)
+    _hand_over(engine, values.env, settings, authority, platform["docker"])
     return 0
 
 
@@ -113,7 +113,9 @@ def keep_forks_out(url: str, token: str, project: str, authority: str | None) ->
         raise Fault(f"GitLab failed: {str(error)[:300]}") from None
 
 
-def _hand_over(engine: Engine, env: str, settings: Settings, authority: str) -> None:
+def _hand_over(
+    engine: Engine, env: str, settings: Settings, authority: str, docker: Mapping[str, str]
+) -> None:
     """Write what previews and deployments need into Vault: the backend and its passphrase."""
     backend = url(env)
     if not backend.startswith("s3:"):
@@ -130,13 +132,25 @@ def _hand_over(engine: Engine, env: str, settings: Settings, authority: str) -> 
     client = hvac.Client(f"https://{vault.address}:{vault.port}", session=session)
     try:
         client.auth.userpass.login(identity["username"], identity["password"])
-        for name in ("preview", "deploy"):
+        for name, more in (("preview", {}), ("deploy", docker_access(docker))):
             client.secrets.kv.v2.create_or_update_secret(
-                f"infra/ci/{name}", record, mount_point="kv"
+                f"infra/ci/{name}", record | more, mount_point="kv"
             )
     except (exceptions.VaultError, requests.RequestException) as error:
         raise Fault(f"Vault refuses the pipelines' records: {str(error)[:300]}") from None
     print("kv/infra/ci/preview and kv/infra/ci/deploy: written")
+
+
+def docker_access(docker: Mapping[str, str]) -> dict[str, str]:
+    """How the images' job reaches the lab's engine; empty for the engine of the machine at hand."""
+    if not docker.get("host"):
+        return {}
+    return {
+        "DOCKER_HOST": docker["host"],
+        "DOCKER_CA_PEM": docker["ca"],
+        "DOCKER_CERT_PEM": docker["certificate"],
+        "DOCKER_KEY_PEM": docker["key"],
+    }
 
 
 def secret_of(variables: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """A lab for provision's tests: real PostgreSQL, Kafka and Vault API, stand-ins for the rest."""
 
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,30 @@ class Lab:
     def run(self, *words: str, env: dict[str, str] | None = None) -> tuple[int, str]:
         """(exit code, output) of `provision WORDS`."""
         return self.finish(self.start(*words, env=env))
+
+    def kill_everywhere(self, kind: str, spec: Callable[[str], dict[str, object]]) -> Iterator[str]:
+        """Kill `provision KIND` before its 1st, 2nd, ... call to a server, and run it again.
+
+        Yields the name, of which `spec` makes a request, after each second run; the last is one
+        that no call was left to be killed at. AssertionError when a second run fails.
+        """
+        step, killed = 0, True
+        while killed:
+            step += 1
+            words = self.ask(42, kind, **spec(name := f"killed_{step}"))
+            dead = subprocess.run(
+                [sys.executable, "-m", "tests.provision.killer", str(step), *words],
+                env=self.environment(),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            killed = dead.returncode == -signal.SIGKILL
+            assert killed or dead.returncode == 0, dead.stderr
+            code, output = self.run(*words)
+            assert code == 0, f"after a kill at step {step}: {output}"
+            yield name
 
     def write(self, path: str, record: dict[str, Any]) -> None:
         """Put a record into kv as root."""

@@ -1,9 +1,5 @@
 """`provision kafka` against a real broker."""
 
-import signal
-import subprocess
-import sys
-
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -158,26 +154,12 @@ def test_fifty_identical_requests_at_once(servers: Lab, broker: str) -> None:
 
 
 def test_a_kill_at_any_step_is_repaired_by_the_next_run(servers: Lab, broker: str) -> None:
-    step, killed = 0, True
-    while killed:
-        step += 1
-        name = f"killed_{step}"
-        words = servers.ask(42, "kafka", topic=name, group=name)
-        dead = subprocess.run(
-            [sys.executable, "-m", "tests.provision.killer", str(step), *words],
-            env=servers.environment(),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        killed = dead.returncode == -signal.SIGKILL
-        assert killed or dead.returncode == 0, dead.stderr
-        code, output = servers.run(*words)
-        assert code == 0, f"after a kill at step {step}: {output}"
+    names = []
+    for name in servers.kill_everywhere("kafka", lambda name: {"topic": name, "group": name}):
+        names.append(name)
         assert servers.read(f"projects/42/kafka/{name}")["KAFKA_TOPIC"] == name
         assert offsets(broker, name, name, 1) == [0]
-    assert step > 10, "fewer steps than the work has: the killer counts nothing"
+    assert len(names) > 10, "fewer steps than the work has: the killer counts nothing"
 
 
 def test_a_broker_that_is_down_is_one_line(servers: Lab) -> None:

@@ -1,15 +1,13 @@
 """`provision postgres` against a real PostgreSQL and a real Vault API."""
 
 import re
-import signal
-import subprocess
 import sys
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.provision.lab import LAB_PROJECT, ROOT, Lab
+from tests.provision.lab import LAB_PROJECT, Lab
 
 pytestmark = pytest.mark.service
 
@@ -71,26 +69,12 @@ def test_fifty_identical_requests_at_once(servers: Lab) -> None:
 
 
 def test_a_kill_at_any_step_is_repaired_by_the_next_run(servers: Lab) -> None:
-    step, killed = 0, True
-    while killed:
-        step += 1
-        name = f"killed_{step}"
-        words = servers.ask(42, "postgres", database=name, user=name)
-        dead = subprocess.run(
-            [sys.executable, "-m", "tests.provision.killer", str(step), *words],
-            env=servers.environment(),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        killed = dead.returncode == -signal.SIGKILL
-        assert killed or dead.returncode == 0, dead.stderr
-        code, output = servers.run(*words)
-        assert code == 0, f"after a kill at step {step}: {output}"
+    names = []
+    for name in servers.kill_everywhere("postgres", lambda name: {"database": name, "user": name}):
+        names.append(name)
         with login(servers, record(servers, name)) as connection:
             connection.execute("CREATE TABLE t (a int)")
-    assert step > 15, "fewer steps than the work has: the killer counts nothing"
+    assert len(names) > 15, "fewer steps than the work has: the killer counts nothing"
 
 
 @pytest.mark.parametrize(

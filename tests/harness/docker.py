@@ -1,0 +1,65 @@
+"""A real Docker engine (Debian's docker.io) and a real registry, as processes of a test.
+
+No image can be pulled from outside: tests build theirs FROM scratch.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.harness.process import clean_environment, free_port, listens, server
+
+REGISTRY = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}
+http: {{addr: 127.0.0.1:{port}}}
+"""
+
+
+@contextmanager
+def engine(folder: Path, *options: str) -> Iterator[str]:
+    """Run an engine with its own data; yields its DOCKER_HOST. Needs root and docker.io.
+
+    Without networks of its own: it must not touch the machine's, nor another engine's.
+    """
+    if shutil.which("dockerd") is None:
+        raise FileNotFoundError("dockerd: apt-get install docker.io (tests/packages.txt)")
+    socket = folder / "docker.sock"
+    host = f"unix://{socket}"
+
+    def ready() -> bool:
+        asked = subprocess.run(
+            ["docker", "--host", host, "version"], capture_output=True, check=False
+        )
+        return asked.returncode == 0
+
+    with server(
+        [
+            "dockerd",
+            *("--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"),
+            *("--pidfile", folder / "docker.pid", "--bridge", "none", "--iptables=false"),
+            *("--storage-driver", "vfs", *options),
+        ],
+        ready,
+        folder / "dockerd.log",
+        env=clean_environment(),
+        cwd=folder,
+    ):
+        yield host
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """Run an empty registry; yields its HOST:PORT, plain HTTP and open to everybody."""
+    port, config = free_port(), folder / "registry.yml"
+    config.write_text(REGISTRY.format(folder=folder / "registry", port=port))
+    with server(
+        ["docker-registry", "serve", config],
+        lambda: listens(port),
+        folder / "registry.log",
+        env=clean_environment(),
+        cwd=folder,
+    ):
+        yield f"127.0.0.1:{port}"
