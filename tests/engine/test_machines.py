@@ -1,0 +1,141 @@
+"""No settings change replaces a machine that holds data, unless somebody takes its protection off.
+
+Every field of a machine and of the node, one after the other on the real engine; the stand-in
+knows what the provider cannot change in place (rehearsal/catalogue/proxmoxve.yaml).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from settings.machines import Lxc, Node, Vm
+from tests.engine.lab import Lab, bring_up, lab
+
+pytestmark = pytest.mark.engine
+MACHINES = ("containerLegacy:ContainerLegacy", "vmLegacy:VmLegacy")
+GONE = {"replace", "create-replacement", "delete-replaced", "delete"}
+LAYERS = ("foundation", "platform")
+STORAGES = {
+    "local": {"capacity_gib": 100, "content": ["iso", "vztmpl", "import", "backup"]},
+    "local-lvm": {"capacity_gib": 900, "content": ["images", "rootdir"]},
+    "other": {"capacity_gib": 900, "content": ["images", "rootdir", "vztmpl", "import"]},
+}
+VAULT, GITLAB = "foundation.vault.machine", "platform.gitlab.machine"
+DOCKER, NODE = "platform.docker.machine", "common.node"
+# Field -> a change of it, for every field of the models below.
+LXC: dict[str, dict[str, Any]] = {
+    "id": {f"{VAULT}.id": 112},
+    "address": {f"{VAULT}.address": "192.168.1.112"},
+    "cores": {f"{VAULT}.cores": 2},
+    "memory_mib": {f"{VAULT}.memory_mib": 1280},
+    "disk_gib": {f"{VAULT}.disk_gib": 30},
+}
+VM: dict[str, dict[str, Any]] = {
+    "id": {f"{GITLAB}.id": 211},
+    "address": {f"{GITLAB}.address": "192.168.1.211"},
+    "cores": {f"{GITLAB}.cores": 5},
+    "memory_mib": {f"{GITLAB}.memory_mib": 9216},
+    "disk_gib": {f"{GITLAB}.disk_gib": 120},
+    "floor_mib": {f"{DOCKER}.floor_mib": 8192, f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
+    "gpu": {f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
+}
+GPU = {"path": "0000:02:00", "id": "10de:1f15", "subsystem_id": "17aa:3a47", "iommu_group": 11}
+THE_NODE: dict[str, dict[str, Any]] = {
+    "name": {f"{NODE}.name": "pve2"},
+    "endpoint": {f"{NODE}.endpoint": "https://192.168.1.11:8006"},
+    "verify_tls": {f"{NODE}.verify_tls": False},
+    "cores": {f"{NODE}.cores": 24},
+    "memory_mib": {f"{NODE}.memory_mib": 65536},
+    "reserved_mib": {f"{NODE}.reserved_mib": 3072},
+    "storages": {f"{NODE}.storages": STORAGES},
+    "image_storage": {f"{NODE}.storages": STORAGES, f"{NODE}.image_storage": "other"},
+    "disk_storage": {f"{NODE}.storages": STORAGES, f"{NODE}.disk_storage": "other"},
+    "bridge": {f"{NODE}.bridge": "vmbr1"},
+    "network": {f"{NODE}.network": "192.168.0.0/23"},
+    "gateway": {f"{NODE}.gateway": "192.168.1.2"},
+    "nameservers": {f"{NODE}.nameservers": ["192.168.1.3"]},
+    "machine_ids": {f"{NODE}.machine_ids": {"first": 100, "last": 300}},
+    "pci": {f"{NODE}.pci.gpu": GPU},
+}
+# What the provider could only do by making the machine anew: the engine must refuse it.
+REFUSED = {"lxc-id", "vm-id", "node-name", "node-disk_storage"}
+CASES = {
+    **{f"lxc-{field}": change for field, change in LXC.items()},
+    **{f"vm-{field}": change for field, change in VM.items()},
+    **{f"node-{field}": change for field, change in THE_NODE.items()},
+}
+# In every run of CI; the rest in the long one, as a preview takes seconds.
+SAMPLE = (*sorted(REFUSED), "vm-memory_mib", "node-image_storage")
+
+
+def test_every_field_is_tried() -> None:
+    for model, tried in ((Lxc, LXC), (Vm, VM), (Node, THE_NODE)):
+        assert set(tried) == set(model.model_fields)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Layers 1 and 2 of `lab`, up."""
+    with lab("lab", tmp_path_factory.mktemp("lab")) as made:
+        bring_up(made, LAYERS)
+        yield made
+
+
+def touched(up: Lab, case: str) -> dict[str, str]:
+    """Machine -> what a preview would do to it; empty where the engine refused the whole."""
+    up.restore("after platform")
+    change = CASES[case]
+    up.configure({k: v for k, v in change.items() if v is not None}, removed(change))
+    layers = ("platform",) if case.startswith("vm-") else LAYERS
+    found: dict[str, str] = {}
+    refused = False
+    for layer in layers:
+        answer = up.preview(layer, "--json")
+        assert "Traceback" not in answer.said
+        refused |= answer.code != 0
+        if answer.code:
+            assert "protect" in answer.said, answer.said[-2000:]
+            continue
+        for step in json.loads(answer.said[answer.said.index("{") :])["steps"]:
+            if any(kind in step["urn"] for kind in MACHINES):
+                found[step["urn"].rpartition("::")[2]] = step["op"]
+    assert refused == (case in REFUSED)
+    return found
+
+
+def removed(change: dict[str, Any]) -> list[str]:
+    """The keys that a change takes away."""
+    return [key for key, value in change.items() if value is None]
+
+
+@pytest.mark.parametrize("case", SAMPLE)
+def test_a_change_replaces_no_machine(up: Lab, case: str) -> None:
+    assert not GONE & set(touched(up, case).values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", sorted(set(CASES) - set(SAMPLE)))
+def test_no_other_change_replaces_a_machine_either(up: Lab, case: str) -> None:
+    assert not GONE & set(touched(up, case).values())
+
+
+def test_a_role_that_changed_runs_again_and_touches_no_machine(up: Lab) -> None:
+    up.restore("after platform")
+    up.configure({"platform.gitlab.backup_days": 21})
+    assert up.steps("platform") == {"gitlab-roles": "update"}
+    up.restore("after platform")
+
+
+def test_without_protection_a_machine_is_made_anew_and_configured_anew(up: Lab) -> None:
+    up.restore("after platform")
+    up.configure({"common.protect": False})
+    assert up.up("foundation").code == 0
+    up.configure({f"{VAULT}.id": 112})
+    steps = up.steps("foundation")
+    assert steps["vault-lxc"] in GONE
+    assert steps["vault-host-key"] in GONE
+    assert steps["vault-roles"] in GONE
+    assert "store-lxc" not in steps
+    up.restore("after platform")
