@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from settings import SettingsError
 
 def rehearse(values: argparse.Namespace) -> int:
     """Bring the lab up in simulation, prove it, take it down; exit code 1 where that fails."""
+    # A CI job that is cancelled gets SIGTERM; what was started must end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix=f"datalab-rehearsal-{values.env}-"))
     kept = False
     try:
@@ -75,7 +78,7 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
 
 
 class _Steps:
-    """Live progress: on a terminal one line that changes, elsewhere a line for each step."""
+    """Live progress: a line for each step, on a terminal under it the operation of the moment."""
 
     def __init__(self, console: Console, status: Any, begin: float):
         self.console, self.status, self.begin = console, status, begin
@@ -83,16 +86,17 @@ class _Steps:
 
     def tell(self, step: str) -> None:
         """Begin a step."""
+        shown = self.step if self.status else step
+        if shown:
+            self.console.print(f"{time.monotonic() - self.begin:5.1f} s  {shown}", markup=False)
         self.step, self.calls = step, 0
-        if self.status is None:
-            self.console.print(f"{time.monotonic() - self.begin:5.1f} s  {step}", markup=False)
-        else:
+        if self.status:
             self.status.update(step)
 
     def called(self, call: Call) -> None:
         """A resource was made, changed or removed."""
         self.calls += 1
-        if self.status is not None:
+        if self.status:
             self.status.update(f"{self.step}, {self.calls}: {call.operation} {call.name}")
 
 

@@ -46,9 +46,6 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             accept_secrets=True, accept_resources=True, accept_outputs=True
         )
 
-    def Attach(self, request: plugin_pb2.PluginAttach, context: Context) -> empty_pb2.Empty:
-        return empty_pb2.Empty()
-
     def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=sdk.version(self.package))
 
@@ -85,6 +82,12 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=True
         )
+
+    def Invoke(
+        self, request: provider_pb2.InvokeRequest, context: Context
+    ) -> provider_pb2.InvokeResponse:
+        """The program reads nothing through providers; values flow from layer to layer."""
+        _refuse(context, RefusedError("function-unknown", token=request.tok))
 
     def Check(
         self, request: provider_pb2.CheckRequest, context: Context

@@ -1,6 +1,7 @@
 """The simulated world: what exists in it, what was called, and faults made on demand."""
 
 import copy
+import difflib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -95,7 +96,13 @@ class World:
     @property
     def faults_left(self) -> list[str]:
         """The faults that were asked for and have not happened."""
-        left = [f"{type_}={name} was never touched" for type_, name in self._failures]
+        known = {f"{call.type.rpartition(':')[2]}={call.name}" for call in self.calls}
+        left = []
+        for type_, name in self._failures:
+            near = difflib.get_close_matches(f"{type_}={name}", known, n=1)
+            left.append(
+                f"{type_}={name} was never touched{f'; there is {near[0]}' if near else ''}"
+            )
         if self._kill:
             left.append(f"the engine was not killed by any of {len(self.calls)} calls")
         return left

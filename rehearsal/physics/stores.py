@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from rehearsal.physics import Step, check, outputs, rule
+from rehearsal.reach import listens
 from rehearsal.refusals import RefusedError
 from rehearsal.wire import Unknown
 
@@ -132,6 +134,18 @@ def mount_is_there(step: Step) -> None:
     mount = str(step.inputs.get("mount") or step.inputs.get("backend")).strip("/")
     if not any(_path(other.inputs) == mount for other in step.others(MOUNT)):
         raise RefusedError("vault-no-handler", path=step.inputs.get("name"), mount=mount)
+
+
+@rule(JWT)
+def keys_can_be_fetched(step: Step) -> None:
+    """Vault asks for them at once, unless it is to learn them from elsewhere."""
+    url = step.inputs.get("jwksUrl") or step.inputs.get("oidcDiscoveryUrl")
+    if url is None:
+        return
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not listens(step.world, parts.hostname or "", port):
+        raise RefusedError("vault-jwks", url=url)
 
 
 @rule(JWT_ROLE)

@@ -105,6 +105,11 @@ class Provider:
         answer: provider_pb2.ReadResponse = self._asked(self.stub.Read, request)
         return answer
 
+    def invoke(self, token: str, args: Mapping[str, Any]) -> None:
+        """Call a function of the package."""
+        request = provider_pb2.InvokeRequest(tok=token, args=wire.struct(args))
+        self._asked(self.stub.Invoke, request)
+
     def diff(
         self, type_: str, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> provider_pb2.DiffResponse:

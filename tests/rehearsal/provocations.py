@@ -153,6 +153,11 @@ def on_demand(lab: Lab) -> None:
     lab.create(docker.VOLUME, "data", name="data")
 
 
+@provokes("function-unknown")
+def function_unknown(lab: Lab) -> None:
+    lab.at(docker.CONTAINER).invoke("docker:index/getNetwork:getNetwork", {"name": "bridge"})
+
+
 @provokes("gone")
 def gone(lab: Lab) -> None:
     lab.update(docker.CONTAINER, "0" * 64, {"name": "web", "image": "nginx"}, restart="always")
@@ -439,7 +444,7 @@ def vault_path(lab: Lab) -> None:
 
 @provokes("vault-role-unbound")
 def vault_role_unbound(lab: Lab) -> None:
-    lab.create(stores.JWT, path="jwt-gitlab", jwksUrl="https://gitlab/jwks")
+    lab.create(stores.JWT, path="jwt-gitlab", jwtValidationPubkeys=["-----BEGIN PUBLIC KEY-----"])
     lab.create(stores.JWT_ROLE, backend="jwt-gitlab", roleName="ci", userClaim="project_id")
 
 
@@ -449,6 +454,7 @@ def vault_connection(lab: Lab) -> None:
     lab.create(DATABASE_ROLE, backend="database", name="ci", dbName="pg", creationStatements=["-"])
 
 
+case("vault-jwks", stores.JWT, path="jwt-gitlab", jwksUrl="https://192.168.1.201/jwks")
 case("vault-policy-empty", stores.VAULT_POLICY, name="ci", policy=" \n")
 case("vault-no-handler", stores.SECRET, mount="kv", name="infra/x", dataJson="{}")
 case("vault-json", stores.ENDPOINT, path="auth/userpass/users/x", dataJson="password")

@@ -1,8 +1,10 @@
 """`./lab rehearse`, as a person or a CI job runs it."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -68,10 +70,37 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 def test_a_fault_that_nothing_met_is_a_failure(tmp_path: Path) -> None:
-    done = rehearse(tmp_path, "dev", "--layer", "foundation", "--fail", "Container=nowhere")
+    done = rehearse(tmp_path, "dev", "--layer", "foundation", "--fail", "Container=vault")
     assert done.returncode == 1
-    assert "Container=nowhere was never touched" in done.stderr
+    assert "Container=vault was never touched; there is Container=vault-container" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        ["./lab", "rehearse", "dev"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = ""
+    while "coming up" not in said:  # the engine runs from here on
+        line = process.stderr.readline()
+        assert line, f"it ended before it began: {said}"
+        said += line
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said + rest
+    assert list(tmp_path.iterdir()) == []
+    mark = str(tmp_path).encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            assert mark not in environment.read_bytes(), environment
 
 
 def test_a_wrong_word_is_refused_before_anything_runs(tmp_path: Path) -> None:
