@@ -5,12 +5,13 @@ Exit codes: 0 done; 1 a service or a downstream pipeline failed; 2 the request i
 """
 
 import argparse
+import importlib
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import cast
+from typing import Any
 
 from provision import specs
 from provision.faults import Fault, Invalid, Refused
@@ -81,16 +82,9 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
 
 def _make(options: argparse.Namespace) -> None:
     given, spec = _given(options), options.spec
-    address = getattr(options, "bootstrap", None) or getattr(options, "url", None)
-    if address:
+    if address := getattr(options, "bootstrap", None) or getattr(options, "url", None):
         wanted = specs.parse(spec, given)
-        if isinstance(wanted, specs.Kafka):
-            from provision import kafka
-
-            return _report(wanted, kafka.ensure(wanted, address))
-        from provision import ollama
-
-        return _report(wanted, ollama.ensure(cast(specs.Ollama, wanted), address))
+        return _report(wanted, _service(spec).ensure(wanted, address))
     project = specs.identifier(specs.PROJECT, "--project", options.project or "")
     if options.request:
         specs.identifier(specs.REQUEST, "--request", options.request)
@@ -104,19 +98,12 @@ def _make(options: argparse.Namespace) -> None:
         if given.pop("kind", None) != spec.kind:
             raise Refused(f"project {project} has no {spec.kind} request {options.request}")
     wanted = specs.parse(spec, given)
-    if isinstance(wanted, specs.Postgres):
-        from provision import postgres
+    return _report(wanted, _service(spec).provision(wanted, project, vault))
 
-        done = postgres.provision(wanted, project, vault)
-    elif isinstance(wanted, specs.Kafka):
-        from provision import kafka
 
-        done = kafka.provision(wanted, project, vault)
-    else:
-        from provision import ollama
-
-        done = ollama.provision(cast(specs.Ollama, wanted), project, vault)
-    return _report(wanted, done)
+def _service(spec: type[specs.Spec]) -> Any:
+    """The module that has `provision` and, where no Vault is needed, `ensure`."""
+    return importlib.import_module(f"provision.{spec.kind}")
 
 
 def _report(spec: specs.Spec, done: Sequence[str]) -> None:
