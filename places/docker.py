@@ -1,7 +1,8 @@
 """Docker: the engine of the machine at hand in `dev`, that of the Docker VM in `lab`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Self
 
 import pulumi
@@ -54,7 +55,7 @@ class ServiceContainer(pulumi.ComponentResource):
             keep_locally=True,  # other containers and the last version's roll-back use it too
             opts=pulumi.ResourceOptions(parent=self),
         )
-        for volume in spec.volumes:
+        volumes = [
             docker.Volume(
                 f"{volume}-volume",
                 name=f"datalab-{volume}",
@@ -63,7 +64,9 @@ class ServiceContainer(pulumi.ComponentResource):
                     parent=self, protect=place.protect, delete_before_replace=True
                 ),
             )
-        self.container = _container(self, name, args, image.image_id, labels)
+            for volume in spec.volumes
+        ]
+        self.container = _container(self, name, args, image.image_id, labels, after=volumes)
         self.register_outputs({"name": self.container.name})
 
 
@@ -73,6 +76,8 @@ def _container(
     args: ServiceContainerArgs,
     image_id: pulumi.Output[str],
     labels: Mapping[str, str],
+    *,
+    after: Sequence[docker.Volume],
 ) -> docker.Container:
     spec, place = args.container, args.docker
     health = spec.health
@@ -130,6 +135,8 @@ def _container(
         wait_timeout=health.wait_s,
         opts=pulumi.ResourceOptions(
             parent=parent,
+            # First, or Docker makes them without their labels; and a volume in use stays.
+            depends_on=after,
             # One container a name and a port: the new one cannot stand beside the old one.
             delete_before_replace=True,
             # An edited health check is silently not applied (kreuzwerker#988).
@@ -199,7 +206,13 @@ class ContainerNetwork(pulumi.ComponentResource):
             f"{name}-bridge",
             name=args.name,
             driver="bridge",
-            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=args.subnet)],
+            # With the gateway that Docker would choose: it tells of its own choice only after a
+            # restart, and the provider then wants another network (kreuzwerker#54).
+            ipam_configs=[
+                docker.NetworkIpamConfigArgs(
+                    subnet=args.subnet, gateway=str(next(IPv4Network(args.subnet).hosts()))
+                )
+            ],
             # A name and a subnet that the old one still holds cannot be had twice.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )

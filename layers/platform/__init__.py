@@ -20,7 +20,7 @@ from layers.platform.runner import Runner, RunnerArgs
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
-from settings.names import endpoints
+from settings.names import endpoints, machine_hosts
 from settings.program import Secrets
 
 
@@ -172,6 +172,7 @@ def _gitlab(
             certificate=engine["certificate"],
             key=engine["key"],
             cache=below.cache,
+            hosts=machine_hosts(settings),
         ),
         base.options(api),
     )
@@ -187,7 +188,9 @@ def _gitlab(
     )
     jobs = JobIdentity(
         "job-identity",
-        JobIdentityArgs(gitlab_url=where["gitlab"].inner_url, ca=below.ca_certificate),
+        JobIdentityArgs(
+            gitlab_url=where["gitlab"].inner_url, ready=server.ready, ca=below.ca_certificate
+        ),
         pulumi.ResourceOptions(providers=[secrets]),
     )
     return _Server(token=pulumi.Output.secret(token), accessor=jobs.accessor)

@@ -10,9 +10,13 @@ PATH = "jwt-gitlab"
 
 @dataclass(frozen=True, kw_only=True)
 class JobIdentityArgs:
-    """GitLab's address exactly as it stands in its tokens' `iss`, and the CA of its certificate."""
+    """GitLab's address exactly as it stands in its tokens' `iss`, and the CA of its certificate.
+
+    ready is known once GitLab answers.
+    """
 
     gitlab_url: str
+    ready: pulumi.Input[str]
     ca: pulumi.Input[str]
 
 
@@ -30,8 +34,11 @@ class JobIdentity(pulumi.ComponentResource):
             path=PATH,
             type="jwt",
             description="CI jobs of the lab's GitLab",
-            # Not oidc_discovery_url: Vault would fetch it at once and fail where GitLab is off.
-            jwks_url=f"{args.gitlab_url}/oauth/discovery/keys",
+            # Vault fetches the keys before it takes their address (vault-plugin-auth-jwt,
+            # path_config.go): "error checking jwks URL" where GitLab is not up yet.
+            jwks_url=pulumi.Output.from_input(args.ready).apply(
+                lambda _: f"{args.gitlab_url}/oauth/discovery/keys"
+            ),
             jwks_ca_pem=args.ca if args.gitlab_url.startswith("https:") else None,
             bound_issuer=args.gitlab_url,
             opts=pulumi.ResourceOptions(parent=self),

@@ -66,7 +66,16 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         host.options(),
     )
     Kafka("kafka", KafkaArgs(engine=host), host.options(randoms, commands))
-    Ollama("ollama", OllamaArgs(engine=host, trust=trust), host.options(commands))
+    gateway = Gateway(
+        "gateway",
+        GatewayArgs(engine=host, ca=ca, server=foundation.certificates["gateway"]),
+        host.options(),
+    )
+    Ollama(
+        "ollama",
+        OllamaArgs(engine=host, trust=trust, gateway=gateway.container),
+        host.options(commands),
+    )
     OpenWebUi(
         "open-webui",
         OpenWebUiArgs(
@@ -86,11 +95,6 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
             ca=ca,
             client=None if local else foundation.certificates["docker-client"],
         ),
-        host.options(),
-    )
-    Gateway(
-        "gateway",
-        GatewayArgs(engine=host, ca=ca, server=foundation.certificates["gateway"]),
         host.options(),
     )
     if project:

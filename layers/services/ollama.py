@@ -14,10 +14,11 @@ from settings import images
 
 @dataclass(frozen=True, kw_only=True)
 class OllamaArgs:
-    """trust is the path of the lab CA's certificate."""
+    """trust is the path of the lab CA's certificate; gateway is what answers for it in the lab."""
 
     engine: Engine
     trust: pulumi.Input[str]
+    gateway: pulumi.Resource
 
 
 class Ollama(pulumi.ComponentResource):
@@ -55,7 +56,7 @@ class Ollama(pulumi.ComponentResource):
                 environment={"SSL_CERT_FILE": args.trust},
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[self.container],
+                    depends_on=[self.container, args.gateway],
                     # 40 GB over a home's line take hours.
                     custom_timeouts=pulumi.CustomTimeouts(create="4h", update="4h"),
                 ),

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -296,3 +297,32 @@ def test_a_preview_registers_the_same(variant: str) -> None:
         assert {(r.type, r.name) for r in preview[layer].resources} == {
             (r.type, r.name) for r in real[layer].resources
         }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_container_comes_after_its_volumes(variant: str) -> None:
+    """Else Docker makes them without labels, and a volume is removed while it is in use."""
+    for layer in deployed(variant).values():
+        volumes = {v.inputs["name"]: v.urn for v in layer.all("docker:index/volume:Volume")}
+        for container in layer.all("docker:index/container:Container"):
+            mounted = [v["volumeName"] for v in container.inputs["volumes"] if "volumeName" in v]
+            assert {volumes[name] for name in mounted} <= container.dependencies
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_network_names_its_gateway(variant: str) -> None:
+    """Docker tells of its own choice after a restart only: a change out of nowhere."""
+    networks = [n for layer in deployed(variant).values() for n in layer.all("Network")]
+    assert networks
+    for network in networks:
+        for ipam in network.inputs["ipamConfigs"]:
+            assert ip_address(ipam["gateway"]) in ip_network(ipam["subnet"])
+
+
+def test_vault_is_told_of_gitlab_once_that_answers() -> None:
+    """Vault fetches a login mount's keys when it is told of them, and refuses if it cannot."""
+    for variant, server in (("lab", "gitlab-roles"), ("dev with GitLab", "gitlab-container")):
+        platform = deployed(variant)["platform"]
+        (mount,) = platform.all("vault:jwt/authBackend:AuthBackend")
+        (gitlab,) = [r.urn for r in platform.resources if r.name == server]
+        assert gitlab in mount.dependencies
