@@ -13,7 +13,7 @@ from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
 from settings import Settings
-from settings.names import SERVICES, Endpoint, endpoints
+from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
 REGISTRY_USER = "datalab"
@@ -89,12 +89,7 @@ def engine(
         key_material=None if local else access["key"],
         registry_auth=login or None,
     )
-    # Containers cannot ask a DNS server for machines; in `dev` the network knows every name.
-    hosts = {
-        endpoint.inner_host: str(endpoint.address)
-        for name, endpoint in present.items()
-        if SERVICES[name].exposure == "machine" and not local
-    }
+    hosts = machine_hosts(settings)
     return Engine(
         settings=settings,
         host=DockerArgs(

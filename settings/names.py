@@ -203,3 +203,17 @@ def hosts(settings: "Settings") -> dict[IPv4Address, tuple[str, ...]]:
     if gateway.host != "localhost":
         found[gateway.address].append(settings.common.domain)
     return {address: tuple(dict.fromkeys(names)) for address, names in found.items()}
+
+
+def machine_hosts(settings: "Settings") -> dict[str, str]:
+    """Name -> address of the machines' services, for containers, which no DNS server tells them.
+
+    Empty in `dev`, whose network knows every name.
+    """
+    if settings.common.place == "docker":
+        return {}
+    return {
+        endpoint.inner_host: str(endpoint.address)
+        for name, endpoint in endpoints(settings).items()
+        if SERVICES[name].exposure == "machine"
+    }

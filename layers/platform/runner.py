@@ -1,6 +1,7 @@
 """GitLab's runner, whose jobs run on the Docker host."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ class RunnerArgs:
     """The runner's settings, and whom it talks to.
 
     docker_host is empty for the engine of the machine at hand; certificate and key are the
-    client's for any other (PEM). cache holds the package cache's URLs (settings.cache.urls).
+    client's for any other (PEM). cache holds the package cache's URLs (settings.cache.urls), hosts
+    the machines' names and addresses, for jobs.
     """
 
     settings: RunnerSettings
@@ -32,6 +34,7 @@ class RunnerArgs:
     certificate: pulumi.Input[str]
     key: pulumi.Input[str]
     cache: pulumi.Input[dict[str, Any]]
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(pulumi.ComponentResource):
@@ -58,6 +61,7 @@ class Runner(pulumi.ComponentResource):
                 "network": args.network,
                 "docker_host": args.docker_host,
                 "cache": args.cache,
+                "hosts": dict(args.hosts),
             },
         )
         workload = Workload(
