@@ -1,12 +1,12 @@
 """Vault as the lab sets it up for GitLab's jobs, from the very data that the layer loads."""
 
 from layers.services.ci_access import AUTH_PATH, policies, roles
-from tests.harness.openbao import OpenBao
+from tests.harness.vault_api import VaultServer
 
 
-def configure(bao: OpenBao, issuer: str, project_id: int) -> None:
+def configure(server: VaultServer, issuer: str, project_id: int) -> None:
     """Mount JWT login for the GitLab at `issuer`, with every policy and role of the files."""
-    client = bao.client()
+    client = server.client()
     client.sys.enable_auth_method("jwt", path=AUTH_PATH)
     client.write_data(
         f"auth/{AUTH_PATH}/config",

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.gitlab_vault import configure
 from tests.harness.inputs import declared
 from tests.harness.ollama import Ollama, ollama
-from tests.harness.openbao import OpenBao, openbao
 from tests.harness.postgresql import PostgreSql, postgresql
 from tests.harness.process import clean_environment
+from tests.harness.vault_api import VaultServer, openbao
 
 ROOT = Path(__file__).parents[2]
 LAB_PROJECT = 1
@@ -33,7 +33,7 @@ CREATE DATABASE mlflow OWNER mlflow;
 class Lab:
     """The servers, and every process's output, which must hold no secret."""
 
-    bao: OpenBao
+    bao: VaultServer
     gitlab: GitLab
     postgres: PostgreSql
     ollama: Ollama
@@ -78,7 +78,7 @@ class Lab:
         """(exit code, output) of `provision WORDS`."""
         return self.finish(self.start(*words, env=env))
 
-    def kill_everywhere(self, kind: str, spec: Callable[[str], dict[str, object]]) -> Iterator[str]:
+    def kill_everywhere(self, kind: str, spec: Callable[[str], dict[str, str]]) -> Iterator[str]:
         """Kill `provision KIND` before its 1st, 2nd, ... call to a server, and run it again.
 
         Yields the name, of which `spec` makes a request, after each second run; the last is one
@@ -121,13 +121,15 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
-    """Everything but Kafka, which takes long to start."""
+def lab(
+    folder: Path, vault: Callable[[Path], AbstractContextManager[VaultServer]] = openbao
+) -> Iterator[Lab]:
+    """Everything but Kafka, which takes long to start; `vault` is the server of Vault's API."""
     with ExitStack() as stack:
         places = {name: folder / name for name in ("vault", "postgresql")}
         for place in places.values():
             place.mkdir()
-        bao = stack.enter_context(openbao(places["vault"]))
+        bao = stack.enter_context(vault(places["vault"]))
         forge = stack.enter_context(
             gitlab(
                 project_id=LAB_PROJECT,

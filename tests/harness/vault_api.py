@@ -1,0 +1,91 @@
+"""Real servers of Vault's API, in memory: OpenBao, and Vault where there is time for it."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import hvac
+
+from tests.harness.cache import cached
+from tests.harness.process import clean_environment, free_port, listens, server
+
+# Vault's own command and nothing else, pinned by go.sum. BUSL-1.1: a test tool, not shipped.
+MODULE = Path(__file__).parents[1] / "fixtures" / "vault"
+
+
+@dataclass(frozen=True)
+class VaultServer:
+    """A running server with an empty KV v2 engine at `kv/`; every request is in its audit log."""
+
+    address: str
+    root_token: str
+    audit: Path
+
+    def client(self, token: str | None = None) -> hvac.Client:
+        """A client with the root token, or with `token`."""
+        return hvac.Client(url=self.address, token=token or self.root_token)
+
+
+@contextmanager
+def openbao(folder: Path) -> Iterator[VaultServer]:
+    """Run OpenBao from its package for Python."""
+    # It takes audit devices from its configuration only (since 2.4).
+    config = folder / "bao.hcl"
+    config.write_text(
+        f'audit "file" "all" {{\n  options = {{ file_path = "{folder / "audit.log"}" }}\n}}\n'
+    )
+    bao = Path(sys.executable).with_name("bao")
+    with _running(folder, [bao, "server", "-dev", f"-config={config}"], "BAO") as made:
+        yield made
+
+
+@contextmanager
+def vault(folder: Path) -> Iterator[VaultServer]:
+    """Run Vault, built once from its Go module: ten minutes on 2 cores."""
+    with _running(folder, [_built() / "vault", "server", "-dev"], "VAULT") as made:
+        device = {"type": "file", "options": {"file_path": str(made.audit)}}
+        made.client().write_data("sys/audit/all", data=device)
+        yield made
+
+
+@contextmanager
+def _running(folder: Path, command: list[str | Path], prefix: str) -> Iterator[VaultServer]:
+    port, token = free_port(), secrets.token_hex(16)
+    made = VaultServer(f"http://127.0.0.1:{port}", token, folder / "audit.log")
+    with server(
+        command,
+        lambda: listens(port) and bool(made.client().sys.read_health_status(method="GET")),
+        folder / "server.log",
+        env=clean_environment(
+            **{f"{prefix}_DEV_ROOT_TOKEN_ID": token},
+            **{f"{prefix}_DEV_LISTEN_ADDRESS": f"127.0.0.1:{port}"},
+            HOME=str(folder),
+        ),
+        cwd=folder,
+    ):
+        made.client().sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        yield made
+
+
+def _built() -> Path:
+    """The folder with the `vault` that go.mod names."""
+    sums = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
+
+    def build(folder: Path) -> None:
+        source = shutil.copytree(MODULE, folder / "source")
+        subprocess.run(
+            ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", folder / "vault", "."],
+            cwd=source,
+            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return cached(f"vault-{sums}", build)
