@@ -34,7 +34,7 @@ RECIPES = {
     "web": "layers.apps.web:RECIPE",
 }
 # What the deploying job knows of the package cache; docker takes their values from the environment.
-SOURCES = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "NPM_CONFIG_REGISTRY", "APT_PROXY")
+SOURCES = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "NPM_CONFIG_REGISTRY")
 # Key files and the tokens of what the lab runs: GitLab, Vault, Pulumi, cloud-style access keys.
 SECRET = re.compile(
     rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}"

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gitlab
 import hvac
@@ -125,16 +126,18 @@ def _hand_over(
         )
         return
     record = {"PULUMI_BACKEND_URL": backend, **secret_of(engine.variables)}
-    identity = _outputs(engine, f"{env}-foundation")["vault_identities"]["services"]
+    foundation = _outputs(engine, f"{env}-foundation")
+    identity = foundation["vault_identities"]["services"]
+    deploying = record | docker_access(docker) | package_sources(foundation["cache"])
     vault = endpoints(settings)["vault"]
     session = requests.Session()
     session.trust_env, session.verify = False, authority
     client = hvac.Client(f"https://{vault.address}:{vault.port}", session=session)
     try:
         client.auth.userpass.login(identity["username"], identity["password"])
-        for name, more in (("preview", {}), ("deploy", docker_access(docker))):
+        for name, secret in (("preview", record), ("deploy", deploying)):
             client.secrets.kv.v2.create_or_update_secret(
-                f"infra/ci/{name}", record | more, mount_point="kv"
+                f"infra/ci/{name}", secret, mount_point="kv"
             )
     except (exceptions.VaultError, requests.RequestException) as error:
         raise Fault(f"Vault refuses the pipelines' records: {str(error)[:300]}") from None
@@ -151,6 +154,17 @@ def docker_access(docker: Mapping[str, str]) -> dict[str, str]:
         "DOCKER_CERT_PEM": docker["certificate"],
         "DOCKER_KEY_PEM": docker["key"],
     }
+
+
+def package_sources(cache: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Where builds get their packages, as layers/engine.py says it to those that Pulumi starts."""
+    found = {}
+    if urls := cache.get("pypi"):
+        found["PIP_INDEX_URL"] = urls[min(urls)]
+        found["PIP_TRUSTED_HOST"] = urlsplit(found["PIP_INDEX_URL"]).hostname or ""
+    if urls := cache.get("npm"):
+        found["NPM_CONFIG_REGISTRY"] = urls[min(urls)]
+    return found
 
 
 def secret_of(variables: Mapping[str, str]) -> dict[str, str]:
