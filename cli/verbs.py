@@ -185,6 +185,13 @@ VERBS = (
         run="cli.pin:pin",
     ),
     Verb(
+        name="vault",
+        help="keys: show Vault's unseal key, to keep a copy elsewhere",
+        run="cli.vault:vault",
+        engine=True,
+        arguments=(arg("action", metavar="keys", choices=("keys",), help="what to do"), ENV),
+    ),
+    Verb(
         name="state",
         help="move: state into the lab's own store; rescue: restore the foundation's",
         run="cli.state:state",

@@ -35,13 +35,13 @@ class Run:
         return int(line.split(",")[1].split()[0])
 
 
-def play(job: Mapping[str, Any], *arguments: str, seconds: int = 400) -> Run:
-    """Run the program's own command with a job."""
+def play(job: Mapping[str, Any], *arguments: str, seconds: int = 400, **variables: str) -> Run:
+    """Run the program's own command with a job, and more variables in its environment."""
     done = subprocess.run(
         [*PLAYBOOK.split(), *arguments],
         input=json.dumps(job),
         cwd=ROOT,
-        env=clean_environment(**ENVIRONMENT),
+        env=clean_environment(**ENVIRONMENT, **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -372,8 +372,8 @@ def test_nvidia(lab: Lab, repository: AptRepository) -> None:
     (lab.folder / "driver.run").write_text(DRIVER)
     # The kernel here is nobody's package, and there is no boot image.
     for name in build:
-        shutil.copy(repository.folder / f"{name}_999_all.deb", lab.machine.root / "tmp")
-    lab.machine.run("dpkg --install /tmp/*_999_all.deb; rm -f /var/log/called")
+        shutil.copy(repository.folder / f"{name}_999_all.deb", lab.machine.root / "opt")
+    lab.machine.run("dpkg --install /opt/*_999_all.deb && rm -f /var/log/called")
     initramfs = lab.machine.root / "usr/local/sbin/update-initramfs"
     initramfs.write_text("#!/bin/sh\n")
     initramfs.chmod(0o755)

@@ -83,20 +83,24 @@ class Lab:
         """One line for each call of the program, with its arguments."""
         return self.folder / "calls"
 
+    def variables(self, **more: str) -> dict[str, str]:
+        """The script's environment."""
+        ours = {
+            "VAULT_BINARY": str(BAO),
+            "VAULT_ADDR": f"https://127.0.0.1:{self.port}",
+            "VAULT_CACERT": str(self.folder / "etc/ca.crt"),
+            "VAULT_UNSEAL": "automatic",
+            "VAULT_ETC": str(self.folder / "etc"),
+            "VAULT_STORE": str(self.folder / "store"),
+        }
+        return clean_environment(**{**ours, **more})
+
     def script(self, word: str, *, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
         """Run the script in a session of its own."""
         self.calls.write_text("")
-        variables = clean_environment(
-            BAO=str(BAO),
-            CALLS=str(self.calls),
-            KILL_AT=str(kill_at),
-            VAULT_BINARY=str(self.folder / "etc/recorder"),
-            VAULT_ADDR=f"https://127.0.0.1:{self.port}",
-            VAULT_CACERT=str(self.folder / "etc/ca.crt"),
-            VAULT_UNSEAL="automatic",
-            VAULT_WAIT_S="60",
-            VAULT_ETC=str(self.folder / "etc"),
-            VAULT_STORE=str(self.folder / "store"),
+        recorder = str(self.folder / "etc/recorder")
+        variables = self.variables(
+            BAO=str(BAO), CALLS=str(self.calls), KILL_AT=str(kill_at), VAULT_BINARY=recorder
         )
         return subprocess.run(
             ["sh", str(BOOTSTRAP), word],
@@ -282,16 +286,30 @@ def test_killed_while_it_changes_the_password(lab: Lab) -> None:
             assert lab.root_tokens() == 0
 
 
+def test_a_container_settles_by_itself_and_ends_with_its_server(lab: Lab) -> None:
+    tools = lab.folder / "tools"
+    tools.mkdir()
+    (tools / "su-exec").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    (tools / "su-exec").chmod(0o755)
+    variables = lab.variables(PATH=f"{tools}:{os.environ['PATH']}", VAULT_BINARY=str(BAO))
+    command = ["sh", str(BOOTSTRAP)]
+
+    def healthy() -> bool:
+        return lab.script("healthy").returncode == 0
+
+    with server(command, healthy, lab.folder / "log", env=variables, seconds=90) as process:
+        lab.login()
+        process.terminate()
+        process.wait(30)
+    assert not listens(lab.port)
+    # Started again it is unsealed and healthy, and nothing was lost.
+    with server(command, healthy, lab.folder / "log", env=variables, seconds=90):
+        lab.login()
+
+
 def test_manual_only_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with lab.running():
-        variables = clean_environment(
-            VAULT_BINARY=str(BAO),
-            VAULT_ADDR=f"https://127.0.0.1:{lab.port}",
-            VAULT_CACERT=str(lab.folder / "etc/ca.crt"),
-            VAULT_UNSEAL="manual",
-            VAULT_ETC=str(lab.folder / "etc"),
-            VAULT_STORE=str(lab.folder / "store"),
-        )
+        variables = lab.variables(VAULT_UNSEAL="manual")
         for word in ("settle", "healthy"):
             subprocess.run(["sh", str(BOOTSTRAP), word], env=variables, check=True)
         session = lab.client().session
@@ -310,15 +328,7 @@ def test_the_shell_of_the_images_runs_it(lab: Lab) -> None:
     for name in ("grep", "printf", "chown", "id"):
         (tools / name).symlink_to(busybox)
     with lab.running():
-        variables = clean_environment(
-            PATH=str(tools),
-            VAULT_BINARY=str(BAO),
-            VAULT_ADDR=f"https://127.0.0.1:{lab.port}",
-            VAULT_CACERT=str(lab.folder / "etc/ca.crt"),
-            VAULT_UNSEAL="automatic",
-            VAULT_ETC=str(lab.folder / "etc"),
-            VAULT_STORE=str(lab.folder / "store"),
-        )
+        variables = lab.variables(PATH=str(tools))
         command = [str(tools / "sh"), str(BOOTSTRAP), "settle"]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

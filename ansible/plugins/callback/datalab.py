@@ -68,7 +68,8 @@ def _reason(result) -> str:  # type: ignore[no-untyped-def]
     items = [item for item in data.get("results", ()) if item.get("failed")]
     data = items[0] if items else data
     words = [str(data[key]).strip() for key in ("msg", "stderr") if data.get(key)]
-    text = ": ".join(words) or "no reason given"
+    words += data.get("argument_errors", ())
+    text = " ".join(words) or "no reason given"
     if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
         text += " | The machine's host key is not the one of its first contact; docs/machines.md."
     return text

@@ -1,0 +1,53 @@
+"""`./lab vault keys`: the unseal key, so that a person can keep a copy elsewhere."""
+
+import argparse
+import os
+import subprocess
+
+from cli.backend import prepare
+from cli.drift import runs
+from cli.engine import Engine
+from cli.fault import Fault
+from places.ansible import ADHOC, ENVIRONMENT
+
+KEY = "/var/lib/vault/unseal-key"
+CONTAINER = "datalab-vault"
+ROLES = "vault-roles"
+
+
+def vault(values: argparse.Namespace) -> int:
+    """Print the unseal key of the environment's Vault; it is a secret, so only on request."""
+    engine, settings = prepare(values.env)
+    if settings.foundation.vault.unseal == "manual":
+        raise Fault("vault.unseal is manual: the keys are with whoever initialised Vault")
+    local = settings.common.place == "docker"
+    print(_of_container() if local else _of_machine(engine, f"{values.env}-foundation"))
+    return 0
+
+
+def _of_container() -> str:
+    done = subprocess.run(
+        ["docker", "exec", CONTAINER, "cat", KEY], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Fault(f"docker exec {CONTAINER} cat {KEY}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _of_machine(engine: Engine, stack: str) -> str:
+    """Over SSH, with the key and the host key of the state."""
+    run = next((run for run in runs(engine, stack) if run.name == ROLES), None)
+    if run is None:
+        raise Fault(f"{stack} has no Vault yet: run ./lab up {stack.replace('-', ' ')} first")
+    done = subprocess.run(
+        [*ADHOC.split(), f"cat {KEY}"],
+        input=run.job,
+        cwd=engine.folder,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Fault(f"the machine did not tell: {done.stdout.strip() or done.stderr.strip()}")
+    return done.stdout.partition(">>")[2].strip()
