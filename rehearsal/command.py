@@ -54,8 +54,8 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
         rehearsal = Rehearsal(scratch=project, world=world)
         steps = _Steps(console, status, begin)
         rehearsal.tell, world.on_call = steps.tell, steps.called
-        if values.fail:
-            world.fail(*_resource(values.fail))
+        for resource in values.fail:
+            world.fail(*_resource(resource))
         if values.kill_at:
             world.kill_at(values.kill_at, rehearsal.runner.kill)
         try:
@@ -71,7 +71,8 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
         if world.faults_left:
             raise RehearsalError("; ".join(world.faults_left))
     shown["layers"] = report.data(rehearsal)["layers"]  # with the times of their destruction
-    _show(shown, rehearsal, time.monotonic() - begin, as_json=values.json)
+    seconds = time.monotonic() - begin
+    _show(shown, rehearsal, seconds, as_json=values.json, kept=values.keep)
     if values.keep:
         _explain(project)
     return bool(values.keep)
@@ -107,7 +108,9 @@ def _resource(text: str) -> tuple[str, str]:
     return kind, name
 
 
-def _show(shown: dict[str, Any], rehearsal: Rehearsal, seconds: float, *, as_json: bool) -> None:
+def _show(
+    shown: dict[str, Any], rehearsal: Rehearsal, seconds: float, *, as_json: bool, kept: bool
+) -> None:
     if as_json:
         print(json.dumps({**shown, "seconds": round(seconds, 1)}, indent=2))
         return
@@ -118,7 +121,8 @@ def _show(shown: dict[str, Any], rehearsal: Rehearsal, seconds: float, *, as_jso
         console.print(f"Recovered from: {line}", markup=False)
     env = shown["environment"]
     console.print(
-        f"{env} came up, was at rest, and left nothing behind: {seconds:.0f} s. "
+        f"{env} came up and was at rest{'' if kept else ', and left nothing behind'}: "
+        f"{seconds:.0f} s. "
         f"The simulated world refuses {len(table())} things; docs/rehearsal.md lists them.",
         markup=False,
     )

@@ -53,9 +53,9 @@ class Scratch:
         """The name of a layer's stack."""
         return f"{self.env}-{layer}"
 
-    def initialise(self) -> None:
-        """Make the stacks and give every secret key its value."""
-        for layer in LAYERS:
+    def initialise(self, layers: Sequence[str] = LAYERS) -> None:
+        """Make the stacks of `layers` and give every secret key its value."""
+        for layer in layers:
             self.engine.capture("stack", "init", self.stack(layer))
         for name in SECRET_KEYS if self.settings.common.node else ():
             key, stack = f"{PROJECT}:{name}", self.stack(LAYERS[0])
@@ -129,7 +129,8 @@ def variables(folder: Path) -> dict[str, str]:
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
         "PULUMI_HOME": str(folder / "home"),
-        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+        # Each command starts Python three times; compiling the program anew takes as long again.
+        "PYTHONDONTWRITEBYTECODE": "",
         "TMPDIR": str(folder / "tmp"),
     }
     found = pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)

@@ -52,9 +52,6 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
         return empty_pb2.Empty()
 
-    def SignalCancellation(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
-        return empty_pb2.Empty()
-
     def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: Context
     ) -> provider_pb2.CheckResponse:
@@ -106,8 +103,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         faults = list(check.check(shape.inputs, inputs))
         if not faults:
             try:
-                for rule in CHECKS[token]:
-                    rule(inputs)
+                if token in CHECKS:
+                    CHECKS[token](inputs)
             except RefusedError as refused:
                 faults = [check.Fault(refused.at, str(refused))]
         failures = _failures(_name(request), faults)

@@ -7,7 +7,7 @@ rule for `check` sees what a preview sees (values may be unknown) and no world.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rehearsal.world import Item, Operation, World
 
@@ -45,13 +45,14 @@ Compute = Callable[[Step], dict[str, Any]]
 Unrest = Callable[[Mapping[str, Any]], set[str]]
 
 RULES: dict[tuple[str, Operation], list[Rule]] = defaultdict(list)
-CHECKS: dict[str, list[Check]] = defaultdict(list)
+CHECKS: dict[str, Check] = {}
 OUTPUTS: dict[str, Compute] = {}
 UNREST: dict[str, Unrest] = {}
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def rule(*types: str, on: tuple[Operation, ...] = ("create", "update")) -> Callable[[Rule], Rule]:
-    """Register a rule of the API."""
+    """Register a rule of the API; a type may have many."""
 
     def register(function: Rule) -> Rule:
         for type_ in types:
@@ -62,34 +63,20 @@ def rule(*types: str, on: tuple[Operation, ...] = ("create", "update")) -> Calla
     return register
 
 
-def check(*types: str) -> Callable[[Check], Check]:
-    """Register a rule that the provider applies before it calls the API."""
+def _registrar(table: dict[str, F]) -> Callable[..., Callable[[F], F]]:
+    def for_types(*types: str) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            table.update(dict.fromkeys(types, function))
+            return function
 
-    def register(function: Check) -> Check:
-        for type_ in types:
-            CHECKS[type_].append(function)
-        return function
+        return register
 
-    return register
-
-
-def outputs(*types: str) -> Callable[[Compute], Compute]:
-    """Register what is computed at creation and, on top of what there was, at each update."""
-
-    def register(function: Compute) -> Compute:
-        for type_ in types:
-            OUTPUTS[type_] = function
-        return function
-
-    return register
+    return for_types
 
 
-def unrest(*types: str) -> Callable[[Unrest], Unrest]:
-    """Register which inputs the provider reads back differently, so that every run changes them."""
-
-    def register(function: Unrest) -> Unrest:
-        for type_ in types:
-            UNREST[type_] = function
-        return function
-
-    return register
+# What the provider itself refuses, before it calls the API.
+check = _registrar(CHECKS)
+# What is computed at creation and, on top of what there was, at each update.
+outputs = _registrar(OUTPUTS)
+# Which inputs the provider reads back differently, so that every run changes them.
+unrest = _registrar(UNREST)
