@@ -145,8 +145,20 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
     yield plugins()
     if place == "docker":
         yield docker()
-    elif made:
-        yield from node(env)
+    else:
+        yield openssh()
+        if made:
+            yield from node(env)
+
+
+def openssh() -> Finding:
+    """What Ansible and the first contact with a machine need here."""
+    missing = [tool for tool in ("ssh", "ssh-agent", "ssh-keyscan") if shutil.which(tool) is None]
+    return Finding(
+        what="OpenSSH",
+        found=f"missing: {', '.join(missing)}" if missing else "ssh, ssh-agent, ssh-keyscan",
+        remedy="apt install openssh-client" if missing else "",
+    )
 
 
 def node(env: str) -> Iterator[Finding]:

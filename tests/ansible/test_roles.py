@@ -20,7 +20,9 @@ import requests
 from hvac.exceptions import VaultError
 
 from layers.foundation import vault as vault_layer
+from layers.foundation.cache_files import Site, render
 from places.templates import compiled
+from settings.cache import Cache
 from tests.ansible.conftest import Lab, common
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
 from tests.harness.machine import CACHE, USER, archive
@@ -231,6 +233,33 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
         assert answer.returncode != 0
     # Nothing listens without TLS.
     assert "2375" not in lab.machine.run("ss -Hltn")
+
+
+def test_machines_install_through_the_cache(lab: Lab) -> None:
+    archives = {"debian": archive(), "debian-security": archive("bookworm-security")}
+    upstreams = {
+        name: {"kind": "apt", "url": url, "allow_http": url.startswith("http:")}
+        for name, url in archives.items()
+    }
+    cache = Cache.model_validate({"upstreams": upstreams, "keys_mib": 8, "min_free_gib": 1})
+    resolver = Path("/etc/resolv.conf").read_text().partition("nameserver")[2].split()[0]
+    variables = {
+        "cache_port": 8480,
+        "cache_files": render(cache, Site(resolvers=(resolver,), port=8480)),
+        "cache_registries": {},
+    }
+    base = f"http://{lab.machine.address}:8480"
+    lab.apply(["cache"], variables)
+    mirrors = {name: f"{base}/{name}" for name in archives}
+    lab.twice(["common"], {**common(lab), "common_mirrors": mirrors})
+    run = lab.machine.run
+    listed = run("apt-get indextargets --format '$(REPO_URI)' | sort -u").split()
+    assert listed == [f"{mirrors['debian']}/", f"{mirrors['debian-security']}/"]
+    run("apt-get install -q -y --no-install-recommends hello && hello")
+    run("apt-get clean && apt-get install -q -y --reinstall hello")
+    log = run("cat /var/log/datalab-cache/*.log | grep hello_")
+    assert "MISS" in log
+    assert "HIT" in log
 
 
 GITLAB = Package(

@@ -88,10 +88,10 @@ def _call(*command: str | Path) -> str:
     return done.stdout
 
 
-def archive() -> str:
-    """The archive that this computer itself installs Debian's packages from."""
-    sites = _call("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}")
-    return sites.split()[0]
+def archive(suite: str = SUITE) -> str:
+    """The archive that this computer itself installs Debian's packages of a suite from."""
+    sites = _call("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {suite}")
+    return sites.split()[0].rstrip("/")
 
 
 def base() -> Path:
