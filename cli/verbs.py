@@ -62,6 +62,14 @@ def tier(word: str) -> str:
     return word
 
 
+def positive(word: str) -> int:
+    """A count: 1 or more."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not 1 or more")
+    return number
+
+
 ENV = arg("env", metavar="ENV", choices=ENVIRONMENTS, help=" or ".join(ENVIRONMENTS))
 MAYBE_ENV = arg("env", metavar="ENV", choices=ENVIRONMENTS, nargs="?", help=ENV.options["help"])
 LAYER = arg(
@@ -87,11 +95,17 @@ VERBS = (
             ),
             arg("--layer", choices=LAYERS, help="stop after this layer"),
             arg("--keep", action="store_true", help="leave the state and say how to look at it"),
-            arg("--fail", metavar="TYPE=NAME", help="that resource's next operation is refused"),
+            arg(
+                "--fail",
+                metavar="TYPE=NAME",
+                action="append",
+                default=[],
+                help="that resource's next operation is refused; may be given again",
+            ),
             arg(
                 "--kill-at",
                 metavar="N",
-                type=int,
+                type=positive,
                 help="the engine dies after the Nth call that changed the world",
             ),
             arg("--json", action="store_true", help="the result as JSON"),
@@ -340,7 +354,7 @@ def word(argument: Argument, *, bare: bool = False) -> str:
     """An argument as it is shown in a line of usage."""
     text = argument.name
     if text.startswith("-"):
-        if "action" not in argument.options:
+        if argument.options.get("action") != "store_true":
             text += f" {argument.options.get('metavar', argument.name.strip('-').upper())}"
         return text if bare else f"[{text}]"
     text = str(argument.options.get("metavar", argument.name.upper()))

@@ -34,8 +34,15 @@ def cache_folder() -> Path:
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Let one set-up at a time run; the kernel frees the lock when its process ends."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "setup.lock").open("w") as lock:
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        opened = (cache_folder() / "setup.lock").open("w")
+    except OSError as error:
+        raise SetupError(
+            f"{cache_folder()} cannot be written ({error.strerror}): set XDG_CACHE_HOME to the "
+            "path of a folder that can"
+        ) from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -63,3 +63,15 @@ def test_every_verb_has_its_function(verb: verbs.Verb) -> None:
 
 def test_help_and_table_show_the_same_exit_codes(checkout: Checkout) -> None:
     assert checkout.lab("check", "dev") in verbs.EXIT_CODES
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "x"])
+def test_no_call_before_the_first_can_be_the_last(number: str) -> None:
+    answer = start("rehearse", "dev", "--kill-at", number)
+    assert answer.returncode == 2
+    assert "--kill-at" in answer.stderr
+
+
+def test_every_refusal_that_was_asked_for_counts() -> None:
+    _, values = verbs.parse(["rehearse", "--fail", "Volume=a", "--fail", "Volume=b"])
+    assert values.fail == ["Volume=a", "Volume=b"]

@@ -59,6 +59,7 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "dev", "--layer", "foundation", "--keep")
     assert done.returncode == 0, done.stderr
     assert "Hosts" in done.stdout
+    assert "left nothing behind" not in done.stdout
     folder = next(tmp_path.iterdir())
     enter, look = re.findall(r"^  (cd .*|pulumi .*)$", done.stderr, re.MULTILINE)
     line = f"{enter} && {look}"

@@ -101,6 +101,15 @@ def test_debian_without_venv_says_which_package(
         install.ensure_python("requirements.txt")
 
 
+def test_a_cache_folder_that_cannot_be_made_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(install.SetupError, match="set XDG_CACHE_HOME"), install.exclusive():
+        pass
+
+
 def test_two_at_once_take_turns(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     order: list[str] = []
 
