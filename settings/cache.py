@@ -4,9 +4,10 @@ from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from settings.base import Container, Domain, Model, Name, Port
+from settings.images import catalogue
 from settings.machines import Lxc
 
 Kind = Literal["apt", "apk", "pypi", "npm", "oci", "pulumi", "files"]
@@ -52,7 +53,11 @@ class Upstream(Model):
     """A repository on the net that the cache serves under /NAME/."""
 
     kind: Kind = Field(description="What kind of repository it is")
-    url: Url = Field(description="Its address, as a client without a cache would write it")
+    url: Url = Field(
+        default="",
+        description="Its address, as a client without a cache would write it; default: that of "
+        "the repository of the same name in images.yaml",
+    )
     index_ttl_s: int | None = Field(
         default=None,
         ge=0,
@@ -143,6 +148,19 @@ class Cache(Model):
     upstreams: dict[Name, Upstream] = Field(description="What it serves, by name")
     container: Container | None = None
     machine: Lxc | None = None
+
+    @field_validator("upstreams")
+    @classmethod
+    def _known(cls, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
+        """An address that stands in images.yaml already is not written a second time."""
+        known = catalogue().repositories
+        for name, upstream in upstreams.items():
+            if not upstream.url and name not in known:
+                raise ValueError(f"{name}.url is missing, and images.yaml has no repository {name}")
+        return {
+            name: upstream if upstream.url else upstream.model_copy(update={"url": known[name].url})
+            for name, upstream in upstreams.items()
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from settings.cache import Cache, Upstream
+from settings.images import catalogue
 
 APT = {"kind": "apt", "url": "http://archive.example/ubuntu"}
 
@@ -45,6 +46,7 @@ def test_an_upstream_is_refused(change: dict[str, Any], said: str) -> None:
     [
         ({"upstreams": {"v2": APT}}, "the cache answers /v2 itself"),
         ({"upstreams": {"healthz": APT}}, "the cache answers /healthz itself"),
+        ({"upstreams": {"x": {"kind": "apt"}}}, "images.yaml has no repository x"),
         ({"upstreams": {"-": APT}}, "String should match pattern"),
         ({"upstreams": {"a/b": APT}}, "String should match pattern"),
         ({"max_size_gib": 0}, "greater than or equal to 1"),
@@ -82,3 +84,8 @@ def test_a_cache_larger_than_its_machine_is_refused() -> None:
 def test_plain_http_may_be_trusted_in_words() -> None:
     own = {"kind": "pypi", "url": "http://devpi.home.example/simple", "allow_http": True}
     assert Upstream.model_validate(own).ttl_s == 300
+
+
+def test_an_address_of_images_yaml_need_not_be_written_again() -> None:
+    cache = Cache.model_validate({"upstreams": {"docker": {"kind": "apt"}}})
+    assert cache.upstreams["docker"].url == catalogue().repositories["docker"].url
