@@ -1,6 +1,8 @@
 """A model that Ollama has on its disk."""
 
 import json
+import os
+import ssl
 import time
 
 import httpx
@@ -29,10 +31,7 @@ def provision(spec: Ollama, project: str, vault: Vault) -> list[str]:
 
 def ensure(spec: Ollama, url: str) -> list[str]:
     """Pull the model unless it is there; progress goes to stdout. Returns what was done."""
-    # Ollama answers from the lab's own network: a proxy of the job is not meant for it.
-    with httpx.Client(
-        base_url=url, timeout=httpx.Timeout(30, read=SILENCE_SECONDS), trust_env=False
-    ) as client:
+    with _client(url) as client:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if spec.name in _present(client):
@@ -51,6 +50,26 @@ def ensure(spec: Ollama, url: str) -> list[str]:
                 )
                 time.sleep(attempt)
     raise AssertionError("unreachable")
+
+
+def _client(url: str) -> httpx.Client:
+    """A client of `url`; it connects to OLLAMA_ADDRESS where no DNS server knows the host."""
+    target, address = httpx.URL(url), os.environ.get("OLLAMA_ADDRESS", "")
+    named = {"Host": target.netloc.decode(), "sni": target.host}
+
+    def as_named(request: httpx.Request) -> None:
+        request.headers["Host"] = named["Host"]
+        request.extensions["sni_hostname"] = named["sni"]
+
+    return httpx.Client(
+        base_url=target.copy_with(host=address) if address else target,
+        timeout=httpx.Timeout(30, read=SILENCE_SECONDS),
+        # Ollama answers from the lab's own network: a proxy of the job is not meant for it.
+        trust_env=False,
+        # The system's trust, with SSL_CERT_FILE in its place where that is set.
+        verify=ssl.create_default_context(),
+        event_hooks={"request": [as_named] if address else []},
+    )
 
 
 def _present(client: httpx.Client) -> set[str]:

@@ -73,7 +73,8 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
                 args.database,
                 urlencode(tls, quote_via=quote, safe="/"),
             ),
-            "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/artifacts",
+            # By the image's own plugin: clients need not reach or trust the store.
+            "MLFLOW_ARTIFACTS_DESTINATION": "proxied-s3://mlflow/artifacts",
             "MLFLOW_HOST": "0.0.0.0",  # noqa: S104 - inside the container
             "MLFLOW_PORT": "5000",
             "MLFLOW_WORKERS": str(wanted.workers),

@@ -47,13 +47,17 @@ class Ollama(pulumi.ComponentResource):
                 health=Health(test=("CMD", "ollama", "ls")),
             ),
         )
-        url = args.engine.endpoint("ollama").url
+        endpoint = args.engine.endpoint(name)
         for model in wanted.models:
-            words = [".venv/bin/python", "-m", "provision", "ollama", "--url", url]
+            words = [".venv/bin/python", "-m", "provision", "ollama", "--url", endpoint.url]
             command.local.Command(
                 f"{model.replace('/', '-').replace(':', '-')}-model",
                 create=shlex.join([*words, "--model", model]),
-                environment={"SSL_CERT_FILE": args.trust},
+                # By address and with the lab's CA: this machine may know neither name nor CA yet.
+                environment={
+                    "OLLAMA_ADDRESS": str(endpoint.address),
+                    "SSL_CERT_FILE": args.trust,
+                },
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     depends_on=[self.container, args.gateway],

@@ -46,6 +46,7 @@ def mlflow(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WORKERS": "1",
         "HEALTH_HOST": "localhost",
+        "PYTHONPATH": str(ROOT / MLFLOW / "plugin"),
         **(variables or {}),
         "MLFLOW_HOST": "127.0.0.1",
         "MLFLOW_PORT": str(port),

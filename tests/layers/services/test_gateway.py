@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ import jinja2
 import pytest
 
 from layers.services.gateway import FILES, FOLDER, USER, configuration
+from settings.images import PATH
 from settings.names import endpoints
 from tests.harness.certificates import Authority
 from tests.harness.deploy import settings_of
-from tests.harness.process import free_port, listens, server
+from tests.harness.process import clean_environment, free_port, listens, server
 from tests.layers.containers import container, files, published, world
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -87,12 +89,13 @@ def moved(configuration: str, folder: Path) -> str:
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Answers with what it was asked."""
+    """Answers with what it was asked; has one model, as Ollama lists them."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        body = json.dumps({"path": self.path, "headers": dict(self.headers)}).encode()
+        asked = {"path": self.path, "headers": dict(self.headers)}
+        body = json.dumps({**asked, "models": [{"name": "llama3.2:1b"}]}).encode()
         self.send_response(200 if "fault" not in self.path else 502)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -130,10 +133,11 @@ def upstream(context: ssl.SSLContext | None = None) -> Iterator[int]:
 
 
 class Gateway:
-    """A running nginx; `missing` is a port that nothing listens on."""
+    """A running nginx and the certificate of its CA."""
 
     def __init__(self, port: int, ca: Path):
         self.port = port
+        self.ca = ca
         self.context = ssl.create_default_context(cafile=str(ca))
 
     def ask(self, host: str, path: str = "/", **headers: str) -> tuple[int, str]:
@@ -154,7 +158,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """nginx on the lab's template, with upstreams of the test."""
     folder = tmp_path_factory.mktemp("gateway")
     authority = Authority()
-    own, portainer = authority.server("gateway"), authority.server("portainer")
+    own = authority.server("gateway", f"*.{DOMAIN}")
+    portainer = authority.server("portainer")
     stranger = Authority().server("web")
     context, wrong = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
     for pair, name, target in ((portainer, "p", context), (stranger, "s", wrong)):
@@ -233,6 +238,28 @@ def test_websockets_are_passed_on(gateway: Gateway) -> None:
 def test_ollama_is_asked_by_the_only_name_that_it_answers(gateway: Gateway) -> None:
     _, body = gateway.ask(f"ollama.{DOMAIN}", "/api/version")
     assert json.loads(body)["headers"]["Host"] == "localhost:11434"
+
+
+@pytest.mark.service
+def test_the_lab_s_models_are_pulled_through_it_by_address(gateway: Gateway) -> None:
+    command = [sys.executable, "-m", "provision", "ollama", "--model", "llama3.2:1b"]
+    command += ["--url", f"https://ollama.{DOMAIN}:{gateway.port}"]
+    trusted = {"OLLAMA_ADDRESS": "127.0.0.1", "SSL_CERT_FILE": str(gateway.ca)}
+    for env, code, said in (
+        (trusted, 0, "ready, nothing to do"),
+        ({**trusted, "SSL_CERT_FILE": "/dev/null"}, 1, "CERTIFICATE_VERIFY_FAILED"),
+    ):
+        done = subprocess.run(
+            command,
+            env=clean_environment(**env),
+            cwd=PATH.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr
 
 
 @pytest.mark.service

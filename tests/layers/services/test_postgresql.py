@@ -1,35 +1,14 @@
 """PostgreSQL as the layer starts it: on the volume, over TLS only, with the newest password."""
 
-import os
-import pwd
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from layers.services.postgresql import DATABASES, FILES, FOLDER, ROLES
-from tests.harness.certificates import Authority, Pair
-from tests.harness.postgresql import binaries
-from tests.harness.process import clean_environment, free_port, server
+from layers.services.postgresql import DATABASES, FOLDER, ROLES
+from tests.harness.certificates import Authority
 from tests.layers.containers import container, files, published, variables, world
-
-CONFIG = f"{FOLDER}/postgresql.conf"
-# What the image's entry point does with an empty volume, in short.
-ENTRYPOINT = """#!/bin/sh
-set -eu
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  gosu postgres initdb -D "$PGDATA" -U postgres --pwfile="$POSTGRES_PASSWORD_FILE" \\
-    --auth=scram-sha-256 --no-sync >/dev/null
-fi
-exec gosu postgres "$@"
-"""
-GOSU = """#!/bin/sh
-shift
-exec {prefix} "$@"
-"""
+from tests.layers.services.running import connect, running
 
 
 def test_volume_is_where_version_18_keeps_its_data() -> None:
@@ -79,80 +58,6 @@ def test_provider_checks_the_server_that_it_talks_to(variant: str) -> None:
     assert provider["host"] == address
     assert provider["sslmode"] == "verify-full"
     assert provider["sslrootcert"].startswith(".state/ca-")
-
-
-@contextmanager
-def running(folder: Path, authority: Authority, pair: Pair, password: str) -> Iterator[int]:
-    """The layer's own start script and configuration around Debian's PostgreSQL; its port."""
-    port = free_port()
-    inputs = container(world("dev")["services"], "postgresql")
-    written = {
-        "postgresql.conf": files(inputs)[CONFIG]["content"]
-        .replace(FOLDER, str(folder))
-        .replace("port = 5432", f"port = {port}")
-        .replace("listen_addresses = '*'", "listen_addresses = '127.0.0.1'")
-        + "unix_socket_directories = ''\n",
-        "start.sh": (FILES / "postgresql.sh").read_text(),
-        "pg_hba.conf": (FILES / "pg_hba.conf").read_text(),
-        "server.crt": pair.certificate,
-        "server.key": pair.key,
-        "password": password,
-        "ca.crt": authority.pem,
-    }
-    root = os.getuid() == 0
-    owner = pwd.getpwnam("postgres") if root else None
-    for name, text in written.items():
-        path = folder / name
-        path.unlink(missing_ok=True)
-        path.write_text(text)
-        path.chmod(0o400 if name in {"server.key", "password"} else 0o644)
-        if owner:
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-    if owner:
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    tools = folder / "bin"
-    tools.mkdir(exist_ok=True)
-    prefix = "setpriv --reuid=postgres --regid=postgres --clear-groups" if root else ""
-    for name, text in (
-        ("gosu", GOSU.format(prefix=prefix)),
-        ("docker-entrypoint.sh", ENTRYPOINT),
-    ):
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    environment = clean_environment(
-        PATH=f"{tools}:{binaries()}:{os.environ['PATH']}",
-        PGDATA=str(folder / "data"),
-        POSTGRES_PASSWORD_FILE=str(folder / "password"),
-    )
-    command: list[str | Path] = ["bash", folder / "start.sh"]
-    with server(
-        command, lambda: healthy(port), folder / "log", env=environment, cwd=folder
-    ) as process:
-        yield port
-        # SIGTERM of the harness waits for clients; what was killed here must start again too.
-        process.kill()
-
-
-def healthy(port: int) -> bool:
-    """The container's own health check, at the test's port."""
-    tests = container(world("dev")["services"], "postgresql")["healthcheck"]["tests"]
-    command = [binaries() / tests[1], *tests[2:], "-p", str(port)]
-    return subprocess.run(command, check=False).returncode == 0
-
-
-def connect(folder: Path, port: int, password: str, sslmode: str) -> psycopg.Connection:
-    return psycopg.connect(
-        host="127.0.0.1",
-        port=port,
-        user="postgres",
-        dbname="postgres",
-        password=password,
-        sslmode=sslmode,
-        sslrootcert=str(folder / "ca.crt"),
-        autocommit=True,
-    )
 
 
 @pytest.mark.service
