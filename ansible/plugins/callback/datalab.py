@@ -56,13 +56,13 @@ class CallbackModule(Default):
 
 
 def _place(result, reason: str) -> str:  # type: ignore[no-untyped-def]
-    role = getattr(result._task, "_role", None)
+    role = getattr(result.task, "_role", None)
     where = f"role {role.get_name()}" if role else "playbook machine.yml"
-    return f"FAILED machine {result._host.get_name()}, {where}, task {result.task_name!r}: {reason}"
+    return f"FAILED machine {result.host.get_name()}, {where}, task {result.task_name!r}: {reason}"
 
 
 def _reason(result) -> str:  # type: ignore[no-untyped-def]
-    data = result._result
+    data = result.result
     if data.get("censored"):
         return "its output is hidden, as it may hold secrets; see the machine's journal"
     items = [item for item in data.get("results", ()) if item.get("failed")]
