@@ -248,4 +248,7 @@ def _is_layer(name: str, start: bytes) -> bool:
 
 
 def _secret(content: bytes, known: Sequence[bytes]) -> bool:
-    return bool(SECRET.search(content)) or any(value in content for value in known)
+    if any(value in content for value in known):
+        return True
+    # Programs hold keys for their own tests: libgnutls is in every image that has curl.
+    return b"\0" not in content and bool(SECRET.search(content))

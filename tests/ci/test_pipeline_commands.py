@@ -275,6 +275,8 @@ def archive(files: dict[str, bytes]) -> bytes:
         (b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 64, True),
         (b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 64, True),
         (b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64, False),
+        (b"\x7fELF\0-----BEGIN PRIVATE KEY-----\n" + b"A" * 64, False),  # libgnutls' own tests
+        (b"\x7fELF\0 the-job-s-own-password", True),
         (b"x=glpat-abcdefghij0123456789", True),
         (b"hvs.CAESIabcdefghij0123456789", True),
         (b"the-job-s-own-password", True),

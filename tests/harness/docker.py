@@ -47,7 +47,15 @@ def engine(folder: Path, *options: str) -> Iterator[str]:
         env=clean_environment(),
         cwd=folder,
     ):
-        yield host
+        try:
+            yield host
+        finally:
+            # Containers in the machine's network leave it mounted, and the folder undeletable.
+            subprocess.run(
+                ["umount", "--lazy", folder / "exec" / "netns" / "default"],
+                capture_output=True,
+                check=False,
+            )
 
 
 @contextmanager
