@@ -20,7 +20,7 @@ ANSIBLE = Path(__file__).parent.parent / "ansible"
 # Relative to the project, where the engine runs commands: an absolute path would be a change on
 # every other checkout.
 PLAYBOOK = ".venv/bin/ansible-playbook --inventory /dev/stdin ansible/machine.yml"
-ADHOC = ".venv/bin/ansible all --inventory /dev/stdin --module-name raw --args"
+ADHOC = ".venv/bin/ansible all --inventory /dev/stdin --module-name command --args"
 HOST_KEY = "sh ansible/host_key.sh"
 # Roles that the others are made with.
 SHARED = ("apply", "packages", "program", "service")

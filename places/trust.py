@@ -12,14 +12,18 @@ def trust_file(pem: pulumi.Input[str], folder: PurePath) -> pulumi.Output[str]:
     The name comes from the content and the path stays as it was given (relative to the project,
     where engine and providers run), so that it is the same on every machine.
     """
+    return pulumi.Output.from_input(pem).apply(lambda text: keep(text, folder))
 
-    def write(text: str) -> str:
-        path = Path(folder) / f"ca-{hashlib.sha256(text.encode()).hexdigest()[:16]}.crt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or path.read_text() != text:
-            partial = path.with_suffix(".partial")
-            partial.write_text(text)
-            partial.replace(path)
-        return str(path)
 
-    return pulumi.Output.from_input(pem).apply(write)
+def keep(pem: str, folder: PurePath) -> str:
+    """Write `pem` where trust_file says; the path.
+
+    For commands that run providers without running the program, as `destroy` and `refresh` do.
+    """
+    path = Path(folder) / f"ca-{hashlib.sha256(pem.encode()).hexdigest()[:16]}.crt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != pem:
+        partial = path.with_suffix(".partial")
+        partial.write_text(pem)
+        partial.replace(path)
+    return str(path)

@@ -69,7 +69,8 @@ def _reason(result) -> str:  # type: ignore[no-untyped-def]
     data = items[0] if items else data
     words = [str(data[key]).strip() for key in ("msg", "stderr") if data.get(key)]
     words += data.get("argument_errors", ())
-    text = " ".join(words) or "no reason given"
+    # On one line, without the frame that ssh draws around its warnings.
+    text = " ".join(" ".join(words).replace("@", "").split()) or "no reason given"
     if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
         text += " | The machine's host key is not the one of its first contact; docs/machines.md."
     return text
