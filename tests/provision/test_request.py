@@ -1,7 +1,6 @@
 """The consumer's side: request, env and run, against a real Vault API and GitLab's stand-in."""
 
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,11 +92,9 @@ def test_every_kind_of_failure_fails_the_caller_within_one_poll(servers: Lab, st
 
 def test_a_pipeline_that_never_starts_times_out(servers: Lab) -> None:
     comes_to(servers, "pending")
-    begin = time.monotonic()
     code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(44))
     assert code == 4
     assert "pipeline 1 is pending after 2 s" in output
-    assert time.monotonic() - begin < 30
     assert requests_of(servers, 44) == []
 
 
