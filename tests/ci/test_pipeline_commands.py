@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import re
 import subprocess
 import tarfile
 import threading
@@ -19,6 +20,7 @@ from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
 from cli.ci.plan import Plan, Step
 from cli.fault import Fault
+from cli.verbs import CI_ACTIONS
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.pipelines import ROOT, git
 
@@ -165,6 +167,41 @@ def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
     else:
         assert run.deploy("lab", "services") == 0
         assert done == (["services"] if now else []) + ["probed"]
+
+
+@pytest.mark.parametrize(("steps", "code"), [((UPDATED,), 7), ((), 0)])
+def test_lower_layers_wait_for_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    steps: tuple[Step, ...],
+    code: int,
+) -> None:
+    plan = Plan(layer="foundation", tree="t", steps=steps)
+    monkeypatch.setattr(run, "_engine", lambda env: None)
+    monkeypatch.setattr(run, "_preview", lambda engine, env, layer: (0, plan))
+    assert run.pending("lab", "foundation") == code
+    assert ("./lab up lab foundation" in capsys.readouterr().out) == bool(steps)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_preview_is_kept_for_the_gate_only_when_it_worked(
+    forge: GitLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int
+) -> None:
+    plan = Plan(layer="apps", tree="e" * 40, steps=(UPDATED,), failed=bool(code))
+    monkeypatch.setattr(run, "_engine", lambda env: None)
+    monkeypatch.setattr(run, "_preview", lambda engine, env, layer: (code, plan))
+    assert run.preview("lab", "apps") == code
+    assert (Forge().reviewed("e" * 40, "apps") is None) == bool(code)
+    assert json.loads((tmp_path / "apps.report.json").read_text()) == {
+        "create": 0,
+        "update": 1,
+        "delete": 0,
+    }
+
+
+def test_pipelines_run_every_action_and_no_other() -> None:
+    text = (ROOT / ".ci/deploy.yml").read_text() + (ROOT / ".ci/images.yml").read_text()
+    assert set(re.findall(r"\./lab ci (\w+)", text)) == set(CI_ACTIONS)
 
 
 def test_drift_is_one_issue_from_its_first_day_to_its_last(
