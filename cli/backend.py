@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
+from rich.console import Console
+
 from cli.engine import Engine
 from cli.fault import Fault, SettingsFault
 from layers import LAYERS
@@ -78,7 +80,28 @@ def settings_of(env: str) -> Settings:
     try:
         return load_file(stack_file(env))
     except SettingsError as error:
+        if error.budget and error.budget.errors:
+            from cli.reports import show  # it stands on this module
+
+            show(error.budget, Console(stderr=True))
         raise SettingsFault(str(error)) from None
+
+
+def trust(engine: Engine, env: str, settings: Settings) -> None:
+    """Put the lab CA's certificate where providers look for it, which the program else does.
+
+    `destroy` and `refresh` run providers and not the program: with the state in the lab's store, a
+    fresh checkout has no certificate. Nothing is done where the foundation has none either.
+    """
+    if url(env) == file_url(env):
+        return
+    try:
+        pem = engine.capture("stack", "output", "ca_certificate", "-s", f"{env}-{LAYERS[0]}")
+    except Fault:
+        return
+    from places.trust import keep  # pulumi takes 0.2 s to import
+
+    keep(pem.strip() + "\n", install.ROOT / settings.common.trust_path)
 
 
 def link_faults(env: str) -> list[str]:
@@ -166,9 +189,14 @@ def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Set
 def print_env(values: argparse.Namespace) -> int:
     """`eval "$(./lab env ENV)"`: the lines a shell needs for plain Pulumi."""
     env: str = values.env
-    settings = settings_of(env)
+    place = "docker" if env == "dev" else "proxmox"
     try:
-        secret = passphrase(env, settings.common.place)
+        place = settings_of(env).common.place
+    except SettingsFault as fault:
+        # Else `eval` would leave the shell set up for what it was before, unnoticed.
+        print(fault, file=sys.stderr)
+    try:
+        secret = passphrase(env, place)
     except Fault as fault:
         print(f"lab: {fault}", file=sys.stderr)
         secret = {}

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from cli import ask, lookup
-from cli.backend import chosen, prepare
+from cli.backend import chosen, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault
 
@@ -237,9 +237,12 @@ def adopt(resources: list[dict[str, Any]], made: dict[str, Any]) -> None:
 
 def repair(values: argparse.Namespace) -> int:
     """`./lab repair ENV [LAYER]`."""
-    engine, _ = prepare(values.env)
+    engine, settings = prepare(values.env)
     known = engine.stacks()
     stacks = [f"{values.env}-{layer}" for layer in chosen(values.layer)]
+    if not known.keys() & set(stacks):
+        raise Fault(f"{values.env} has no stacks yet: run ./lab init {values.env} first")
+    trust(engine, values.env, settings)
     broken = False
     for stack in stacks:
         if stack not in known:

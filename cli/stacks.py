@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from cli import ask, repair, rescue
-from cli.backend import chosen, file_url, prepare
+from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
@@ -70,8 +70,9 @@ def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
 
 def down(values: argparse.Namespace) -> int:
     """Take layers down, highest first. Protected data stays, unless `--data` was confirmed."""
-    engine, _ = prepare(values.env)
+    engine, settings = prepare(values.env)
     known = engine.stacks()
+    trust(engine, values.env, settings)
     layers = [name for name in reversed(chosen(values.layer)) if known.get(f"{values.env}-{name}")]
     if not layers:
         print(f"lab: nothing of {values.env} is up", file=sys.stderr)

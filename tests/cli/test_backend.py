@@ -63,7 +63,8 @@ def test_every_settings_fault_at_once_before_the_engine(
     text = file.read_text()
     file.write_text(text.replace("port: 9000", "port: 0").replace("port: 8200", "port: high"))
     for words in (["check", "dev"], ["up", "dev"], ["env", "dev"], ["budget", "dev"]):
-        assert checkout.lab(*words) == 2
+        # `env` prints what it can: else `eval` would leave the shell as it was, unnoticed.
+        assert checkout.lab(*words) == (0 if words[0] == "env" else 2)
         said = capsys.readouterr().err
         assert "Pulumi.dev.yaml: datalab:foundation.object_store.port: " in said
         assert "Pulumi.dev.yaml: datalab:foundation.vault.port: " in said
