@@ -9,6 +9,7 @@ import pytest
 from cli import backend
 from cli.fault import Fault
 from places.trust import keep
+from toolchain import install
 
 PEM = "-----BEGIN CERTIFICATE-----\nlab\n-----END CERTIFICATE-----\n"
 
@@ -21,7 +22,7 @@ def put(monkeypatch: pytest.MonkeyPatch, root: Path, url: str, answer: str | Non
 
     engine: Any = SimpleNamespace(capture=capture)
     settings: Any = SimpleNamespace(common=SimpleNamespace(trust_path=Path("trust")))
-    monkeypatch.setattr(backend.install, "ROOT", root)
+    monkeypatch.setattr(install, "ROOT", root)
     monkeypatch.setattr(backend, "url", lambda _: url)
     backend.trust(engine, "lab", settings)
 
