@@ -6,7 +6,7 @@ Nothing is written into the checkout, and nothing of the user's Pulumi is read.
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,6 @@ def variables(folder: Path) -> dict[str, str]:
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
         "PULUMI_HOME": str(folder / "home"),
-        # Each command starts Python three times; compiling the program anew takes as long again.
-        "PYTHONDONTWRITEBYTECODE": "",
         "TMPDIR": str(folder / "tmp"),
     }
     found = pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)

@@ -50,7 +50,7 @@ class PackageCache(pulumi.ComponentResource):
         workload = Workload(
             container=_container(name, args),
             machine=args.settings.machine,
-            roles=[_role(args)],
+            roles=[_role(args)] if args.settings.machine else (),
         )
         ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
         self.urls = ready.apply(lambda _: urls(args.settings, args.address.url))
