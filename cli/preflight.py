@@ -35,8 +35,9 @@ def findings(
         return
     get = _api(node, token)
     try:
-        yield _version(get("version"))
-        yield privileges(node, token, get("access/permissions"))
+        version = str(get("version")["version"])
+        yield _version(version)
+        yield privileges(node, version, token, get("access/permissions"))
         guests = get("cluster/resources?type=vm")
         yield from _storages(settings, node, guests, get(f"nodes/{node.name}/storage"))
         yield from _owners(settings, guests, taken)
@@ -92,13 +93,14 @@ def _api(node: Node, token: str) -> Get:
     return get
 
 
-def _version(data: Mapping[str, Any]) -> Finding:
-    found = tuple(int(part) for part in str(data["version"]).split(".")[:2])
-    old = found < OLDEST
+def _version(version: str) -> Finding:
+    found = tuple(int(part) for part in version.split(".")[:2])
     return Finding(
         what="Proxmox VE",
-        found=str(data["version"]),
-        remedy="upgrade to 9: VMs import their disks by a call that came with 8.4" if old else "",
+        found=version,
+        remedy=""
+        if found >= OLDEST
+        else "upgrade to 9: VMs import their disks by a call that came with 8.4",
     )
 
 

@@ -8,19 +8,20 @@ from settings.machines import Node
 # What the provider's calls need, by path: the permissions that PVE's API schema states for them.
 VMS = (
     "VM.Allocate VM.Audit VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk"
-    " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.GuestAgent.Audit"
-    " VM.PowerMgmt"
+    " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt"
 )
+# PVE 9 has it in the place of VM.Monitor (its release notes).
+AGENT = {True: "VM.GuestAgent.Audit", False: "VM.Monitor"}
 IMAGES = "Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"
 DISKS = "Datastore.AllocateSpace Datastore.Audit"
 NODE = "Sys.AccessNetwork Sys.Audit"
 MAPPING = "Mapping.Audit Mapping.Modify Mapping.Use"
 
 
-def needed(node: Node) -> dict[str, str]:
-    """Path -> privileges that a token needs there."""
+def needed(node: Node, major: int) -> dict[str, str]:
+    """Path -> privileges that a token needs there, on this major version of PVE."""
     paths = {
-        "/vms": VMS,
+        "/vms": f"{VMS} {AGENT[major >= 9]}",
         f"/nodes/{node.name}": NODE,
         f"/sdn/zones/localnetwork/{node.bridge}": "SDN.Use",
         f"/storage/{node.disk_storage}": DISKS,
@@ -33,9 +34,11 @@ def needed(node: Node) -> dict[str, str]:
     return paths
 
 
-def privileges(node: Node, token: str, held: Mapping[str, Mapping[str, int]]) -> Finding:
+def privileges(
+    node: Node, version: str, token: str, held: Mapping[str, Mapping[str, int]]
+) -> Finding:
     """Whether `held` (the API's answer) suffices, with the lines to run where it does not."""
-    wanted_at = needed(node)
+    wanted_at = needed(node, int(version.partition(".")[0]))
     missing = {
         path: lacking
         for path, wanted in wanted_at.items()
@@ -44,18 +47,26 @@ def privileges(node: Node, token: str, held: Mapping[str, Mapping[str, int]]) ->
     what = "token's privileges"
     if not missing:
         return Finding(what=what, found="sufficient")
-    identity = token.partition("=")[0]
     lines = ["as root on the node:"]
     for path in missing:
-        role = f"datalab-{path.strip('/').split('/')[0] or 'root'}"
-        role += "-images" if path == f"/storage/{node.image_storage}" else ""
-        lines.append(f"pveum role add {role} --privs '{wanted_at[path]}'")
-        lines += [
-            f"pveum acl modify {path} {who} --roles {role}"
-            for who in (f"--users {identity.partition('!')[0]}", f"--tokens '{identity}'")
-        ]
+        lines += grant(node, path, wanted_at[path], token.partition("=")[0])
     listed = "; ".join(f"{path}: {' '.join(names)}" for path, names in missing.items())
     return Finding(what=what, found=f"missing {listed}", remedy="\n         ".join(lines))
+
+
+def grant(node: Node, path: str, wanted: str, identity: str) -> list[str]:
+    """The lines that give an identity (`user@realm!token`) privileges at a path."""
+    user = identity.partition("!")[0]
+    role = f"datalab-{path.strip('/').split('/')[0] or 'root'}"
+    role += "-images" if path == f"/storage/{node.image_storage}" else ""
+    # What is meant for the root alone would otherwise hold everywhere.
+    options = f"--roles {role}" + (" --propagate 0" if path == "/" else "")
+    # A token has at most what its user has; root@pam has everything.
+    users = [] if user == "root@pam" else [f"--users {user}"]
+    return [
+        f"pveum role add {role} --privs '{wanted}' || pveum role modify {role} --privs '{wanted}'",
+        *(f"pveum acl modify {path} {who} {options}" for who in (*users, f"--tokens '{identity}'")),
+    ]
 
 
 def _holds(held: Mapping[str, Mapping[str, int]], path: str, privilege: str) -> bool:

@@ -16,6 +16,7 @@ from fakepve import schema  # type: ignore[import-untyped]
 
 from cli.doctor import Finding
 from cli.preflight import findings
+from cli.privileges import grant
 from tests.harness.certificates import Authority
 from tests.harness.deploy import settings_of
 from tests.harness.process import free_port
@@ -166,13 +167,29 @@ def test_missing_privileges_come_with_the_lines_that_grant_them(node: Node) -> N
     del node.answers["access/permissions"]["/storage"]["Datastore.AllocateTemplate"]
     finding = only(node.look())
     assert finding.found == "missing /storage/local: Datastore.AllocateTemplate"
-    assert finding.remedy.splitlines()[1:] == [
-        "         pveum role add datalab-storage-images --privs"
-        " 'Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit'",
-        "         pveum acl modify /storage/local --users root@pam --roles datalab-storage-images",
-        "         pveum acl modify /storage/local --tokens 'root@pam!datalab'"
-        " --roles datalab-storage-images",
+    role = "datalab-storage-images"
+    wanted = "'Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit'"
+    assert [line.strip() for line in finding.remedy.splitlines()[1:]] == [
+        f"pveum role add {role} --privs {wanted} || pveum role modify {role} --privs {wanted}",
+        f"pveum acl modify /storage/local --tokens 'root@pam!datalab' --roles {role}",
     ]
+
+
+def test_a_token_needs_its_user_to_have_the_privileges_too() -> None:
+    node = settings_of("lab").common.node
+    assert node
+    lines = grant(node, "/", "Sys.Audit", "lab@pve!token")
+    assert [line.partition("/ ")[2] for line in lines[1:]] == [
+        "--users lab@pve --roles datalab-root --propagate 0",
+        "--tokens 'lab@pve!token' --roles datalab-root --propagate 0",
+    ]
+
+
+def test_an_older_node_calls_it_otherwise(node: Node) -> None:
+    node.answers["version"]["version"] = "8.4.1"
+    assert "VM.Monitor" in only(node.look()).found
+    node.answers["access/permissions"]["/vms"]["VM.Monitor"] = 1
+    assert not [finding for finding in node.look() if finding.remedy]
 
 
 def test_a_privilege_that_is_not_handed_down_does_not_count_below(node: Node) -> None:
@@ -254,6 +271,7 @@ def test_a_bridge_and_a_version_that_are_not_there(node: Node) -> None:
     assert only(node.look()).found == "not among vmbr1"
     node.answers["nodes/pve/network"] = WELL["nodes/pve/network"]
     node.answers["version"]["version"] = "8.2.4"
+    node.answers["access/permissions"]["/vms"]["VM.Monitor"] = 1
     assert only(node.look()).what == "Proxmox VE"
 
 
