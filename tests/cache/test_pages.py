@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from settings import Settings, load_file
 from settings.cache import Cache
 from tests.cache.origin import Origin
 from tests.cache.running import Running, settings
-from tests.harness.process import clean_environment, free_port
+from tests.harness.browser import browse
+from tests.harness.process import free_port
 
 pytestmark = pytest.mark.service
 
@@ -62,7 +62,7 @@ class TestPage:
     """http://cache/."""
 
     def test_it_shows_the_figures_in_a_browser(self, used: Running, tmp_path: Path) -> None:
-        page, complaints = _browse(used.url, tmp_path)
+        page, complaints = browse(used.url, tmp_path)
         rows = {row[0]: row[1:] for row in _rows(page, "upstreams")}
         assert rows["ubuntu"][0] == "apt"
         assert rows["ubuntu"][2:] == ["4", "50 %", "600 KiB", "200 KiB", "400 KiB", "201 KiB", "1"]
@@ -76,7 +76,7 @@ class TestPage:
         assert complaints == []
 
     def test_it_shows_an_empty_cache(self, cache: Running, tmp_path: Path) -> None:
-        page, complaints = _browse(cache.url, tmp_path)
+        page, complaints = browse(cache.url, tmp_path)
         assert "0 requests" in page
         assert complaints == []
 
@@ -143,35 +143,6 @@ class TestTidy:
         used.get("/healthz")
         used.get(DEB)
         assert [row["uri"] for row in used.log()] == [DEB]
-
-
-def _browse(url: str, folder: Path) -> tuple[str, list[str]]:
-    """The page after its scripts ran, and what the browser complained about."""
-    browser = shutil.which("chromium")
-    assert browser is not None, "apt-get install chromium"
-    done = subprocess.run(
-        [
-            browser,
-            "--headless=new",
-            "--no-sandbox",  # root has none; the page is our own
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            f"--user-data-dir={folder}/browser",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            f"{url}/",
-        ],
-        env=clean_environment(HOME=str(folder)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    complaints = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    return done.stdout, complaints
 
 
 def _rows(page: str, table: str) -> list[list[str]]:
