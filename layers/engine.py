@@ -113,13 +113,16 @@ def engine(
 
 
 def _sources(settings: Settings, foundation: FoundationOutputs) -> dict[str, pulumi.Input[str]]:
-    """Build arguments, by the kinds of upstream that the package cache has."""
+    """Build arguments, by the upstreams that the package cache has."""
+    upstreams = settings.foundation.cache.upstreams
 
     def first(kind: str) -> pulumi.Output[str]:
         return foundation.cache[kind].apply(lambda urls: urls[min(urls)])
 
-    kinds = {upstream.kind for upstream in settings.foundation.cache.upstreams.values()}
+    kinds = {upstream.kind for upstream in upstreams.values()}
     arguments: dict[str, pulumi.Input[str]] = {}
+    if "ubuntu" in upstreams and upstreams["ubuntu"].kind == "apt":
+        arguments["UBUNTU_MIRROR"] = foundation.cache["apt"]["ubuntu"]
     if "pypi" in kinds:
         arguments["PIP_INDEX_URL"] = first("pypi")
         # The cache has no TLS; pip checks the hashes of requirements.txt.

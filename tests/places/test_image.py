@@ -13,6 +13,7 @@ from tests.layers.containers import world
 UPSTREAMS = {
     "pypi": {"kind": "pypi", "url": "https://pypi.test/simple"},
     "npm": {"kind": "npm", "url": "https://npm.test"},
+    "ubuntu": {"kind": "apt", "url": "http://archive.test/ubuntu"},
 }
 
 
@@ -155,6 +156,7 @@ def test_builds_install_through_the_cache(environment: str) -> None:
     assert arguments["NPM_CONFIG_REGISTRY"] == f"http://{host}:8480/npm/"
     assert arguments["PIP_INDEX_URL"] == f"http://{host}:8480/pypi/simple/"
     assert arguments["PIP_TRUSTED_HOST"] == host
+    assert arguments["UBUNTU_MIRROR"] == f"http://{host}:8480/ubuntu"
     if environment == "dev":
         assert built.inputs["build"]["network"] == "host"
     else:
