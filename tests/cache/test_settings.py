@@ -86,6 +86,15 @@ def test_plain_http_may_be_trusted_in_words() -> None:
     assert Upstream.model_validate(own).ttl_s == 300
 
 
+def test_a_registry_beside_a_container_is_one_too() -> None:
+    hub = {"kind": "oci", "url": "https://x.example", "registry": "docker.io"}
+    cache = {"upstreams": {"hub": hub}, "container": {"memory_mib": 256}}
+    with pytest.raises(ValidationError, match=r"upstreams\.hub\.container is missing"):
+        Cache.model_validate(cache)
+    cache["upstreams"] = {"hub": {**hub, "container": {"memory_mib": 128}}}
+    assert Cache.model_validate(cache)
+
+
 def test_an_address_of_images_yaml_need_not_be_written_again() -> None:
     cache = Cache.model_validate({"upstreams": {"docker": {"kind": "apt"}}})
     assert cache.upstreams["docker"].url == catalogue().repositories["docker"].url
