@@ -55,7 +55,9 @@ class Origin:
         self.root = root
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, Fault] = {}
-        self.requests: list[Request] = []
+        self._requests: list[Request] = []
+        self._busy = 0
+        self._changed = threading.Condition()
         self.types: dict[str, str] = {}
         # (path, media type) -> what is sent instead of `files[path]` to who accepts that type.
         self.variants: dict[tuple[str, str], bytes] = {}
@@ -75,6 +77,23 @@ class Origin:
     def url(self) -> str:
         """Scheme, host and port."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked so far. A client may have its answer before its request is noted, so
+        this waits for those under way, a moment at most.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._busy == 0, timeout=2)
+            return list(self._requests)
+
+    def note(self, change: int, request: Request | None = None) -> None:
+        """A request has begun (1) or is done (-1)."""
+        with self._changed:
+            self._busy += change
+            if request is not None:
+                self._requests.append(request)
+            self._changed.notify_all()
 
     def read(self, path: str) -> bytes | None:
         """The present content of `path`; None if there is none."""
@@ -144,6 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(self.path.partition("?")[0])
         fault = here.faults.get(path) or here.faults.get("") or Fault()
         status = sent = 0
+        here.note(1)
         try:
             time.sleep(fault.delay_s)
             status, content = self._headers(here, path, fault)
@@ -163,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            here.requests.append(Request(self.command, path, headers, status, sent))
+            here.note(-1, Request(self.command, path, headers, status, sent))
 
     def _headers(self, here: Origin, path: str, fault: Fault) -> tuple[int, bytes]:
         """Send status and headers; (status, body)."""
