@@ -31,7 +31,15 @@ PACKAGES = (
     "systemd-sysv",
 )
 USER = "datalab"  # who logs in at a VM; at an LXC it is root
-TOOLS = ("debootstrap", "systemd-nspawn", "ip", "iptables", "nsenter", "ssh-keygen")
+TOOLS = (
+    "debootstrap",
+    "ip",
+    "iptables",
+    "nsenter",
+    "setpriv",
+    "ssh-keygen",
+    "systemd-nspawn",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +136,7 @@ def machine(folder: Path) -> Iterator[Machine]:
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         address = f"10.213.{number}.2"
         nspawn = [
+            *("setpriv", "--pdeathsig", "TERM"),  # it does not outlive a test that was killed
             *("systemd-nspawn", "--quiet", "--boot", "--keep-unit", "--register=no"),
             *(f"--directory={root}", f"--machine={name}"),
             f"--network-namespace-path=/run/netns/{name}",
@@ -214,10 +223,10 @@ def _first_free() -> tuple[str, int]:
     for number in range(1, 255):
         name = f"datalab{number}"
         try:
-            _call("ip", "netns", "add", name)  # fails where another run has it
-        except RuntimeError:
+            _call("ip", "netns", "add", name)
+        except RuntimeError:  # another run has it, or was killed and had it
             continue
         peer = ("peer", "name", "eth0", "netns", name)
         _call("ip", "link", "add", name, "type", "veth", *peer)
         return name, number
-    raise RuntimeError("254 test machines are running already")
+    raise RuntimeError("there are 254 test networks: ip netns list")
