@@ -60,7 +60,7 @@ def _container(args: VaultArgs) -> Container | None:
         environment={
             "VAULT_BINARY": BINARIES[args.settings.engine],
             "VAULT_UNSEAL": args.settings.unseal,
-            "VAULT_ADDR": f"https://localhost:{INNER_PORT}",
+            "VAULT_ADDR": "https://127.0.0.1:8202",  # the listener for bootstrap.sh only
             "VAULT_CACERT": "/etc/vault/ca.crt",
         },
         files={

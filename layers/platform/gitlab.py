@@ -13,7 +13,7 @@ from settings.names import Endpoint
 from settings.platform import GitLab as GitLabSettings
 
 FILES = Path(__file__).parent / "files" / "gitlab"
-ACCESS = FILES / "access.rb"
+ACCESS = ("access.rb", "access.sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +86,14 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
         cpus=size.cpus,
         environment={
             "GITLAB_OMNIBUS_CONFIG": "from_file '/etc/datalab/gitlab.rb'",
-            "GITLAB_POST_RECONFIGURE_SCRIPT": "gitlab-rails runner /etc/datalab/access.rb",
+            "GITLAB_POST_RECONFIGURE_SCRIPT": "sh /etc/datalab/access.sh",
         },
         files={
             "/etc/datalab/gitlab.rb": File(content=config, mode="0600"),
-            "/etc/datalab/access.rb": File(content=ACCESS.read_text(encoding="utf-8")),
+            **{
+                f"/etc/datalab/{name}": File(content=(FILES / name).read_text(encoding="utf-8"))
+                for name in ACCESS
+            },
             "/etc/datalab/root-password": File(content=args.root_password, mode="0600"),
             "/etc/datalab/token": File(content=args.token, mode="0600"),
             "/etc/gitlab/trusted-certs/lab.crt": File(content=args.ca),
@@ -136,7 +139,7 @@ def _role(args: GitLabArgs, config: pulumi.Output[str]) -> Role:
             "gitlab_certificate": args.certificate,
             "gitlab_key": args.key,
             "gitlab_ca": args.ca,
-            "gitlab_access": ACCESS.read_text(encoding="utf-8"),
+            "gitlab_access": {name: (FILES / name).read_text(encoding="utf-8") for name in ACCESS},
             "gitlab_root_password": args.root_password,
             "gitlab_token": args.token,
         },

@@ -52,6 +52,9 @@ wait_until() {
 }
 active() { ask && [ "$(field sealed)" = false ] && [ "$(field is_self)" = true ]; }
 
+# The server's own user: of the images, and of the role.
+server_user() { id -un vault 2>/dev/null || id -un openbao 2>/dev/null || id -un; }
+
 prepare() {
     mkdir -p "$STORE/raft"
     # The server was initialised, but its key was lost with the process that asked for it: nothing
@@ -62,6 +65,7 @@ prepare() {
         rm -f "$UNFINISHED"
         say "undid an initialisation that was cut off"
     fi
+    chown "$(server_user)" "$STORE/raft"
 }
 
 initialise() {
@@ -186,8 +190,7 @@ healthy() {
 
 # In a container: the server as its own user, this script as root beside it.
 run() {
-    user=vault
-    id "$user" >/dev/null 2>&1 || user=openbao
+    user=$(server_user)
     prepare
     chmod 0755 "$STORE"
     chown -R "$user" "$STORE/raft" "$ETC/tls.key"
