@@ -25,7 +25,7 @@ def test(values: argparse.Namespace) -> int:
     if not values.long:
         marks = f"({marks}) and not long"
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    together = ["-n", str(workers), "--dist", "loadgroup"] if workers > 1 else []
+    together = ["-n", str(workers), "--dist", "loadscope"] if workers > 1 else []
     command = [sys.executable, "-m", "pytest", "-m", marks, *together, *values.extra]
     variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
     return wait(command, install.ROOT, variables)

@@ -2,28 +2,49 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from cli.verbs import TIERS
 from toolchain import pulumi_cli
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest's own `-m` looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier; a usage error where one has two."""
-    for item in items:
-        marked = {mark.name for mark in item.iter_markers() if mark.name in TIERS}
-        if len(marked) > 1:
-            raise pytest.UsageError(f"{item.nodeid} is in two tiers: {', '.join(sorted(marked))}")
-        if not marked:
-            folders = [part for part in item.path.parts if part in TIERS]
-            item.add_marker(folders[-1] if folders else "unit")
-        # Side by side (`./lab test` does so) a file stays on one worker, for its fixtures' sake,
-        # and so does a folder of service tests, whose servers are there once. Linters spread.
-        if not item.get_closest_marker("lint"):
-            whole = item.path.parent if item.get_closest_marker("service") else item.path
-            item.add_marker(pytest.mark.xdist_group(str(whole)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test with its tier; a usage error where it has two.
+
+    Here and not once all are collected: pytest's `-m` and xdist's groups look at the marks then.
+    """
+    marked = {mark.name for mark in item.iter_markers() if mark.name in TIERS}
+    if len(marked) > 1:
+        raise pytest.UsageError(f"{item.nodeid} is in two tiers: {', '.join(sorted(marked))}")
+    if not marked:
+        folders = [part for part in item.path.parts if part in TIERS]
+        item.add_marker(folders[-1] if folders else "unit")
+
+
+# Folders whose servers are there once: all of their tests run on one worker.
+WHOLE = ("ansible", "cache", "ci", "provision")
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Side by side, a file stays on one worker for its fixtures' sake; linters spread.
+
+    Not xdist's own groups: with pytest 9 it cannot write them into the tests' names (3.8.0).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        if folder == "lint":
+            return nodeid
+        return folder if folder in WHOLE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    """Called by xdist."""
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
