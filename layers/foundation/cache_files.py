@@ -84,7 +84,11 @@ def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:
         "origin": upstream.origin,
         "base": "" if upstream.kind in LINKING else upstream.path,
         "files": [
-            {"url": url, "host": url.partition("://")[2].replace(":", "_"), "index": origins.index(url) + 1}
+            {
+                "url": url,
+                "host": url.partition("://")[2].replace(":", "_"),
+                "index": origins.index(url) + 1,
+            }
             for url in upstream.files
         ],
         "origins": origins,
