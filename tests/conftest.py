@@ -42,6 +42,7 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
         return folder if folder in WHOLE else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
     """Called by xdist."""
     return Scheduler(config, log)
