@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,10 @@ class Repository:
     serial: int = 0
 
     def __post_init__(self) -> None:
-        self._home = self.folder / "gnupg"
-        self._home.mkdir(mode=0o700, parents=True)
+        # Not below the test's own folder: the agent's socket must have a path of 107 bytes at most.
+        # The agent ends by itself once the folder is gone.
+        self._home = tempfile.TemporaryDirectory(prefix="gpg")
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._gpg("--quick-generate-key", "datalab tests", "ed25519", "sign", "never")
         self.keyring = self.folder / "key.gpg"
         self.keyring.write_bytes(self._gpg("--export"))
@@ -91,7 +94,7 @@ class Repository:
         return {f"{self.prefix}/{name}": content for name, content in state.items()}
 
     def _gpg(self, *words: str, stdin: bytes = b"") -> bytes:
-        command = ["gpg", "--homedir", str(self._home), "--batch", "--passphrase", "", *words]
+        command = ["gpg", "--homedir", self._home.name, "--batch", "--passphrase", "", *words]
         return _run(command, stdin=stdin)
 
 
