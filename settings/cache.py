@@ -171,8 +171,6 @@ class Cache(Model):
         ]
         owners: dict[str, str] = {}
         for name, upstream in self.upstreams.items():
-            if upstream.kind == "oci" and self.container and upstream.container is None:
-                faults.append(f"upstreams.{name}.container is missing, the cache being one itself")
             if upstream.registry and owners.setdefault(upstream.registry, name) != name:
                 faults.append(
                     f"upstreams.{name}.registry: {upstream.registry} already belongs to "
