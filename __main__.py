@@ -5,7 +5,7 @@ import importlib
 import pulumi
 
 from layers import LAYERS
-from layers.speed import speed_up
+from layers.speed import settle, speed_up
 
 speed_up()
 
@@ -14,3 +14,4 @@ from settings import program  # noqa: E402 - importing it is part of what takes 
 environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
 settings, secrets = program.configuration(environment)
 importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
+pulumi.run(settle)

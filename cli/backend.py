@@ -31,13 +31,18 @@ def folder(env: str) -> Path:
     return install.ROOT / ".state" / env
 
 
-def file_url(env: str) -> str:
-    """The backend in the checkout.
+def file_backend(folder: Path) -> str:
+    """The backend whose state is in `folder`.
 
     Files replace each other whole, but for the .attrs beside each: an engine killed while it wrote
     one left "failed to load checkpoint: EOF" and a stack that no command could read.
     """
-    return f"{folder(env).as_uri()}?metadata=skip"
+    return f"{folder.as_uri()}?metadata=skip"
+
+
+def file_url(env: str) -> str:
+    """The backend in the checkout."""
+    return file_backend(folder(env))
 
 
 def marker(env: str) -> Path:

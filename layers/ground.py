@@ -30,7 +30,7 @@ class Ground:
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> "Ground":
         """The same ground, whose machines install through the package cache.
 
-        mirrors maps a distribution to its archive's base URL in the cache.
+        mirrors maps an apt upstream (ubuntu, docker) to its base URL in the cache.
         """
         return replace(self, place=self.place.behind(mirrors))
 
@@ -89,6 +89,5 @@ def container_network(
 
 
 def mirrors(urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Distribution -> its archive in the package cache, of what settings.cache.urls says."""
-    apt = urls.get("apt", {})
-    return {name: apt[name] for name in ("debian", "ubuntu") if name in apt}
+    """Name of an apt upstream -> its URL in the package cache, of what settings.cache.urls says."""
+    return dict(urls.get("apt", {}))

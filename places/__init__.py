@@ -96,7 +96,7 @@ class Place(Protocol):
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
         """The same place, where what runs installs through the package cache.
 
-        mirrors maps a distribution (ubuntu, debian) to its archive's base URL in the cache.
+        mirrors maps an apt upstream (ubuntu, docker) to its base URL in the cache.
         """
         ...
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cli.backend import file_backend
 from cli.engine import Engine
 from layers import LAYERS
 from rehearsal.facts import PciDevice, Storage, WorldFacts
@@ -122,7 +123,7 @@ def variables(folder: Path) -> dict[str, str]:
     """The environment of every process of the rehearsal in `folder`."""
     base = {name: value for name, value in os.environ.items() if not name.startswith(REAL)}
     base |= {
-        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_BACKEND_URL": file_backend(folder / "state"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         # The stand-ins are on PATH; looking for plugins elsewhere costs seconds of retries.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -228,8 +228,8 @@ def object_store(lab: Lab, program: Path) -> None:
     assert lab.machine.run("systemctl show object-store -p MainPID --value") != pid
 
 
-def test_docker_host(lab: Lab, tmp_path: Path) -> None:
-    """Docker from Debian's own archive, by Debian's own key."""
+def debian(lab: Lab) -> dict[str, str]:
+    """Debian's own archive as a vendor's repository, by Debian's own key."""
     keyring = "/usr/share/keyrings/debian-archive-bookworm-automatic.gpg"
     armoured = subprocess.run(
         ["gpg", "--no-default-keyring", "--keyring", keyring, "--armor", "--export"],
@@ -241,15 +241,20 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
         ["gpg", "--show-keys", "--with-colons", keyring], capture_output=True, text=True, check=True
     )
     fingerprint = next(row for row in listed.stdout.splitlines() if row.startswith("fpr"))
+    return {
+        "url": archive(),
+        "suite": "bookworm",
+        "components": "main",
+        "key_url": f"{lab.url}/debian.asc",
+        "key_fingerprint": fingerprint.split(":")[9],
+    }
+
+
+def test_docker_host(lab: Lab, tmp_path: Path) -> None:
+    """Docker from Debian's archive."""
     pair = lab.ca.server("docker.lab.home.arpa", address=lab.machine.address)
     variables = {
-        "docker_host_repository": {
-            "url": archive(),
-            "suite": "bookworm",
-            "components": "main",
-            "key_url": f"{lab.url}/debian.asc",
-            "key_fingerprint": fingerprint.split(":")[9],
-        },
+        "docker_host_repository": debian(lab),
         "docker_host_packages": {"docker.io": "20.10.24*"},
         "docker_host_port": 2376,
         "docker_host_certificate": pair.certificate,
@@ -290,7 +295,12 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_machines_install_through_the_cache(lab: Lab) -> None:
-    archives = {"debian": archive(), "debian-security": archive("bookworm-security")}
+    """The distribution's packages, and those of a vendor by the same name as in images.yaml."""
+    archives = {
+        "debian": archive(),
+        "debian-security": archive("bookworm-security"),
+        "docker": archive(),
+    }
     upstreams = {
         name: {"kind": "apt", "url": url, "allow_http": url.startswith("http:")}
         for name, url in archives.items()
@@ -305,7 +315,12 @@ def test_machines_install_through_the_cache(lab: Lab) -> None:
     base = f"http://{lab.machine.address}:8480"
     lab.apply(["cache"], variables)
     mirrors = {name: f"{base}/{name}" for name in archives}
-    lab.twice(["common"], {**common(lab), "common_mirrors": mirrors})
+    vendor = {
+        "packages_name": "docker",
+        "packages_repository": debian(lab),
+        "packages_versions": {"docker.io": "20.10.24*"},
+    }
+    lab.twice(["common", "packages"], {**common(lab), "common_mirrors": mirrors, **vendor})
     run = lab.machine.run
     listed = run("apt-get indextargets --format '$(REPO_URI)' | sort -u").split()
     assert set(listed) == {f"{mirror}/" for mirror in mirrors.values()}

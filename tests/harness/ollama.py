@@ -64,10 +64,11 @@ def ollama() -> Iterator[Ollama]:
                 if "wait" in event:
                     time.sleep(event["wait"])
                     continue
+                if event.get("status") == "success" and not fake.lie:
+                    # Before it is said, as Ollama does: who reads it asks for the list at once.
+                    fake.models.add(body["model"])
                 self.wfile.write(json.dumps(event).encode() + b"\n")
                 self.wfile.flush()
-                if event.get("status") == "success" and not fake.lie:
-                    fake.models.add(body["model"])
 
         def _send(self, status: int, body: Any) -> None:
             data = json.dumps(body).encode()
