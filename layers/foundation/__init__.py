@@ -38,8 +38,12 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     providers = basic_providers()
     certificates = Certificates(
         "certificates",
-        CertificatesArgs(leaves=leaves(settings), lifetimes=settings.common.certificates),
-        pulumi.ResourceOptions(providers=providers, protect=settings.common.protect),
+        CertificatesArgs(
+            leaves=leaves(settings),
+            lifetimes=settings.common.certificates,
+            protect=settings.common.protect,
+        ),
+        pulumi.ResourceOptions(providers=providers),
     )
     base = ground("foundation", settings, secrets, providers, ca=certificates.ca)
     passwords = Passwords("passwords", settings.common.generations, base.options())

