@@ -20,6 +20,7 @@ from layers.platform.runner import Runner, RunnerArgs
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
+from settings.cache import environment as cache_environment
 from settings.names import endpoints, machine_hosts
 from settings.program import Secrets
 
@@ -171,7 +172,7 @@ def _gitlab(
             ca=below.ca_certificate,
             certificate=engine["certificate"],
             key=engine["key"],
-            cache=below.cache,
+            environment=cache_environment(settings.foundation.cache, where["cache"].inner_url),
             hosts=machine_hosts(settings),
         ),
         base.options(api),

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pulumi_gitlab as gitlab
@@ -21,8 +20,8 @@ class RunnerArgs:
     """The runner's settings, and whom it talks to.
 
     docker_host is empty for the engine of the machine at hand; certificate and key are the
-    client's for any other (PEM). cache holds the package cache's URLs (settings.cache.urls), hosts
-    the machines' names and addresses, for jobs.
+    client's for any other (PEM). environment are variables of every job, hosts the machines' names
+    and addresses, for jobs.
     """
 
     settings: RunnerSettings
@@ -33,7 +32,7 @@ class RunnerArgs:
     ca: pulumi.Input[str]
     certificate: pulumi.Input[str]
     key: pulumi.Input[str]
-    cache: pulumi.Input[dict[str, Any]]
+    environment: Mapping[str, str]
     hosts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,7 +59,7 @@ class Runner(pulumi.ComponentResource):
                 "cpus": args.settings.job.cpus,
                 "network": args.network,
                 "docker_host": args.docker_host,
-                "cache": args.cache,
+                "environment": dict(args.environment),
                 "hosts": dict(args.hosts),
             },
         )

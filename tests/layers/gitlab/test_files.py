@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from layers.platform.gitlab import FILES
 from places.templates import compiled
+from settings.cache import environment as cache_environment
 from tests.harness.deploy import deploy
 
 HERE = Path(__file__).parent
@@ -191,7 +193,10 @@ RUNNER: dict[str, Any] = {
     "network": "datalab",
     "docker_host": "tcp://docker.lab.home.arpa:2376",
     "hosts": {"gitlab.lab.home.arpa": "192.168.1.201"},
-    "cache": {"pypi": {"pypi": "http://cache.lab:8480/pypi/simple/"}, "npm": {"npm": "http://c/n"}},
+    "environment": {
+        "PIP_INDEX_URL": "http://cache.lab:8480/pypi/simple/",
+        "PULUMI": "^a$=b/${C}/$1",
+    },
 }
 
 
@@ -217,16 +222,54 @@ def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
 
 
 def test_the_runner_uses_the_local_socket_where_there_is_no_host() -> None:
-    (one,) = runner(docker_host="", url="http://gitlab:8929", cpus=None, cache={})["runners"]
+    (one,) = runner(docker_host="", url="http://gitlab:8929", cpus=None, environment={})["runners"]
     assert "host" not in one["docker"]
     assert "cpus" not in one["docker"]
     assert "tls-ca-file" not in one
     assert one["environment"] == []
 
 
-def test_jobs_install_through_the_package_cache() -> None:
-    (one,) = runner()["runners"]
-    variables = dict(line.split("=", 1) for line in one["environment"])
-    assert variables["PIP_INDEX_URL"] == "http://cache.lab:8480/pypi/simple/"
-    assert variables["PIP_TRUSTED_HOST"] == "cache.lab"
-    assert variables["NPM_CONFIG_REGISTRY"] == "http://c/n"
+def job_environment(config: str) -> dict[str, str]:
+    """What jobs have by a config.toml; the runner expands $NAME, ${NAME}, and $$ to one dollar."""
+    (one,) = tomllib.loads(config)["runners"]
+    lines = [re.sub(r"\$(\$|\w+|\{\w+\})", _expanded, line) for line in one["environment"]]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _expanded(found: re.Match[str]) -> str:
+    return "$" if found[1] == "$" else ""
+
+
+@pytest.mark.parametrize("environment", ["dev", "lab"])
+def test_jobs_install_through_the_package_cache(environment: str) -> None:
+    """With all that a laptop would set, at the address that containers reach."""
+    kinds = {
+        "pypi": "https://pypi.test/simple",
+        "npm": "https://npm.test",
+        "pulumi": "https://get.pulumi.com/releases/plugins",
+    }
+    change: dict[str, Any] = {
+        "platform.gitlab.enabled": True,
+        "common.unpinned_downloads": "allow",
+        **{f"foundation.cache.upstreams.{k}": {"kind": k, "url": kinds[k]} for k in kinds},
+        "foundation.cache.upstreams.github": {"kind": "pulumi", "url": "https://github.com"},
+        **({"common.engine.memory_mib": 20000} if environment == "dev" else {}),
+    }
+    deployed = deploy(environment, change, layers=("foundation", "platform"))["platform"]
+    configs = [
+        upload["content"]
+        for resource in deployed.resources
+        for upload in resource.inputs.get("uploads", [])
+        if upload["file"].endswith("config.toml")
+    ] + [
+        job["variables"]["gitlab_runner_config"]
+        for resource in deployed.resources
+        if "gitlab_runner_config" in (text := str(resource.inputs.get("stdin")))
+        and (job := json.loads(text))
+    ]
+    (config,) = configs
+    base = {"dev": "http://cache:8480", "lab": "http://cache.lab.home.arpa:8480"}[environment]
+    found = job_environment(config)
+    assert found == cache_environment(deployed.settings.foundation.cache, base)
+    assert "${VERSION}" in found["PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES"]
+    assert found["PIP_INDEX_URL"].startswith(base)
