@@ -6,12 +6,14 @@ knows what the provider cannot change in place (rehearsal/catalogue/proxmoxve.ya
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from settings.machines import Lxc, Node, Vm
 from tests.engine.lab import Lab, bring_up, lab
+from tests.engine.scenarios import converges
 
 pytestmark = pytest.mark.engine
 MACHINES = ("containerLegacy:ContainerLegacy", "vmLegacy:VmLegacy")
@@ -139,3 +141,20 @@ def test_without_protection_a_machine_is_made_anew_and_configured_anew(up: Lab) 
     assert steps["vault-roles"] in GONE
     assert "store-lxc" not in steps
     up.restore("after platform")
+
+
+@pytest.mark.parametrize("storage", ["local", "local-lvm"])
+def test_a_node_without_the_storage(up: Lab, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
+    """`up` names the storage and has made no machine; once the node has it `up` ends the work."""
+    up.restore("before foundation")
+    there = up.world.facts.storages
+    assert storage in there
+    lacking = {name: kept for name, kept in there.items() if name != storage}
+    with monkeypatch.context() as patch:
+        patch.setattr(up.world, "facts", replace(up.world.facts, storages=lacking))
+        answer = up.up("foundation")
+    assert answer.code != 0
+    assert f"storage '{storage}' does not exist" in answer.said, answer.said[-2000:]
+    assert "Traceback" not in answer.said
+    assert not any(type_.endswith(MACHINES) for type_, _ in up.contents())
+    converges(up, "foundation")
