@@ -35,6 +35,8 @@ class GitLab(Model):
     port: Port = Field(description="Web interface and API")
     ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
     registry_port: Port = Field(default=5050, description="Container registry")
+    # On the machine and in the store, where they are old versions after that (noncurrent_days).
+    # S3's PutBucketLifecycleConfiguration takes no less than one day; 3,650 are ten years.
     backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
     container: Container | None = None
     machine: Vm | None = None

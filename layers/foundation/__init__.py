@@ -129,6 +129,12 @@ def _object_store(
         StoreContentsArgs(
             secrets=keys,
             noncurrent_days=settings.foundation.object_store.noncurrent_days,
+            # GitLab itself deletes backups on its own disk only.
+            kept_days={
+                "backups": {
+                    ACCESS["gitlab"]["backups"].rstrip("*"): settings.platform.gitlab.backup_days
+                }
+            },
             protect=settings.common.protect,
         ),
         pulumi.ResourceOptions(providers=[provider]),

@@ -117,10 +117,15 @@ def _role(args: ObjectStoreArgs) -> Role:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreContentsArgs:
-    """secrets: consumer -> its secret key. noncurrent_days: how long old versions are kept."""
+    """secrets: consumer -> its secret key. noncurrent_days: how long old versions are kept.
+
+    kept_days: bucket -> prefix of keys -> how long objects are kept, before they are old versions;
+    only of buckets with versions.
+    """
 
     secrets: Mapping[str, pulumi.Output[str]]
     noncurrent_days: int
+    kept_days: Mapping[str, Mapping[str, int]]
     protect: bool
 
 
@@ -141,7 +146,7 @@ class StoreContents(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
             )
             if versioned:
-                self._keep_versions(bucket, args.noncurrent_days, made)
+                self._keep_versions(bucket, args, made)
         for consumer, secret in args.secrets.items():
             user = minio.IamUser(f"{consumer}-user", name=consumer, secret=secret, opts=child)
             policy = minio.IamPolicy(
@@ -155,7 +160,7 @@ class StoreContents(pulumi.ComponentResource):
             )
         self.register_outputs({})
 
-    def _keep_versions(self, bucket: str, days: int, made: minio.S3Bucket) -> None:
+    def _keep_versions(self, bucket: str, args: StoreContentsArgs, made: minio.S3Bucket) -> None:
         after = pulumi.ResourceOptions(parent=self, depends_on=[made])
         versioning = minio.S3BucketVersioning(
             f"{bucket}-versioning",
@@ -171,8 +176,14 @@ class StoreContents(pulumi.ComponentResource):
             rules=[
                 minio.IlmPolicyRuleArgs(
                     id="old-versions",
-                    noncurrent_version_expiration_days=days,
-                )
+                    noncurrent_version_expiration_days=args.noncurrent_days,
+                ),
+                *(
+                    minio.IlmPolicyRuleArgs(
+                        id=f"expire-{prefix.rstrip('/')}", filter=prefix, expiration=f"{days}d"
+                    )
+                    for prefix, days in sorted(args.kept_days.get(bucket, {}).items())
+                ),
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )

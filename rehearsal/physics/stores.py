@@ -37,6 +37,7 @@ GRANT = "postgresql:index/grant:Grant"
 BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 ADDRESS = re.compile(r"(\d+\.){3}\d+")
 ARN = re.compile(r"arn:aws:s3:::\S+")
+EXPIRATION = re.compile(r"[1-9]\d*d|\d{4}-\d\d-\d\d|DeleteMarker")
 PRIVILEGES = frozenset(
     {"ALL", "CONNECT", "CREATE", "DELETE", "EXECUTE", "INSERT", "MAINTAIN", "REFERENCES", "SELECT"}
     | {"SET", "TEMP", "TEMPORARY", "TRIGGER", "TRUNCATE", "UPDATE", "USAGE"}
@@ -94,6 +95,9 @@ def rules_do_something(inputs: Mapping[str, Any]) -> None:
     for rule_ in inputs.get("rules") or []:
         if isinstance(rule_, dict) and not rule_.keys() - {"id", "filter", "status", "tags"}:
             raise RefusedError("minio-lifecycle", at="rules", id=rule_.get("id"))
+        given = rule_.get("expiration") if isinstance(rule_, dict) else None
+        if isinstance(given, str) and not EXPIRATION.fullmatch(given):
+            raise RefusedError("minio-expiration", at="rules")
 
 
 @outputs(BUCKET)

@@ -22,8 +22,8 @@ class Environment:
     change: ClassVar[dict[str, Any]] = {}
     # Settings that touch what holds secrets, in every layer.
     much: ClassVar[dict[str, Any]]
-    # A changed setting -> the layer that it touches and what happens there, resource -> operation.
-    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]]
+    # A changed setting -> layers that it touches and what happens there, resource -> operation.
+    changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]]
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -55,12 +55,12 @@ class Environment:
         assert leaks == []
 
     def test_one_setting_changes_only_what_it_is_for(self, here: Lab) -> None:
-        for name, (change, layer, expected) in self.changes.items():
+        for name, (change, expected) in self.changes.items():
             here.restore(f"after {LAYERS[-1]}")
             here.configure(change)
-            for other in LAYERS:
-                steps = here.steps(other)
-                assert steps == (expected if other == layer else {}), f"{name}: {other}: {steps}"
+            for layer in LAYERS:
+                steps = here.steps(layer)
+                assert steps == expected.get(layer, {}), f"{name}: {layer}: {steps}"
 
     def test_protected_data_refuses_to_be_destroyed(self, here: Lab) -> None:
         answer = here.run("destroy", "--yes", "--skip-preview", "-s", here.scratch.stack(LAYERS[0]))

@@ -18,20 +18,17 @@ class TestDev(Environment):
         "services.open_webui.container.memory_mib": 1152,
         "apps.web.container.memory_mib": 320,
     }
-    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]] = {
+    changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
         "the memory of a container": (
             {"services.kafka.container.memory_mib": 1024},
-            "services",
-            {"kafka-container": "update"},
+            {"services": {"kafka-container": "update"}},
         ),
         "another topic": (
             {"services.kafka.topics.events": {"group": "readers"}},
-            "services",
-            {"events-topic": "create"},
+            {"services": {"events-topic": "create"}},
         ),
         "a renewed password": (
             {"common.generations": {"open-webui-admin": 2}},
-            "services",
-            {"open-webui-admin": "replace", "open-webui-container": "replace"},
+            {"services": {"open-webui-admin": "replace", "open-webui-container": "replace"}},
         ),
     }

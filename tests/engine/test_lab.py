@@ -18,20 +18,20 @@ class TestLab(Environment):
         "services.postgresql.container.memory_mib": 1152,
         "apps.web.container.memory_mib": 320,
     }
-    changes: ClassVar[dict[str, tuple[dict[str, Any], str, dict[str, str]]]] = {
+    changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
         "the memory of a container": (
             {"services.kafka.container.memory_mib": 1280},
-            "services",
-            {"kafka-container": "update"},
+            {"services": {"kafka-container": "update"}},
         ),
         "more room for a machine": (
             {"foundation.object_store.machine.disk_gib": 250},
-            "foundation",
-            {"store-lxc": "update"},
+            {"foundation": {"store-lxc": "update"}},
         ),
         "how long backups are kept": (
             {"platform.gitlab.backup_days": 30},
-            "platform",
-            {"gitlab-roles": "update"},
+            {
+                "foundation": {"backups-lifecycle": "update"},
+                "platform": {"gitlab-roles": "update"},
+            },
         ),
     }

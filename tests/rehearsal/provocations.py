@@ -432,6 +432,7 @@ case("minio-policy-json", stores.POLICY, name="mlflow", policy="allow everything
 case("minio-policy-arn", stores.POLICY, name="mlflow", policy=statement(Resource=["mlflow/*"]))
 case("minio-policy-resource", stores.POLICY, name="mlflow", policy=statement())
 case("minio-lifecycle", stores.LIFECYCLE, bucket="mlflow", rules=[{"id": "nothing"}])
+case("minio-expiration", stores.LIFECYCLE, bucket="mlflow", rules=[{"id": "x", "expiration": "14"}])
 
 # ---- Vault
 
