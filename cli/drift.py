@@ -16,7 +16,8 @@ from cli.stacks import require_stacks
 from places.ansible import ENVIRONMENT, PLAYBOOK
 
 DRIFTED = 7  # as Pulumi ends where `--expect-no-changes` finds some
-SUMMARY = re.compile(r"^machine (?P<name>\S+): \d+ tasks, (?P<changed>\d+) changed$", re.MULTILINE)
+# As ansible/plugins/callback/datalab.py lists what a run in check mode would change.
+DIFFERS = re.compile(r"^DIFFERS (machine .*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,18 @@ class Run:
 
     name: str
     job: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a run would change now: machine, role and task of each; its code as `drift`'s.
+
+    output is what Ansible printed.
+    """
+
+    code: int
+    differences: tuple[str, ...]
+    output: str
 
 
 def drift(values: argparse.Namespace) -> int:
@@ -52,7 +65,14 @@ def runs(engine: Engine, stack: str) -> Iterator[Run]:
 
 def compare(engine: Engine, run: Run) -> int:
     """What a run would change now, on the terminal; nothing is changed. Its code as `drift`'s."""
-    command = [*PLAYBOOK.split(), "--check", "--diff"]
+    seen = look(engine, run, "--diff")
+    print(seen.output, flush=True)
+    return seen.code
+
+
+def look(engine: Engine, run: Run, *options: str) -> Seen:
+    """Run in check mode; what failed stands on standard error, with its reason."""
+    command = [*PLAYBOOK.split(), "--check", *options]
     print(f"$ {' '.join(command)}  # {run.name}", file=sys.stderr, flush=True)
     done = subprocess.run(
         command,
@@ -63,8 +83,6 @@ def compare(engine: Engine, run: Run) -> int:
         text=True,
         check=False,
     )
-    print(done.stdout, flush=True)
-    if done.returncode:
-        return 1
-    changed = sum(int(found["changed"]) for found in SUMMARY.finditer(done.stdout))
-    return DRIFTED if changed else 0
+    found = tuple(DIFFERS.findall(done.stdout))
+    code = 1 if done.returncode else DRIFTED if found else 0
+    return Seen(code=code, differences=found, output=done.stdout)

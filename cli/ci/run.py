@@ -15,6 +15,7 @@ from cli.ci.forge import Forge, required
 from cli.ci.gate import refusals
 from cli.ci.images import build_all
 from cli.ci.plan import Plan, reduce
+from cli.drift import DRIFTED, look, runs
 from cli.engine import Engine, say
 from cli.fault import Fault
 from layers import LAYERS
@@ -120,7 +121,10 @@ def deploy(env: str, layer: str) -> int:
 
 
 def drift(env: str) -> int:
-    """Compare every layer with its state and keep one issue up to date."""
+    """Compare every layer and machine with the state and keep one issue up to date.
+
+    Names only: what differs inside of a file may be seen with ./lab drift, not in a job's log.
+    """
     engine, findings, worst = _engine(env), [], 0
     for layer in LAYERS:
         code, plan = _preview(engine, env, layer, "--refresh", "--expect-no-changes")
@@ -132,8 +136,27 @@ def drift(env: str) -> int:
             + (f": {', '.join(step.properties)}" if step.properties else "")
             for step in plan.steps
         ]
+        code, inside = _machines(engine, env, layer)
+        worst = worst or code
+        findings += inside
     print(Forge(NOTES_TOKEN).report_drift(findings))
     return worst
+
+
+def _machines(engine: Engine, env: str, layer: str) -> tuple[int, list[str]]:
+    """What differs inside of a layer's machines; not 0 where one could not be looked at."""
+    findings, worst = [], 0
+    try:
+        for run in runs(engine, f"{env}-{layer}"):
+            seen = look(engine, run)
+            findings += [f"- {layer}: {difference}" for difference in seen.differences]
+            if seen.code not in (0, DRIFTED):
+                worst = seen.code
+                findings.append(f"- {layer}: {run.name} could not be compared, see the job's log")
+    except Fault as error:
+        print(error)
+        return 1, [*findings, f"- {layer}: its state cannot be read, see the job's log"]
+    return worst, findings
 
 
 def _engine(env: str) -> Engine:

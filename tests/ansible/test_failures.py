@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli import vault
-from cli.drift import DRIFTED, Run, compare, runs
+from cli.drift import DRIFTED, Run, compare, look, runs
 from cli.engine import Engine
 from places.ansible import HOST_KEY, PLAYBOOK
 from tests.ansible.conftest import ROOT, Lab, common, play
@@ -100,6 +100,11 @@ def test_drift_is_seen_and_not_mended(lab: Lab) -> None:
     assert compare(engine, run) == 0
     lab.machine.run("echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/10-datalab.conf")
     assert compare(engine, run) == DRIFTED
+    seen = look(engine, run)
+    assert seen.code == DRIFTED
+    task = "role common, task 'Let keys in, and no passwords'"
+    assert seen.differences[0] == f"machine machine, {task}"
+    assert "PasswordAuthentication" not in seen.output
     lab.machine.run("grep -q 'PasswordAuthentication yes' /etc/ssh/sshd_config.d/10-datalab.conf")
     lab.apply(["common"], common(lab))
     assert "passwordauthentication no" in lab.machine.run("sshd -T")

@@ -19,8 +19,10 @@ from cli import stacks
 from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
 from cli.ci.plan import Plan, Step
+from cli.engine import Engine
 from cli.fault import Fault
 from cli.verbs import CI_ACTIONS
+from places.ansible import PLAYBOOK
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.pipelines import ROOT, git
 
@@ -216,6 +218,7 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
         return (run.CHANGES if steps else 0), Plan(layer=layer, tree="t", steps=steps)
 
     monkeypatch.setattr(run, "_preview", seen)
+    monkeypatch.setattr(run, "runs", lambda engine, stack: ())
     for _ in range(2):
         assert run.drift("lab") == 0
     assert len(forge.issues) == 1
@@ -229,6 +232,76 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
     found["apps"] = (LOST,)
     run.drift("lab")
     assert [issue["state"] for issue in forge.issues.values()] == ["closed", "opened"]
+
+
+ANSIBLE = """#!/bin/sh
+grep -o '"host": "[a-z]*"' >"$0.host"
+case "$*" in *--diff*) echo "+password: $SECRET" ;; esac
+echo "$*" >>"$0.calls"
+case "$(cat "$0.host")" in
+    *store*) echo "changed: [store] => $SECRET"
+        echo "DIFFERS machine store, role common, task 'Write the hosts'" ;;
+    *vault*) echo "FAILED machine vault, playbook machine.yml, task 'Look': no answer" >&2
+        exit 4 ;;
+esac
+"""
+
+
+def test_drift_names_what_differs_inside_of_machines(
+    forge: GitLab,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """By machine, role and task; no value gets into the issue or the job's log."""
+    program = tmp_path / PLAYBOOK.split()[0]
+    program.parent.mkdir(parents=True)
+    program.write_text(ANSIBLE)
+    program.chmod(0o755)
+    monkeypatch.setenv("SECRET", "correct-horse")
+    names = ["store", "cache"]
+
+    def state(engine: Engine, *words: str) -> str:
+        if words[-1] != "lab-foundation":
+            return json.dumps({"deployment": {}})
+        job = {name: json.dumps({"host": name, "private_key": "correct-horse"}) for name in names}
+        resources = [
+            {
+                "urn": f"urn:pulumi:lab-foundation::datalab::command:local:Command::{name}-roles",
+                "inputs": {"create": PLAYBOOK, "stdin": {"plaintext": json.dumps(job[name])}},
+            }
+            for name in names
+        ]
+        return json.dumps({"deployment": {"resources": resources}})
+
+    monkeypatch.setattr(Engine, "capture", state)
+    monkeypatch.setattr(run, "_engine", lambda env: Engine(folder=tmp_path, variables={}))
+    monkeypatch.setattr(
+        run, "_preview", lambda engine, env, layer, *_: (0, Plan(layer=layer, tree="t"))
+    )
+    assert run.drift("lab") == 0
+    text = forge.issues[1]["description"]
+    assert "- foundation: machine store, role common, task 'Write the hosts'" in text
+    assert "cache" not in text
+
+    names.append("vault")
+    assert run.drift("lab") == 1
+    text = forge.issues[1]["description"]
+    assert "- foundation: machine store, role common, task 'Write the hosts'" in text
+    assert "- foundation: vault-roles could not be compared, see the job's log" in text
+    said = capfd.readouterr()
+    assert "machine vault, playbook machine.yml, task 'Look': no answer" in said.err
+    assert "correct-horse" not in said.out + said.err + text
+    calls = program.with_name("ansible-playbook.calls").read_text().splitlines()
+    assert len(calls) == 5
+    assert all("--check" in call for call in calls)
+
+    def unreadable(engine: Engine, *words: str) -> str:
+        raise Fault("pulumi stack export: incorrect passphrase")
+
+    monkeypatch.setattr(Engine, "capture", unreadable)
+    assert run.drift("lab") == 1
+    assert "- apps: its state cannot be read" in forge.issues[1]["description"]
 
 
 def test_a_forks_code_never_runs_with_the_projects_rights(forge: GitLab) -> None:

@@ -1,6 +1,7 @@
 """Shows what changed and what failed; a failure names the machine, the role and the task."""
 
 from ansible import constants as C
+from ansible import context
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 
@@ -9,7 +10,8 @@ name: datalab
 type: stdout
 short_description: What changed and what failed, and where
 description:
-  - The default output without the tasks that had nothing to do.
+  - The default output without the tasks that had nothing to do. In check mode what would change
+    is listed once more at the end, by name only (cli/drift.py reads that).
 extends_documentation_fragment:
   - default_callback
   - result_format_callback
@@ -27,6 +29,7 @@ class CallbackModule(Default):
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self.set_option("display_ok_hosts", False)
         self.set_option("display_skipped_hosts", False)
+        self._differences: list[str] = []
         self._failures: list[str] = []
 
     def v2_playbook_on_include(self, included_file):  # type: ignore[no-untyped-def]
@@ -35,15 +38,17 @@ class CallbackModule(Default):
     def v2_runner_on_ok(self, result):  # type: ignore[no-untyped-def]
         if not isinstance(result.task, TaskInclude):
             super().v2_runner_on_ok(result)
+            if result.is_changed():
+                self._differences.append(f"DIFFERS {_place(result)}")
 
     def v2_runner_on_failed(self, result, ignore_errors=False):  # type: ignore[no-untyped-def]
         super().v2_runner_on_failed(result, ignore_errors)
         if not ignore_errors:
-            self._failures.append(_place(result, _reason(result)))
+            self._failures.append(f"FAILED {_place(result)}: {_reason(result)}")
 
     def v2_runner_on_unreachable(self, result):  # type: ignore[no-untyped-def]
         super().v2_runner_on_unreachable(result)
-        self._failures.append(_place(result, _reason(result)))
+        self._failures.append(f"FAILED {_place(result)}: {_reason(result)}")
 
     def v2_playbook_on_stats(self, stats):  # type: ignore[no-untyped-def]
         for host in sorted(stats.processed):
@@ -51,14 +56,17 @@ class CallbackModule(Default):
             self._display.display(
                 f"machine {host}: {summary['ok']} tasks, {summary['changed']} changed"
             )
+        if context.CLIARGS.get("check"):
+            for difference in self._differences:
+                self._display.display(difference)
         for failure in self._failures:
             self._display.display(failure, color=C.COLOR_ERROR, stderr=True)
 
 
-def _place(result, reason: str) -> str:  # type: ignore[no-untyped-def]
+def _place(result) -> str:  # type: ignore[no-untyped-def]
     role = getattr(result.task, "_role", None)
     where = f"role {role.get_name()}" if role else "playbook machine.yml"
-    return f"FAILED machine {result.host.get_name()}, {where}, task {result.task_name!r}: {reason}"
+    return f"machine {result.host.get_name()}, {where}, task {result.task_name!r}"
 
 
 def _reason(result) -> str:  # type: ignore[no-untyped-def]
