@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cli.drift import runs
 from settings.machines import Lxc, Node, Vm
 from tests.engine.lab import Lab, bring_up, lab
 from tests.engine.scenarios import converges
@@ -128,6 +129,21 @@ def test_a_role_that_changed_runs_again_and_touches_no_machine(up: Lab) -> None:
     up.configure({"platform.gitlab.backup_days": 21})
     assert up.steps("platform") == {"gitlab-roles": "update"}
     up.restore("after platform")
+
+
+def test_the_state_has_what_looking_into_machines_takes(up: Lab) -> None:
+    up.restore("after platform")
+    engine = up.scratch.engine
+    found = [
+        *runs(engine, up.scratch.stack("foundation")),
+        *runs(engine, up.scratch.stack("platform")),
+    ]
+    hosts = {run.name: json.loads(run.job) for run in found}
+    machines = {"store", "vault", "cache", "docker", "gitlab"}
+    assert set(hosts) == {f"{name}-roles" for name in {*machines, "runner"}}
+    assert {job["host"] for job in hosts.values()} == machines
+    assert all(job["private_key"] for job in hosts.values())
+    assert list(runs(engine, up.scratch.stack("services"))) == []  # made, and nothing in it yet
 
 
 def test_without_protection_a_machine_is_made_anew_and_configured_anew(up: Lab) -> None:
