@@ -179,13 +179,19 @@ def variables(env: str, secret: dict[str, str]) -> dict[str, str]:
     return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
 
 
-def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Settings]:
-    """Check everything that can be checked before the engine starts; Fault says what to do."""
+def checked(env: str) -> Settings:
+    """The settings of `env`, with its stack files and the shell in order; Fault says what to do."""
     settings = settings_of(env)
     links = link_faults(env)
     if links:
         raise SettingsFault("\n".join(links))
     agree(env)
+    return settings
+
+
+def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Settings]:
+    """Check everything that can be checked before the engine starts; Fault says what to do."""
+    settings = checked(env)
     secret = passphrase(env, settings.common.place) if secret is None else secret
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
     return Engine(folder=install.ROOT, variables=variables(env, secret)), settings

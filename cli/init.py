@@ -6,26 +6,39 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from cli import ask, backend, cache
+import yaml
+
+from cli import ask, backend, cache, stackfile
 from cli.engine import Engine
-from cli.fault import Fault
+from cli.fault import Fault, SettingsFault
 from layers import LAYERS
-from settings import PROJECT, Settings
+from settings import PROJECT, Settings, SettingsError, load_file
 from settings.stackfile import read_config
 from toolchain import install
 
 TOKEN_KEY = f"{PROJECT}:proxmoxApiToken"
 # USER@REALM!TOKENID=UUID, as Proxmox VE shows it once (pveum user token add).
 TOKEN = re.compile(r"[^@!=\s]+@[^@!=\s]+![^@!=\s]+=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Addition = tuple[tuple[str, ...], Any]  # path in a stack file, and what comes there
 
 
 def init(values: argparse.Namespace) -> int:
-    """Make what is missing, keep what is there; safe to run again."""
+    """Make what is missing, keep what is there; safe to run again.
+
+    Everything is asked and checked before anything is made; the settings are written at once.
+    """
     env: str = values.env
-    settings = backend.settings_of(env)
-    engine, _ = backend.prepare(env, own_passphrase(env, settings))
+    settings = backend.checked(env)
+    secret = own_passphrase(env, settings)
+    token = ask_token(env) if settings.common.place == "proxmox" else None
+    engine, _ = backend.prepare(env, secret)
+    write_settings(engine, env, settings, token)
     known = engine.stacks()
     for layer in LAYERS:
         stack = f"{env}-{layer}"
@@ -34,10 +47,6 @@ def init(values: argparse.Namespace) -> int:
         else:
             engine.capture("stack", "init", stack)
             print(f"lab: {stack} made", file=sys.stderr)
-    if settings.common.place == "proxmox":
-        ask_token(engine, env)
-    write_indexes(engine, env, settings)
-    backend.settings_of(env)  # what was written must be valid
     print(f"lab: ready; next: ./lab up {env}", file=sys.stderr)
     return 0
 
@@ -56,11 +65,11 @@ def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
     return {backend.PASSPHRASE[0]: value}
 
 
-def ask_token(engine: Engine, env: str) -> None:
-    """Ask for the Proxmox API token, unless it is there; it goes to Pulumi by standard input."""
+def ask_token(env: str) -> str | None:
+    """The Proxmox API token that a person gives; None where it is in the settings already."""
     if TOKEN_KEY in read_config(backend.stack_file(env)):
         print("lab: the Proxmox API token is there", file=sys.stderr)
-        return
+        return None
     token = ask.secret("Proxmox API token (USER@pam!TOKENID=UUID)")
     if not TOKEN.fullmatch(token):
         raise Fault(
@@ -68,12 +77,56 @@ def ask_token(engine: Engine, env: str) -> None:
             "`pveum user token add` shows it once",
             2,
         )
-    engine.capture("config", "set", "--secret", TOKEN_KEY, "-s", f"{env}-{LAYERS[0]}", text=token)
-    print(f"lab: {TOKEN_KEY} is in Pulumi.{env}.yaml, encrypted", file=sys.stderr)
+    return token
 
 
-def write_indexes(engine: Engine, env: str, settings: Settings) -> None:
-    """Make the operator's own pip and npm index upstreams of the package cache."""
+def write_settings(engine: Engine, env: str, settings: Settings, token: str | None) -> None:
+    """Add salt, token and upstreams to the settings file, all together; valid or not at all."""
+    file = backend.stack_file(env)
+    before = stackfile.read(file)
+    text = before
+    for path, value in (*sealed(engine, env, before, token), *indexes(settings)):
+        text = stackfile.with_value(text, path, value)
+    if text == before:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder, file.name)
+        new.write_bytes(text.encode())
+        try:
+            load_file(new)
+        except SettingsError as error:
+            raise SettingsFault(str(error)) from None
+    stackfile.write(file, text)
+    if token:
+        print(f"lab: {TOKEN_KEY} is in {file.name}, encrypted", file=sys.stderr)
+
+
+def sealed(engine: Engine, env: str, text: str, token: str | None) -> list[Addition]:
+    """What Pulumi adds to a stack file: the salt where none is, and the token, encrypted.
+
+    Pulumi works in a folder, on a backend and a stack of its own: it would write the settings
+    file in its own layout, and make a stack before the passphrase was found wrong.
+    """
+    provider = {key: value for key, value in stackfile.parsed(text).items() if key != "config"}
+    if provider and not token:
+        return []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        file = folder / f"Pulumi.{env}.yaml"
+        file.write_text(yaml.safe_dump(provider))
+        variables = {"PULUMI_HOME": name, "PULUMI_BACKEND_URL": backend.file_backend(folder)}
+        own = Engine(folder=folder, variables={**engine.variables, **variables})
+        own.capture("stack", "init", env)
+        if token:  # by standard input
+            own.capture("config", "set", "--secret", TOKEN_KEY, "-s", env, text=token)
+        written = stackfile.parsed(file.read_text())
+    secret = [(("config", key), value) for key, value in written.pop("config", {}).items()]
+    return [*secret, *(((key,), value) for key, value in written.items() if key not in provider)]
+
+
+def indexes(settings: Settings) -> Iterator[Addition]:
+    """The operator's own pip and npm index as upstreams of the package cache."""
     for kind, address in (("pypi", pip_index()), ("npm", npm_registry())):
         path = f"foundation.cache.upstreams.{kind}"
         if any(upstream.kind == kind for upstream in settings.foundation.cache.upstreams.values()):
@@ -85,18 +138,17 @@ def write_indexes(engine: Engine, env: str, settings: Settings) -> None:
             # Stack files are committed and the cache sends no credentials.
             print(f"lab: your {kind} index has credentials: set {path}.url", file=sys.stderr)
             continue
-        written = [("kind", kind), ("url", address)]
+        written: dict[str, Any] = {"kind": kind, "url": address}
         if address.startswith("http:"):
-            written.append(("allow_http", "true"))
+            written["allow_http"] = True
         try:
             hosts = cache.file_hosts(kind, address)
         except Fault as fault:
             print(f"lab: {fault}; if it links to other hosts set {path}.files", file=sys.stderr)
             hosts = []
-        written += [(f"files[{number}]", host) for number, host in enumerate(hosts)]
-        for key, value in written:
-            stack = f"{env}-{LAYERS[0]}"
-            engine.capture("config", "set", "--path", f"{PROJECT}:{path}.{key}", value, "-s", stack)
+        if hosts:
+            written["files"] = hosts
+        yield ("config", *f"{PROJECT}:{path}".split(".")), written
         print(f"lab: {path}: {address}", file=sys.stderr)
 
 

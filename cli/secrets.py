@@ -4,8 +4,8 @@ import argparse
 import sys
 from difflib import get_close_matches
 
-from cli import stacks
-from cli.backend import prepare
+from cli import stackfile, stacks
+from cli.backend import prepare, stack_file
 from cli.fault import Fault
 from layers import LAYERS
 from settings import PROJECT
@@ -24,10 +24,11 @@ def secrets(values: argparse.Namespace) -> int:
     engine, settings = prepare(values.env)
     known = engine.stacks()
     stacks.require_stacks(values.env, LAYERS[:1], known)
-    generation = str(settings.common.generations.get(name, 0) + 1)
-    path = f"{PROJECT}:common.generations.{name}"
-    stack = f"{values.env}-{LAYERS[0]}"
-    engine.capture("config", "set", "--path", path, generation, "-s", stack)
-    print(f"lab: {path}: {generation} in Pulumi.{values.env}.yaml", file=sys.stderr)
+    generation = settings.common.generations.get(name, 0) + 1
+    path = (f"{PROJECT}:common", "generations", name)
+    file = stack_file(values.env)
+    new = stackfile.with_value(stackfile.read(file), ("config", *path), generation)
+    stackfile.write(file, new)
+    print(f"lab: {'.'.join(path)}: {generation} in {file.name}", file=sys.stderr)
     values.layer, values.extra = None, []
     return stacks.up(values)

@@ -46,6 +46,13 @@ def answer(words: list[str], stacks: dict[str, Any], text: str) -> None:
             print(json.dumps([{"name": n, "resourceCount": len(r)} for n, r in stacks.items()]))
         case ["stack", "init"]:
             stacks[words[2]] = []
+            settings = Path(f"Pulumi.{words[2]}.yaml")
+            if "encryptionsalt" not in (old := settings.read_text()):
+                settings.write_text(f"encryptionsalt: v1:salt:v1:proof\n{old.removeprefix('{}')}")
+        case ["config", "set"]:
+            settings = Path(f"Pulumi.{value_of(words, '-s')}.yaml")
+            sealed = f"config:\n  {words[3]}:\n    secure: v1:nonce:cipher\n"
+            settings.write_text(sealed + settings.read_text())
         case ["stack", "export"]:
             resources = stacks[value_of(words, "-s")]
             print(json.dumps({"version": 3, "deployment": {"resources": resources}}))

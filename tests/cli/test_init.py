@@ -1,11 +1,13 @@
 """`./lab init`: what it makes, what it asks, and that no secret leaves the pipe."""
 
+import difflib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli import backend, init
+from cli import backend, cache, init
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 
@@ -17,15 +19,32 @@ def indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator's own indexes."""
     monkeypatch.setattr(init, "pip_index", lambda: "https://pip.example/simple")
     monkeypatch.setattr(init, "npm_registry", lambda: "https://npm.example/")
+    monkeypatch.setattr(cache, "file_hosts", lambda *_: [])
+
+
+def files(checkout: Checkout) -> dict[str, bytes]:
+    """Every file of the checkout."""
+    found = (path for path in checkout.root.rglob("*") if path.is_file())
+    return {str(path.relative_to(checkout.root)): path.read_bytes() for path in found}
+
+
+def added(before: str, after: str) -> str:
+    """What was added to a text; fails if anything else of it has changed."""
+    edits = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    assert {edit[0] for edit in edits} <= {"equal", "insert"}
+    lines = difflib.ndiff(before.splitlines(keepends=True), after.splitlines(keepends=True))
+    return "".join(line[2:] for line in lines if not line.startswith(" "))
 
 
 def test_makes_what_is_missing_and_nothing_twice(checkout: Checkout) -> None:
     assert checkout.lab("init", "dev") == 0
     stacks = [f"stack init dev-{layer} --non-interactive" for layer in LAYERS]
     assert checkout.lines[:4] == stacks
+    made = files(checkout)
     checkout.forget()
     assert checkout.lab("init", "dev") == 0
     assert not [line for line in checkout.lines if line.startswith("stack init")]
+    assert files(checkout) == made
 
 
 def test_interrupted_between_stacks_it_goes_on(checkout: Checkout) -> None:
@@ -36,16 +55,24 @@ def test_interrupted_between_stacks_it_goes_on(checkout: Checkout) -> None:
     assert sorted(checkout.state(backend.url("dev"))) == sorted(f"dev-{x}" for x in LAYERS)
 
 
-def test_the_operators_indexes_become_upstreams(checkout: Checkout) -> None:
-    checkout.lab("init", "dev")
-    path = "datalab:foundation.cache.upstreams"
-    wanted = [
-        f"config set --path {path}.pypi.kind pypi -s dev-foundation --non-interactive",
-        f"config set --path {path}.pypi.url https://pip.example/simple -s dev-foundation "
-        "--non-interactive",
-    ]
-    assert [line for line in checkout.lines if "pypi" in line] == wanted
-    assert any(f"{path}.npm.url https://npm.example/" in line for line in checkout.lines)
+def test_the_operators_indexes_become_upstreams(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = {"pypi": ["https://files.example"], "npm": []}
+    monkeypatch.setattr(cache, "file_hosts", lambda kind, _: hosts[kind])
+    file = checkout.root / "Pulumi.dev.yaml"
+    before = file.read_text()
+    assert checkout.lab("init", "dev") == 0
+    assert added(before, file.read_text()) == (
+        "        pypi:\n"
+        "          kind: pypi\n"
+        "          url: https://pip.example/simple\n"
+        "          files:\n"
+        "            - https://files.example\n"
+        "        npm:\n"
+        "          kind: npm\n"
+        "          url: https://npm.example/\n"
+    )
 
 
 def test_an_index_with_credentials_is_not_written(
@@ -53,20 +80,29 @@ def test_an_index_with_credentials_is_not_written(
 ) -> None:
     monkeypatch.setattr(init, "pip_index", lambda: "https://me:planted@pip.example/simple")
     assert checkout.lab("init", "dev") == 0
-    assert not [line for line in checkout.lines if "pypi" in line]
+    assert "pypi" not in (checkout.root / "Pulumi.dev.yaml").read_text()
     said = "".join(capsys.readouterr())
     assert "foundation.cache.upstreams.pypi.url" in said
     assert "planted" not in said
 
 
 def test_lab_asks_for_passphrase_twice_and_token_once(
-    checkout: Checkout, terminal: Callable[..., None]
+    checkout: Checkout, terminal: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(init, "pip_index", lambda: None)
+    monkeypatch.setattr(init, "npm_registry", lambda: None)
     terminal(secrets=("own words", "own words", TOKEN))
+    file = checkout.root / "Pulumi.lab.yaml"
+    before = file.read_text()
     assert checkout.lab("init", "lab") == 0
+    assert added(before, file.read_text()) == (
+        "  datalab:proxmoxApiToken:\n"
+        "    secure: v1:nonce:cipher\n"
+        "encryptionsalt: v1:salt:v1:proof\n"
+    )
     calls = [call for call in checkout.calls if "proxmoxApiToken" in call["line"]]
     assert [(call["line"], call["stdin"]) for call in calls] == [
-        ("config set --secret datalab:proxmoxApiToken -s lab-foundation --non-interactive", TOKEN)
+        ("config set --secret datalab:proxmoxApiToken -s lab --non-interactive", TOKEN)
     ]
     assert {call["env"]["PULUMI_CONFIG_PASSPHRASE"] for call in checkout.calls} == {"own words"}
     assert not [call for call in checkout.calls if TOKEN in call["line"]]
@@ -89,9 +125,50 @@ def test_wrong_answers_are_refused_and_not_repeated(
     code: int,
 ) -> None:
     terminal(secrets=answers)
+    before = files(checkout)
     assert checkout.lab("init", "lab") == code
-    assert not [call for call in checkout.calls if "proxmoxApiToken" in call["line"]]
+    assert checkout.calls == []
+    assert files(checkout) == before
     assert "secret-without-a-user" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "given", ["", "secret-without-a-user\n"], ids=["no-token", "no-such-token"]
+)
+@pytest.mark.parametrize("passphrase", ["", "own words"])
+def test_without_a_terminal_nothing_is_half_done(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, passphrase: str, given: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    monkeypatch.setattr("cli.ask.os.isatty", lambda _: False)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", passphrase)
+    before = files(checkout)
+    assert checkout.lab("init", "lab") == 2
+    assert checkout.calls == []
+    assert files(checkout) == before
+
+
+@pytest.mark.parametrize("refused", ["stack init lab ", "config set"])
+def test_what_pulumi_refuses_changes_nothing(
+    checkout: Checkout, terminal: Callable[..., None], refused: str
+) -> None:
+    terminal(secrets=("own words", "own words", TOKEN))
+    checkout.fail_at(refused)
+    before = (checkout.root / "Pulumi.lab.yaml").read_bytes()
+    assert checkout.lab("init", "lab") == 255
+    assert (checkout.root / "Pulumi.lab.yaml").read_bytes() == before
+    assert not [line for line in checkout.lines if line.startswith("stack init lab-")]
+
+
+def test_an_index_that_is_no_upstream_is_a_fault_before_anything_is_made(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(init, "pip_index", lambda: "file:///packages/simple")
+    before = files(checkout)
+    assert checkout.lab("init", "dev") == 2
+    assert "datalab:foundation.cache.upstreams.pypi.url" in capsys.readouterr().err
+    assert checkout.calls == []
+    assert files(checkout) == before
 
 
 def test_a_token_that_is_there_is_not_asked_for(

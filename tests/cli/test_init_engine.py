@@ -1,6 +1,6 @@
 """`./lab init` with the real engine on the committed settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,18 +13,22 @@ TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
 PROGRAM = 'import pulumi\npulumi.export("token", pulumi.Config().get_secret("proxmoxApiToken"))\n'
 
 
+def is_part(lines: Sequence[str], of: Sequence[str]) -> bool:
+    """Whether `of` has all these lines, in their order."""
+    rest = iter(of)
+    return all(line in rest for line in lines)
+
+
 def test_init_and_first_up(tmp_path: Path, pulumi_environment: Mapping[str, str]) -> None:
     made = checkout(tmp_path, pulumi_environment, PROGRAM)
     before = (tmp_path / "Pulumi.dev.yaml").read_text()
     answer = made.lab("init", "dev")
     assert answer.returncode == 0, answer.stderr
     after = (tmp_path / "Pulumi.dev.yaml").read_text()
-    salt = [line for line in before.splitlines() if line.startswith("encryptionsalt:")]
-    assert salt, "dev's salt is committed"
-    assert salt[0] in after, "and it opens with dev's published passphrase"
-    comments = [line.partition("# ")[2] for line in before.splitlines() if "# " in line]
-    assert comments
-    assert all(comment in after for comment in comments)
+    assert "\nencryptionsalt:" in before, "dev's salt is committed, for its published passphrase"
+    lines = after.splitlines()
+    assert [line for line in lines if line not in before.splitlines()], "pip has an index"
+    assert is_part(before.splitlines(), lines), "it kept its comments and layout"
     assert made.lab("check", "dev").returncode == 0
     up = made.lab("up", "dev", "foundation", "--yes")
     assert up.returncode == 0, up.stdout + up.stderr
@@ -40,11 +44,21 @@ def test_init_lab_keeps_its_token_secret(
     tmp_path: Path, pulumi_environment: Mapping[str, str]
 ) -> None:
     made = checkout(tmp_path, pulumi_environment, PROGRAM)
+    before = (tmp_path / "Pulumi.lab.yaml").read_text()
+    for given in ("", "no token\n"):
+        assert made.lab("init", "lab", typed=f"{given}").returncode == 2
     made.variables["PULUMI_CONFIG_PASSPHRASE"] = "own words"
+    assert made.lab("init", "lab", typed="no token\n").returncode == 2
+    assert (tmp_path / "Pulumi.lab.yaml").read_text() == before
+    assert not (tmp_path / ".state").exists()
     answer = made.lab("init", "lab", typed=TOKEN)
     assert answer.returncode == 0, answer.stderr
     links = [path for path in tmp_path.glob("Pulumi.lab-*.yaml") if path.is_symlink()]
     assert len(links) == 4
+    after = (tmp_path / "Pulumi.lab.yaml").read_text()
+    assert is_part(before.splitlines(), after.splitlines())
+    assert made.lab("init", "lab").returncode == 0
+    assert (tmp_path / "Pulumi.lab.yaml").read_text() == after
     assert made.lab("check", "lab").returncode == 0
     up = made.lab("up", "lab", "foundation", "--yes")
     assert up.returncode == 0, up.stdout + up.stderr

@@ -1,0 +1,169 @@
+"""Values are put into stack files; not a byte of the rest changes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli import init, stackfile
+from cli.fault import Fault
+from settings import load_file
+from tests.cli.conftest import Checkout
+
+ROOT = Path(__file__).parents[2]
+UPSTREAMS = ("config", "datalab:foundation", "cache", "upstreams", "npm")
+NPM = {"kind": "npm", "url": "https://npm.example/", "files": ["https://files.example"]}
+
+TEXT = """\
+# The operator's own words.
+
+config:
+  datalab:common:   # late
+    generations: { vault_foundation: 2 }   # why
+
+
+    region: 'eu-west-1'
+  # about the foundation
+  foundation:
+    cache:
+      upstreams:
+        ubuntu: { kind: apt }
+        # debian: { kind: apt }
+
+      # about the port
+      port: 8480
+# the end
+"""
+
+
+def test_a_map_grows_at_its_end_after_its_own_comments() -> None:
+    addition = """\
+        npm:
+          kind: npm
+          url: https://npm.example/
+          files:
+            - https://files.example
+"""
+    comment = "        # debian: { kind: apt }\n"
+    assert stackfile.with_value(TEXT, UPSTREAMS, NPM) == TEXT.replace(comment, comment + addition)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "old", "new"),
+    [
+        ("generations.vault_foundation", 3, "foundation: 2 }", "foundation: 3 }"),
+        ("generations.ca", 1, "foundation: 2 }", "foundation: 2, ca: 1 }"),
+        ("region", "eu-west-2", "'eu-west-1'", "eu-west-2"),
+        ("region", "no", "'eu-west-1'", "'no'"),
+        (
+            "engine.cores",
+            4,
+            "'eu-west-1'\n",
+            "'eu-west-1'\n    engine:\n      cores: 4\n",
+        ),
+    ],
+    ids=["number", "in-braces", "plain", "quoted", "new-map"],
+)
+def test_one_place_changes(path: str, value: object, old: str, new: str) -> None:
+    steps = ("config", "datalab:common", *path.split("."))
+    assert stackfile.with_value(TEXT, steps, value) == TEXT.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "new"),
+    [
+        ("a: {}\n", "a: {b: 1}\n"),
+        ("a:\n", "a: {b: 1}\n"),
+        ("a:  # why\nc: 1\n", "a: {b: 1}  # why\nc: 1\n"),
+        ("a: ~\n", "a: {b: 1}\n"),
+        ("c: 1", "c: 1\na:\n  b: 1\n"),
+        ("\ufeffc: 1\r\n# end\r\n", "\ufeffc: 1\r\n# end\r\na:\r\n  b: 1\r\n"),
+        ("a:\n  c: |\n    text\n\nd: 1\n", "a:\n  c: |\n    text\n\n  b: 1\nd: 1\n"),
+        ("x: &x 1\na:\n  c: *x\nd: 1\n", "x: &x 1\na:\n  c: *x\n  b: 1\nd: 1\n"),
+        ("a:\n  c:\n  - 1\n  - 2  # two\n", "a:\n  c:\n  - 1\n  - 2  # two\n  b: 1\n"),
+        ("---\na:\n  c: 1\n...\n", "---\na:\n  c: 1\n  b: 1\n...\n"),
+    ],
+    ids=[
+        "empty-braces",
+        "nothing",
+        "nothing-and-comment",
+        "null",
+        "no-last-newline",
+        "windows",
+        "block-of-text",
+        "alias-last",
+        "list-last",
+        "document-marks",
+    ],
+)
+def test_layouts(text: str, new: str) -> None:
+    assert stackfile.with_value(text, ("a", "b"), 1) == new
+    assert stackfile.with_value(new, ("a", "b"), 1) == new
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x: &x { c: 1 }\na: *x\n", "x: &x { c: 1 }\na: { <<: *x }\n", "a: [1]\n", "a: { b: [1] }\n"],
+    ids=["alias", "merge", "list", "list-in-its-place"],
+)
+def test_what_would_change_more_is_left_to_a_person(text: str) -> None:
+    with pytest.raises(Fault, match=r"b cannot be put .* write it yourself: 1$"):
+        stackfile.with_value(text, ("a", "b"), 1)
+
+
+def places(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every map of a document."""
+    if not isinstance(node, dict):
+        return []
+    return [path, *(found for key in node for found in places(node[key], (*path, key)))]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_every_map_of_the_committed_files_can_grow(data: st.DataObject) -> None:
+    env = data.draw(st.sampled_from(("dev", "lab")))
+    text = stackfile.read(ROOT / f"Pulumi.{env}.yaml")
+    path = data.draw(st.sampled_from(places(yaml.safe_load(text))))
+    value = data.draw(
+        st.recursive(
+            st.text(max_size=8) | st.integers() | st.booleans(),
+            lambda leaf: (
+                st.lists(leaf, max_size=2)
+                | st.dictionaries(st.from_regex("[a-z]{1,3}", fullmatch=True), leaf, max_size=2)
+            ),
+            max_leaves=4,
+        )
+    )
+    new = stackfile.with_value(text, (*path, "new_key"), value)
+    assert yaml.safe_load(new) == put(yaml.safe_load(text), path, value)
+    rest = iter(new)
+    assert all(letter in rest for letter in text)
+
+
+def put(document: Any, path: tuple[str, ...], value: object) -> Any:
+    """The document with a new key."""
+    node = document
+    for step in path:
+        node = node[step]
+    node["new_key"] = value
+    return document
+
+
+def test_a_rotation_changes_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init, "indexes", lambda _: [])
+    assert checkout.lab("init", "dev") == 0
+    file = checkout.root / "Pulumi.dev.yaml"
+    file.chmod(0o600)
+    before = file.read_text().splitlines()
+    for number in (1, 2):
+        checkout.lab("secrets", "rotate", "vault-foundation", "dev")
+        lines = file.read_text().splitlines()
+        assert [line for line in lines if line not in before] == [
+            "    generations:",
+            f"      vault-foundation: {number}",
+        ]
+        assert load_file(file).common.generations == {"vault-foundation": number}
+    assert file.stat().st_mode & 0o777 == 0o600
