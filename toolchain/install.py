@@ -9,6 +9,8 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from toolchain import progress
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+HALF = ".unfinished"  # in an environment that is being changed
 
 
 class SetupError(Exception):
@@ -73,7 +76,8 @@ def stamp_file(requirements: str) -> Path:
 def python_ready(requirements: str) -> bool:
     """Whether `.venv` holds exactly what the requirements file says."""
     try:
-        return stamp_file(requirements).read_text() == stamp_of(requirements)
+        finished = stamp_file(requirements).read_text() == stamp_of(requirements)
+        return finished and not (VENV / HALF).exists()
     except FileNotFoundError:
         return False
 
@@ -86,6 +90,8 @@ def ensure_python(requirements: str) -> None:
         if python_ready(requirements):
             return
         make_environment()
+        (VENV / HALF).touch()
+        log = cache_folder() / "log" / "pip.log"
         total = len(re.findall(r"^\S+==", (ROOT / requirements).read_text(), re.MULTILINE))
         try:
             progress.run(
@@ -95,12 +101,14 @@ def ensure_python(requirements: str) -> None:
                     *("--require-hashes", "--no-input", "--disable-pip-version-check"),
                     *("--progress-bar", "off", "-r", ROOT / requirements),
                 ],
-                log=cache_folder() / "log" / "pip.log",
+                log=log,
                 counted=r"^(Collecting|Requirement already satisfied)",
                 total=total,
                 env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
             )
         except progress.CommandError as error:
+            if "Installing collected packages" not in log.read_text():
+                (VENV / HALF).unlink()  # pip has changed nothing
             raise SetupError(
                 f"{error}\nIs the package index of your pip configuration reachable?"
             ) from None
@@ -108,6 +116,7 @@ def ensure_python(requirements: str) -> None:
         done = {requirements, "requirements.txt"}
         for name in done:
             replace(stamp_file(name), stamp_of(name).encode())
+        (VENV / HALF).unlink()
 
 
 def can_make_environments() -> bool:
@@ -124,7 +133,15 @@ def runs(command: list[str | Path]) -> bool:
 
 
 def make_environment() -> None:
-    """Create `.venv`, or anew where it is broken or was made elsewhere."""
+    """Create `.venv`, or anew where it is broken, was left half done or was made elsewhere.
+
+    Its scripts hold its path, so that it cannot be made beside and moved; HALF marks it instead.
+    """
+    if VENV.is_symlink():
+        raise SetupError(
+            f"{VENV} is a link to {VENV.readlink()}, which may be another checkout's; ./lab makes "
+            f"a folder of its own there. Remove the link: rm {shlex.quote(str(VENV))}"
+        )
     probe: list[str | Path] = [
         VENV / "bin" / "python",
         "-c",
@@ -132,7 +149,8 @@ def make_environment() -> None:
     ]
     config = VENV / "pyvenv.cfg"
     moved = any(not f.read_text().endswith(f" {VENV}") for f in VENV.glob(".*.installed"))
-    if not moved and config.exists() and runs(probe):
+    half = (VENV / HALF).exists()
+    if not moved and not half and config.exists() and runs(probe):
         return
     if not can_make_environments():
         raise SetupError(
@@ -141,8 +159,16 @@ def make_environment() -> None:
         )
     base = Path(sys.base_prefix) / "bin" / "python3"
     python = base if base.exists() else Path(sys.executable)
+    old = VENV.with_name(".venv.old")
+    if old.exists():  # a start was interrupted here
+        shutil.rmtree(old)
+    if VENV.exists():
+        VENV.rename(old)  # at once: half a deleted environment could look whole
+        shutil.rmtree(old)
+    VENV.mkdir()
+    (VENV / HALF).touch()
     progress.run(
         "virtual environment .venv",
-        [python, "-m", "venv", "--clear", VENV],
+        [python, "-m", "venv", VENV],
         log=cache_folder() / "log" / "venv.log",
     )

@@ -1,11 +1,13 @@
 """The virtual environment: made once, finished when interrupted, never half used."""
 
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +93,78 @@ def test_a_broken_environment_is_made_anew(bare: Path, broken: str) -> None:
     install.ensure_python("requirements.txt")
     answer = subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], check=False)
     assert answer.returncode == 0
+
+
+@pytest.mark.parametrize("step", ["virtual environment .venv", "Python packages"])
+def test_what_was_killed_half_way_is_made_anew(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    run = progress.run
+    left = bare / ".venv" / "half"
+
+    def killed(label: str, command: list[str | Path], **options: Any) -> list[str]:
+        lines = run(label, command, **options)
+        if label.startswith(step):
+            left.touch()
+            raise KeyboardInterrupt
+        return lines
+
+    install.ensure_python("requirements.txt")
+    (bare / "requirements.txt").write_text("# something else\n")
+    if step != "Python packages":
+        (bare / ".venv" / "pyvenv.cfg").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            install.ensure_python("requirements.txt")
+    assert left.exists()
+    (bare / "requirements.txt").write_text("# nothing\n")
+    assert not install.python_ready("requirements.txt"), "the old mark says nothing any more"
+    install.ensure_python("requirements.txt")
+    assert install.python_ready("requirements.txt")
+    assert not left.exists()
+
+
+def test_interrupted_while_the_old_one_is_removed(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install.ensure_python("requirements.txt")
+    (bare / ".venv" / "pyvenv.cfg").unlink()
+    (bare / "requirements.txt").write_text("# something else\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            install.ensure_python("requirements.txt")
+    install.ensure_python("requirements.txt")
+    assert install.python_ready("requirements.txt")
+    assert {path.name for path in bare.iterdir() if path.is_dir()} == {".venv", "cache"}
+
+
+def test_an_index_that_fails_costs_no_working_environment(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    install.ensure_python("requirements.txt")
+    (bare / ".venv" / "mine").touch()
+    file = bare / "requirements.txt"
+    file.write_text(f"no-such-package-0==1 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(install.SetupError):
+        install.ensure_python("requirements.txt")
+    file.write_text("# nothing\n")
+    assert install.python_ready("requirements.txt")
+    assert (bare / ".venv" / "mine").exists()
+
+
+@pytest.mark.parametrize("target", ["theirs", "nowhere"])
+def test_a_link_is_refused_and_not_followed(bare: Path, target: str) -> None:
+    theirs = bare / "theirs"
+    theirs.mkdir()
+    for name in (".requirements.txt.installed", "kept"):
+        (theirs / name).write_text("of another checkout")
+    (bare / ".venv").symlink_to(bare / target)
+    with pytest.raises(install.SetupError, match=rf"link to .*{target}.*rm .*\.venv"):
+        install.ensure_python("requirements.txt")
+    assert {path.name for path in theirs.iterdir()} == {".requirements.txt.installed", "kept"}
 
 
 def test_debian_without_venv_says_which_package(
