@@ -13,7 +13,6 @@ LOCAL_ENGINE = "docker local"
 # Package -> the provider property that names its server, and the default port.
 SERVERS: Mapping[str, tuple[str, int]] = {
     "docker": ("host", 2376),
-    "docker-build": ("host", 2376),
     "gitlab": ("baseUrl", 443),
     "minio": ("minioServer", 9000),
     "postgresql": ("host", 5432),

@@ -21,7 +21,6 @@ from pulumi import _types
 PACKAGES = (
     "command",
     "docker",
-    "docker-build",
     "gitlab",
     "minio",
     "postgresql",

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from toolchain import progress
@@ -106,6 +107,12 @@ def ensure_python(requirements: str) -> None:
                 total=total,
                 env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
             )
+            if extra := unnamed():
+                progress.run(
+                    f"removing what no requirements name any more: {', '.join(extra)}",
+                    [VENV / "bin" / "python", "-m", "pip", "uninstall", "--yes", *extra],
+                    log=log.with_name("pip-uninstall.log"),
+                )
         except progress.CommandError as error:
             if "Installing collected packages" not in log.read_text():
                 (VENV / HALF).unlink()  # pip has changed nothing
@@ -117,6 +124,21 @@ def ensure_python(requirements: str) -> None:
         for name in done:
             replace(stamp_file(name), stamp_of(name).encode())
         (VENV / HALF).unlink()
+
+
+def unnamed() -> list[str]:
+    """Installed packages that no requirements file names; a provider's would still be required."""
+    listed = "".join(file.read_text() for file in ROOT.glob("requirements*.txt"))
+    named = {"pip", "setuptools", *re.findall(r"^([\w.-]+)(?:\[.*\])?==", listed, re.MULTILINE)}
+    folders = [str(folder) for folder in VENV.glob("lib/*/site-packages")]
+    found = {one.metadata["Name"] for one in metadata.distributions(path=folders)}
+    known = {spelling(name) for name in named}
+    return sorted(name for name in found if name and spelling(name) not in known)
+
+
+def spelling(name: str) -> str:
+    """A package's normalized name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def can_make_environments() -> bool:

@@ -144,7 +144,7 @@ def autonamed(package: str, token: str) -> bool:
 
     Every bridged package but these calls SetAutonaming in its resources.go.
     """
-    if package in ("random", "tls", "command", "docker-build") or not kind(token).autoname:
+    if package in ("random", "tls", "command") or not kind(token).autoname:
         return False
     shape = sdk.shape(package, token)
     return shape is not None and "name" in sdk.properties(shape.inputs)

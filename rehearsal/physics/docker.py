@@ -18,8 +18,7 @@ CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
-BUILD = "docker-build:index:Image"
-NATIVE = "docker:index/image:Image"
+BUILD = "docker:index/image:Image"
 # The distribution project's reference grammar, shortened: host/path:tag@digest.
 REFERENCE = re.compile(
     r"([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?"
@@ -75,10 +74,7 @@ def image_can_be_pulled(step: Step) -> None:
 def _built(step: Step) -> set[str]:
     """References of what was pushed, and of what stayed in this engine."""
     found: set[str] = set()
-    for build in step.world.find(BUILD):
-        if build.get("push") or build.scope == step.scope:
-            found |= {build.get("ref"), *(build.get("tags") or [])}
-    for image in step.world.find(NATIVE):
+    for image in step.world.find(BUILD):
         if not image.get("skipPush") or image.scope == step.scope:
             found |= {image.get("imageName"), image.get("repoDigest")}
     return found
@@ -165,20 +161,19 @@ def restart_is_a_word(inputs: Mapping[str, Any]) -> None:
         raise RefusedError("docker-restart", at="restart", word=word)
 
 
-@rule(BUILD, NATIVE)
+@rule(BUILD)
 def dockerfile_is_there(step: Step) -> None:
-    native = step.type == NATIVE
-    location = next(at(step.inputs, "build.context" if native else "context.location"), ".")
-    if "://" in location or next(at(step.inputs, "dockerfile.inline"), None):
+    location = next(at(step.inputs, "build.context"), ".")
+    if "://" in location:
         return
     folder = Path(step.world.facts.folder)
-    file = next(at(step.inputs, "build.dockerfile" if native else "dockerfile.location"), None)
+    file = next(at(step.inputs, "build.dockerfile"), None)
     path = folder / file if file else folder / location / "Dockerfile"
     if not path.is_file():
         raise RefusedError("docker-dockerfile", file=path.name)
 
 
-@rule(NATIVE)
+@rule(BUILD)
 def registry_answers(step: Step) -> None:
     server = next(at(step.inputs, "registry.server"), None)
     if server is None or step.inputs.get("skipPush"):
@@ -225,8 +220,8 @@ def image_outputs(step: Step) -> dict[str, Any]:
     }
 
 
-@outputs(NATIVE)
-def native_outputs(step: Step) -> dict[str, Any]:
+@outputs(BUILD)
+def build_outputs(step: Step) -> dict[str, Any]:
     name = str(step.inputs["imageName"])
     digest = _digest(repr(sorted(step.inputs.items())))
     repository = name.rpartition(":")[0]
@@ -234,18 +229,6 @@ def native_outputs(step: Step) -> dict[str, Any]:
         "baseImageName": name,
         "registryServer": next(at(step.inputs, "registry.server"), ""),
         "repoDigest": "" if step.inputs.get("skipPush") else f"{repository}@{digest}",
-    }
-
-
-@outputs(BUILD)
-def build_outputs(step: Step) -> dict[str, Any]:
-    digest = _digest(repr(sorted(step.inputs.items())))
-    tags = step.inputs.get("tags") or []
-    # `ref` of a pushed image, as the SDK describes it: the first tag with the digest.
-    return {
-        "contextHash": digest.removeprefix("sha256:"),
-        "digest": digest,
-        "ref": f"{tags[0]}@{digest}" if tags else "",
     }
 
 

@@ -327,7 +327,7 @@ PROVOCATIONS |= {
     "docker-restart": lambda lab: container(lab, restart="sometimes"),
 }
 case("docker-image-unknown", docker.CONTAINER, name="web", image=f"sha256:{SUM}")
-case("docker-dockerfile", docker.BUILD, push=False, context={"location": "nowhere"})
+case("docker-dockerfile", docker.BUILD, imageName="lab/web:1", build={"context": "nowhere"})
 
 # ---- GitLab
 

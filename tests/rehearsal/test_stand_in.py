@@ -17,7 +17,6 @@ from tests.rehearsal import provocations as make
 from tests.rehearsal.client import Lab, RefusedByProviderError, told
 
 GRID = {
-    "docker-build": docker.BUILD,
     "gitlab": gitlab.PROJECT,
     "minio": stores.BUCKET,
     "postgresql": stores.ROLE,

@@ -77,6 +77,23 @@ def test_failed_pip_leaves_no_mark_and_the_next_start_finishes(
     assert install.python_ready("requirements.txt")
 
 
+def test_what_is_named_no_more_is_removed(bare: Path) -> None:
+    install.ensure_python("requirements.txt")
+    packages = next((bare / ".venv").glob("lib/*/site-packages"))
+    for name in ("Named_By.Tests", "dropped"):
+        info = packages / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+    (bare / "requirements-dev.txt").write_text("named-by-tests==1\n")
+    (bare / "requirements.txt").write_text("# something else\n")
+    install.ensure_python("requirements.txt")
+    left = {path.name for path in packages.glob("*.dist-info")}
+    assert "Named_By.Tests-1.dist-info" in left
+    assert "dropped-1.dist-info" not in left
+    assert any(name.startswith("pip-") for name in left)
+
+
 @pytest.mark.parametrize("broken", ["empty", "no-python", "moved"])
 def test_a_broken_environment_is_made_anew(bare: Path, broken: str) -> None:
     venv = bare / ".venv"

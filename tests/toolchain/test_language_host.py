@@ -155,6 +155,6 @@ def test_required_packages_are_the_installed_sdks() -> None:
     found = {
         package.name: package for package in language_host.provider_packages(Path(sys.executable))
     }
-    assert {"docker", "proxmoxve", "gitlab", "docker-build"} <= set(found)
+    assert {"docker", "proxmoxve", "gitlab", "minio"} <= set(found)
     assert found["proxmoxve"].version.startswith("v8.")
     assert found["proxmoxve"].server.startswith("github://")
