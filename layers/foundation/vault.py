@@ -56,6 +56,9 @@ def _container(args: VaultArgs) -> Container | None:
         image=images.image(args.settings.engine),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
+        # bootstrap.sh keeps the unseal key from the server, which it starts as the image's user.
+        # Stated, as OpenBao's newer images start as that user themselves.
+        user="0:0",
         entrypoint=["/bin/sh", "/etc/vault/bootstrap.sh"],
         environment={
             "VAULT_BINARY": BINARIES[args.settings.engine],

@@ -161,6 +161,12 @@ def test_containers_are_limited_checked_restarted_and_rotated(world: dict[str, D
         assert "healthcheck" in container.replace_on_changes, "kreuzwerker#988"
 
 
+def test_vaults_bootstrap_is_root_whatever_user_the_image_has(world: dict[str, Deployed]) -> None:
+    for container in containers(world):
+        if container.name == "vault-container":
+            assert container.inputs["user"] == "0:0"
+
+
 def test_nothing_is_privileged(world: dict[str, Deployed]) -> None:
     for container in containers(world):
         inputs = container.inputs
