@@ -5,13 +5,15 @@ import importlib
 import pulumi
 
 from layers import LAYERS
+from layers.refusals import refusals
 from layers.speed import settle, speed_up
 
 speed_up()
 
 from settings import program  # noqa: E402 - importing it is part of what takes long
 
-environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
-settings, secrets = program.configuration(environment)
-importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
-pulumi.run(settle)
+with refusals():
+    environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
+    settings, secrets = program.configuration(environment)
+    importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
+    pulumi.run(settle)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 
 import pulumi
 
+from layers.refusals import refusals
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
@@ -33,10 +35,11 @@ class Outputs:
         def required(name: str) -> pulumi.Output[Any]:
             def check(value: Any) -> Any:
                 if value is None:
-                    raise pulumi.RunError(
-                        f"stack {stack} has no output {name}: run ./lab up {environment} "
-                        f"{cls.layer} first"
-                    )
+                    with refusals():
+                        raise pulumi.RunError(
+                            f"stack {stack} has no output {name}: run ./lab up {environment} "
+                            f"{cls.layer} first"
+                        )
                 return value
 
             return reference.get_output(name).apply(check)

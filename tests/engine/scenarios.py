@@ -83,6 +83,7 @@ class Environment:
         assert answer.code != 0
         assert re.search(rf"run \./lab up {self.env} \w+ first", answer.said), (lower, answer.said)
         assert "Traceback" not in answer.said
+        assert "exit code" not in answer.said, "the refusal is all that is said"
 
     @pytest.mark.parametrize("index", range(SAMPLE))
     def test_a_refusal_then_up_converges(self, up: tuple[Lab, Calls], index: int) -> None:

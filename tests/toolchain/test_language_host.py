@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.real import checkout
 from tests.harness.process import wait_for
 from toolchain import language_host, pulumi_cli
 
 pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 YAML = """
@@ -112,6 +114,65 @@ def test_failing_program(project: Run, program: str, said: str, trace: bool) -> 
     assert answer.returncode not in {0, -signal.SIGSEGV}
     assert said in whole
     assert ("Traceback" in whole) is trace
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "with refusals():\n    raise pulumi.RunError('mend it thus')",
+        """
+def refuse(_):
+    with refusals():
+        raise pulumi.RunError("mend it thus")
+
+for number in range(3):
+    pulumi.export(str(number), pulumi.Output.from_input(number).apply(refuse))
+pulumi.run(settle)
+""",
+    ],
+    ids=["at-once", "in-an-output"],
+)
+def test_a_refusal_is_said_once_and_nothing_else(project: Run, program: str) -> None:
+    head = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import pulumi
+from layers.refusals import refusals
+from layers.speed import settle
+"""
+    answer = project(head + program, "preview")
+    whole = answer.stdout + answer.stderr
+    assert answer.returncode != 0
+    diagnostics = whole.partition("Diagnostics:")[2]
+    errors = [line.strip() for line in diagnostics.splitlines() if "error" in line]
+    assert [line for line in errors if line != "1 errored"] == ["error: mend it thus"]
+    assert "exit code" not in whole
+    assert "Traceback" not in whole
+    assert "Warning" not in whole
+
+
+def test_faulty_settings_are_all_that_plain_pulumi_says(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    folder = tmp_path / "checkout"
+    checkout(folder, variables, (ROOT / "__main__.py").read_text())
+    settings = folder / "Pulumi.dev.yaml"
+    settings.write_text(settings.read_text().replace("memory_mib: 10240", "memory_mib: much"))
+    words = {**variables, "PULUMI_CONFIG_PASSPHRASE": "dev"}
+    for command in (("stack", "init"), ("preview",)):
+        answer = subprocess.run(
+            ["pulumi", *command, "-s", "dev-foundation", "--non-interactive"],
+            cwd=folder,
+            env=words,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert answer.returncode != 0
+    said = answer.stdout.partition("Diagnostics:")[2]
+    assert said.count("error:") == 1
+    assert said.count("datalab:common.engine.memory_mib: ") == 1
+    assert "exit code" not in answer.stdout + answer.stderr
 
 
 def test_about_names_the_interpreter(project: Run, tmp_path: Path) -> None:

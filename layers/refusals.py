@@ -1,0 +1,24 @@
+"""How the program ends with an error that is the user's to mend."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pulumi
+
+# Tells the language host that the user has seen the error: it would else add one of its own about
+# the exit code (pulumi-language-python-exec says 32, but not for RunError).
+SHOWN = 32
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Make a RunError inside the last thing that the user reads, and end the program.
+
+    Works in a function that is applied to an output, too: asyncio lets SystemExit through.
+    """
+    try:
+        yield
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        sys.exit(SHOWN)
