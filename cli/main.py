@@ -4,8 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from cli.command_line import parse
 from cli.fault import Fault, SettingsFault
-from cli.verbs import parse
 from toolchain.install import SetupError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-from cli.verbs import parse  # noqa: E402 - the line above makes it importable
+from cli.command_line import parse  # noqa: E402 - the line above makes it importable
 from toolchain import install, pulumi_cli  # noqa: E402
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from cli import verbs
+from cli import command_line, verbs
 from tests.cli.conftest import Checkout
 
 ROOT = Path(__file__).parents[2]
@@ -73,5 +73,5 @@ def test_no_call_before_the_first_can_be_the_last(number: str) -> None:
 
 
 def test_every_refusal_that_was_asked_for_counts() -> None:
-    _, values = verbs.parse(["rehearse", "--fail", "Volume=a", "--fail", "Volume=b"])
+    _, values = command_line.parse(["rehearse", "--fail", "Volume=a", "--fail", "Volume=b"])
     assert values.fail == ["Volume=a", "Volume=b"]
