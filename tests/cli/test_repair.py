@@ -11,6 +11,7 @@ import pytest
 from cli import repair
 from cli.engine import Engine
 from cli.fault import Fault
+from tests.harness.process import wait_for
 
 
 @pytest.fixture
@@ -66,7 +67,8 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
     with subprocess.Popen([alive, "60"]) as process:
         try:
             comm = Path(f"/proc/{process.pid}/comm")
-            assert "pulumi" in comm.read_text()
+            # Until the child has become its program it has the name of ours.
+            wait_for(lambda: "pulumi" in comm.read_text(), 10, "the program's name")
             lock(engine, process.pid)
             assert repair.leftovers(engine, "dev-apps") == []
             with pytest.raises(Fault, match="in use"):
