@@ -15,6 +15,7 @@ STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
 SECRETS = (
     "object-store-root",
     "object-store-state",
+    "object-store-state-reader",
     "object-store-gitlab",
     "object-store-mlflow",
     "object-store-lakehouse",

@@ -1,7 +1,6 @@
 """`./lab gitlab publish ENV`: this repository into the lab's GitLab, run from outside the lab."""
 
 import argparse
-import configparser
 import json
 import os
 import subprocess
@@ -29,7 +28,8 @@ BRANCH = "main"
 # Reads the token from the environment: an argument of git would be there for everybody to see.
 HELPER = '!f() { echo username=datalab; echo "password=$DATALAB_PUSH_TOKEN"; }; f'
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # a variable's name
-AWS = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+# Path under kv/infra/ci -> the object store's consumer as whom its jobs reach the state.
+STATE_USERS = {"preview": "state-reader", "deploy": "state"}
 
 
 def run(values: argparse.Namespace) -> int:
@@ -125,17 +125,18 @@ def _hand_over(
             f"./lab state move {env}, then this command again"
         )
         return
-    record = {"PULUMI_BACKEND_URL": backend, **secret_of(engine.variables)}
     foundation = _outputs(engine, f"{env}-foundation")
     identity = foundation["vault_identities"]["services"]
-    deploying = record | docker_access(docker) | package_sources(foundation["cache"])
+    common = {"PULUMI_BACKEND_URL": backend, PASSPHRASE: passphrase_of(engine.variables)}
+    given = state_records(env, common, foundation["credentials"])
+    given["deploy"] |= docker_access(docker) | package_sources(foundation["cache"])
     vault = endpoints(settings)["vault"]
     session = requests.Session()
     session.trust_env, session.verify = False, authority
     client = hvac.Client(f"https://{vault.address}:{vault.port}", session=session)
     try:
         client.auth.userpass.login(identity["username"], identity["password"])
-        for name, secret in (("preview", record), ("deploy", deploying)):
+        for name, secret in given.items():
             client.secrets.kv.v2.create_or_update_secret(
                 f"infra/ci/{name}", secret, mount_point="kv"
             )
@@ -167,14 +168,29 @@ def package_sources(cache: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
-def secret_of(variables: Mapping[str, str]) -> dict[str, str]:
-    """Passphrase and store keys as variables, also where this machine keeps them in files."""
-    found = {name: variables[name] for name in (PASSPHRASE, *AWS.values()) if name in variables}
-    if file := variables.get(f"{PASSPHRASE}_FILE"):
-        found.setdefault(PASSPHRASE, Path(file).read_text().rstrip("\n"))
-    if file := variables.get("AWS_SHARED_CREDENTIALS_FILE"):
-        profile = configparser.ConfigParser()
-        profile.read(file)
-        for key, name in AWS.items():
-            found.setdefault(name, profile["default"][key])
-    return found
+def state_records(
+    env: str, common: Mapping[str, str], credentials: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """What jobs find under kv/infra/ci, by path: previews read the state, only deployments write.
+
+    Fault where the foundation is older than one of the users.
+    """
+    if missing := sorted(set(STATE_USERS.values()) - credentials.keys()):
+        raise Fault(
+            f"the object store has no user {', '.join(missing)} yet: run ./lab up {env} {LAYERS[0]}"
+        )
+    return {
+        path: {
+            **common,
+            "AWS_ACCESS_KEY_ID": credentials[user]["access_key"],
+            "AWS_SECRET_ACCESS_KEY": credentials[user]["secret_key"],
+        }
+        for path, user in STATE_USERS.items()
+    }
+
+
+def passphrase_of(variables: Mapping[str, str]) -> str:
+    """The passphrase as a value, also where this machine keeps it in a file."""
+    if PASSPHRASE in variables:
+        return variables[PASSPHRASE]
+    return Path(variables[f"{PASSPHRASE}_FILE"]).read_text().rstrip("\n")

@@ -25,12 +25,22 @@ BUCKETS = {
 # Consumer -> bucket -> what it may touch there.
 ACCESS: Mapping[str, Mapping[str, str]] = {
     "state": {"pulumi-state": "*"},
+    "state-reader": {"pulumi-state": "*"},
     "gitlab": {"gitlab-registry": "*", "backups": "gitlab/*"},
     "mlflow": {"mlflow": "*"},
     "lakehouse": {"lakehouse": "*"},
     "backup": {"backups": "*"},
     "vault": {"vault-snapshots": "*"},
 }
+# Consumers that change nothing: previews take no lock and write no history, so they need no more.
+READERS = frozenset({"state-reader"})
+READ = ("s3:GetObject",)
+WRITE = (
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,13 +216,7 @@ def access_policy(consumer: str) -> dict[str, object]:
             },
             {
                 "Effect": "Allow",
-                "Action": [
-                    "s3:AbortMultipartUpload",
-                    "s3:DeleteObject",
-                    "s3:GetObject",
-                    "s3:ListMultipartUploadParts",
-                    "s3:PutObject",
-                ],
+                "Action": sorted(READ if consumer in READERS else READ + WRITE),
                 "Resource": [f"arn:aws:s3:::{bucket}/{part}" for bucket, part in buckets.items()],
             },
             {

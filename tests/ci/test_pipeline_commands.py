@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gitlab as python_gitlab
 import pytest
+import yaml
 
 from cli import stacks
 from cli.ci import images, note, probe, publish, run, tree
@@ -23,6 +25,7 @@ from cli.engine import Engine
 from cli.fault import Fault
 from cli.verbs import CI_ACTIONS
 from places.ansible import PLAYBOOK
+from settings import load_file
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.pipelines import ROOT, git
 
@@ -512,19 +515,69 @@ def test_image_builds_get_the_engine_and_the_package_cache() -> None:
     assert publish.package_sources({"apt": {"x": "http://a:1/x"}}) == {}
 
 
-def test_pipelines_get_values_where_this_machine_has_files(tmp_path: Path) -> None:
+def test_pipelines_get_the_passphrase_where_this_machine_has_a_file(tmp_path: Path) -> None:
     (tmp_path / "phrase").write_text("a phrase\n")
-    (tmp_path / "keys").write_text(
-        "[default]\naws_access_key_id = id\naws_secret_access_key = key\n"
+    file = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "phrase"), "PATH": "/bin"}
+    assert publish.passphrase_of(file) == "a phrase"
+    assert publish.passphrase_of({**file, "PULUMI_CONFIG_PASSPHRASE": "another"}) == "another"
+
+
+def test_each_job_gets_the_store_s_user_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: dict[str, dict[str, str]] = {}
+    client = Mock()
+    client.secrets.kv.v2.create_or_update_secret = lambda path, secret, mount_point: written.update(
+        {f"{mount_point}/{path}": secret}
     )
-    assert publish.secret_of(
-        {
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "phrase"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys"),
-            "PATH": "/bin",
-        }
-    ) == {
-        "PULUMI_CONFIG_PASSPHRASE": "a phrase",
-        "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "key",
+    credentials = {
+        user: {"access_key": user, "secret_key": f"key of {user}"}
+        for user in (*publish.STATE_USERS.values(), "gitlab")
     }
+    foundation = {
+        "vault_identities": {"services": {"username": "services", "password": "x"}},
+        "credentials": credentials,
+        "cache": {},
+    }
+    backend = "s3://pulumi-state?endpoint=https://store"
+    monkeypatch.setattr(publish, "_outputs", lambda engine, stack: foundation)
+    monkeypatch.setattr(publish, "url", lambda env: backend)
+    monkeypatch.setattr("hvac.Client", lambda *_, **__: client)
+    # What this machine itself would use is nobody else's.
+    own = {publish.PASSPHRASE: "phrase", "AWS_SECRET_ACCESS_KEY": "the operator's"}
+    engine = Engine(folder=tmp_path, variables=own)
+    settings = load_file(ROOT / "Pulumi.lab.yaml")
+    publish._hand_over(engine, "lab", settings, "/ca.pem", {"host": ""})
+    assert written == {
+        f"kv/infra/ci/{path}": {
+            "PULUMI_BACKEND_URL": backend,
+            "PULUMI_CONFIG_PASSPHRASE": "phrase",
+            "AWS_ACCESS_KEY_ID": user,
+            "AWS_SECRET_ACCESS_KEY": f"key of {user}",
+        }
+        for path, user in {"preview": "state-reader", "deploy": "state"}.items()
+    }
+
+    del credentials["state-reader"]
+    with pytest.raises(Fault, match=r"no user state-reader yet: run \./lab up lab foundation"):
+        publish._hand_over(engine, "lab", settings, "/ca.pem", {"host": ""})
+
+
+def test_jobs_that_change_nothing_log_in_as_those_who_may_change_nothing() -> None:
+    jobs = {
+        name: job
+        for file in ("deploy", "images")
+        for name, job in list(yaml.safe_load_all((ROOT / f".ci/{file}.yml").read_text()))[
+            -1
+        ].items()
+        if "infra/ci/" in "".join(job.get("script", ()))
+    }
+    assert len(jobs) >= 6
+    for name, job in jobs.items():
+        writes_state = (
+            "./lab ci deploy" in job["script"][0] or "./lab ci images" in job["script"][0]
+        )
+        assert job["variables"]["VAULT_ROLE"] == ("ci-deploy" if writes_state else "ci-preview"), (
+            name
+        )
+        assert ("infra/ci/deploy" in job["script"][0]) == writes_state, name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("cli", "layers", "settings", "toolchain")
+PARTS = ("cli", "layers", "places", "settings", "toolchain")
 CODE = "import sys; from cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 

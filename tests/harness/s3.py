@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.harness.certificates import Pair
 from tests.harness.process import clean_environment, free_port, listens, server
@@ -16,11 +17,21 @@ GRPC = 10_000
 
 @dataclass(frozen=True)
 class S3:
-    """A running server with one user, who may do everything."""
+    """A running server, and the one of its users who may do everything."""
 
     url: str
     access_key: str = "the-key"
     secret_key: str = "the-secret"
+
+
+def secret_key(user: str) -> str:
+    """The secret key of a user that s3() was given a policy for."""
+    return f"planted-key-of-{user}"
+
+
+def _without_admin(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Without statements on MinIO's admin API: having no resource, they void the policy here."""
+    return {**policy, "Statement": [rule for rule in policy["Statement"] if "Resource" in rule]}
 
 
 def _port() -> int:
@@ -30,15 +41,35 @@ def _port() -> int:
 
 
 @contextmanager
-def s3(folder: Path, pair: Pair) -> Iterator[S3]:
-    """Run the server with a certificate for 127.0.0.1."""
+def s3(
+    folder: Path, pair: Pair, policies: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[S3]:
+    """Run the server with a certificate for 127.0.0.1.
+
+    policies: further user -> IAM policy, which the server enforces; secret_key() is their key.
+    """
     port = _port()
     found = S3(url=f"https://127.0.0.1:{port}")
     (folder / "s3.crt").write_text(pair.certificate)
     (folder / "s3.key").write_text(pair.key)
     keys = {"accessKey": found.access_key, "secretKey": found.secret_key}
-    users = [{"name": "all", "credentials": [keys], "actions": ["Admin"]}]
-    (folder / "s3.json").write_text(json.dumps({"identities": users}))
+    policies = policies or {}
+    users = [
+        {"name": "all", "credentials": [keys], "actions": ["Admin"]},
+        *(
+            {
+                "name": name,
+                "credentials": [{"accessKey": name, "secretKey": secret_key(name)}],
+                "policyNames": [name],
+            }
+            for name in policies
+        ),
+    ]
+    documents = [
+        {"name": name, "content": json.dumps(_without_admin(rule))}
+        for name, rule in policies.items()
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": users, "policies": documents}))
     data = folder / "s3-data"
     data.mkdir()
     command: list[str | Path] = [
