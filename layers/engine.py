@@ -12,7 +12,7 @@ from places import Container, Port
 from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
-from settings import Settings
+from settings import Settings, images
 from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
@@ -108,6 +108,7 @@ def engine(
             )
             if registry
             else None,
+            pushed=images.pushed(),
         ),
     )
 

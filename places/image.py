@@ -9,6 +9,8 @@ from pathlib import Path
 import pulumi
 import pulumi_docker as docker
 
+from settings.images import Pushed
+
 ROOT = Path(__file__).parent.parent
 # The part of a SHA-256 that tells versions apart: 48 bits, as short as git's own.
 VERSION_LENGTH = 12
@@ -42,13 +44,15 @@ class Builder:
 
     sources are build arguments that say where packages come from, and no part of the version;
     hosts are names that a build could not resolve otherwise. platform is set where the engine is
-    not of this machine's kind. Without a registry an image stays in the engine.
+    not of this machine's kind. Without a registry an image stays in the engine. pushed are the
+    images that the registry has, by name: of the same version they are run and not built again.
     """
 
     sources: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     platform: str | None = None
     registry: Registry | None = None
+    pushed: Mapping[str, Pushed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +70,23 @@ class BuiltImage(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BuiltImageArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:places:BuiltImage", name, None, opts)
+        registry, now = args.builder.registry, version(args.recipe)
+        pushed = args.builder.pushed.get(name) if registry else None
+        if registry and pushed and pushed.version == now:
+            self.reference = pulumi.Output.concat(registry.path, "/", name, "@", pushed.digest)
+        else:
+            if pushed:
+                stale = f"the manifest has {name}:{pushed.version}, these files are {now}"
+                pulumi.log.info(f"{stale}: it is built here", self)
+            image = self._build(name, f"{name}:{now}", args)
+            self.reference = image.repo_digest if registry else image.image_name
+        self.register_outputs({"reference": self.reference})
+
+    def _build(self, name: str, tag: str, args: BuiltImageArgs) -> docker.Image:
         recipe, builder, registry = args.recipe, args.builder, args.builder.registry
-        tag = f"{name}:{version(recipe)}"
         # Not docker-build: it cannot give the lab's engine a client certificate (no TLS options in
         # its v0.0.22), and builds would need an engine beside whoever runs `up`.
-        image = docker.Image(
+        return docker.Image(
             f"{name}-build",
             image_name=(
                 pulumi.Output.concat(registry.path, "/", tag) if registry else f"datalab/{tag}"
@@ -96,8 +112,6 @@ class BuiltImage(pulumi.ComponentResource):
             else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.reference = image.repo_digest if registry else image.image_name
-        self.register_outputs({"reference": self.reference})
 
 
 def version(recipe: Recipe) -> str:

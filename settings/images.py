@@ -1,15 +1,19 @@
 """images.yaml: the one place where the versions of third-party images and downloads stand."""
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from settings.base import Model
 
 PATH = Path(__file__).parent.parent / "images.yaml"
+# Set by `./lab ci`: the manifest, a file that says which of the lab's own images are pushed.
+MANIFEST = "DATALAB_IMAGES"
 
 
 class Image(Model):
@@ -53,6 +57,18 @@ class Repository(Model):
         return self.model_dump(exclude={"packages"})
 
 
+class Pushed(Model):
+    """An image of the lab's own in its registry: the version of its files, and it by digest."""
+
+    version: str
+    image: Annotated[str, Field(pattern=r"^[^@]+@sha256:[0-9a-f]{64}$")]
+
+    @property
+    def digest(self) -> str:
+        """The image's digest."""
+        return self.image.rpartition("@")[2]
+
+
 class Catalogue(Model):
     """Everything in images.yaml, by name."""
 
@@ -80,3 +96,12 @@ def download(name: str) -> dict[str, str]:
 def repository(name: str) -> Repository:
     """The package repository called `name` in images.yaml."""
     return catalogue().repositories[name]
+
+
+def pushed() -> Mapping[str, Pushed]:
+    """The manifest's images by name; empty outside of pipelines, which build what they run."""
+    path = os.environ.get(MANIFEST)
+    if not path or not Path(path).exists():
+        return {}
+    text = Path(path).read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Pushed]).validate_json(text)

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ RECIPES = {
     "model-server": "layers.apps.model_server:RECIPE",
     "web": "layers.apps.web:RECIPE",
 }
+FILE = "images.json"  # the manifest
 # What the deploying job knows of the package cache; docker takes their values from the environment.
 SOURCES = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "NPM_CONFIG_REGISTRY")
 # Key files and the tokens of what the lab runs: GitLab, Vault, Pulumi, cloud-style access keys.
@@ -70,7 +71,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def build_all(out: Path) -> int:
-    """Build, scan and push what is new; write the manifest `images.json` into `out`."""
+    """Build, scan and push what is new; write the manifest into `out`."""
     registry = Registry.of_job()
     manifest = {}
     with docker_host():
@@ -86,7 +87,7 @@ def build_all(out: Path) -> int:
                     raise Fault(f"{name}:{tag} was pushed, but the registry does not have it")
             else:
                 print(f"{name}:{tag}: is there")
-            manifest[name] = {"version": tag, "image": f"{registry.place}/{name}@{digest}"}
+            manifest[name] = _entry(registry, name, tag, digest)
         newest, image = registry.digest(*NEWEST), manifest["runner"]["image"]
         if newest != image.rpartition("@")[2]:
             alias = f"{registry.place}/{':'.join(NEWEST)}"
@@ -94,9 +95,28 @@ def build_all(out: Path) -> int:
             docker("tag", image, alias)
             docker("push", "--quiet", alias)
             print(f"{':'.join(NEWEST)}: now {image}")
-    out.mkdir(exist_ok=True)
-    (out / "images.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    _write(out, manifest)
     return 0
+
+
+def record(out: Path) -> None:
+    """Write the manifest of what the registry has of these files' images, without building any."""
+    registry, manifest = Registry.of_job(), {}
+    for name, recipe in recipes().items():
+        tag = version(recipe)
+        if digest := registry.digest(name, tag):
+            manifest[name] = _entry(registry, name, tag, digest)
+    _write(out, manifest)
+
+
+def _entry(registry: "Registry", name: str, tag: str, digest: str) -> dict[str, str]:
+    """What settings.images.Pushed reads."""
+    return {"version": tag, "image": f"{registry.place}/{name}@{digest}"}
+
+
+def _write(out: Path, manifest: Mapping[str, Mapping[str, str]]) -> None:
+    out.mkdir(exist_ok=True)
+    (out / FILE).write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
 @contextmanager

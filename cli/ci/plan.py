@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-# The engine counts these; a reader changes nothing by them.
-UNSEEN = ("pulumi:pulumi:Stack", "pulumi:providers:")
+# The engine counts these; a reader changes nothing by them. An image is built by whoever runs `up`
+# first, a person or the images job; what runs it shows that it changed.
+UNSEEN = ("pulumi:pulumi:Stack", "pulumi:providers:", "docker:index/image:Image")
 QUIET = ("same", "read", "refresh", "read-replacement", "read-discard", "discard")
 # Halves of a replacement, which is also listed as one `replace`.
 HALVES = ("create-replacement", "delete-replaced", "remove-pending-replace", "import-replacement")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from cli import stacks
 from cli.backend import marker, prepare, settings_of, stack_file
-from cli.ci import note, probe, tree
+from cli.ci import images, note, probe, tree
 from cli.ci.forge import Forge, required
 from cli.ci.gate import refusals
-from cli.ci.images import build_all
 from cli.ci.plan import Plan, reduce
 from cli.drift import DRIFTED, look, runs
 from cli.engine import Engine, say
@@ -22,6 +21,7 @@ from layers import LAYERS
 from settings import SettingsError, load_file
 from settings.budget import Budget
 from settings.budget import budget as plan_budget
+from settings.images import MANIFEST
 from toolchain.install import ROOT
 
 OUT = ROOT / ".ci-out"
@@ -43,7 +43,7 @@ def run(values: argparse.Namespace) -> int:
         "pending": lambda: pending(values.env, values.layer),
         "deploy": lambda: deploy(values.env, values.layer),
         "drift": lambda: drift(values.env),
-        "images": lambda: build_all(OUT),
+        "images": lambda: images.build_all(OUT),
     }
     return actions[values.action]()
 
@@ -165,8 +165,23 @@ def _engine(env: str) -> Engine:
     if given and not marker(env).exists():
         marker(env).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker(env).write_text(given)
+    os.environ[MANIFEST] = str(manifest())
     engine, _ = prepare(env)
     return engine
+
+
+def manifest() -> Path:
+    """The manifest of images: the one that this pipeline's images job left, else what is pushed.
+
+    Previews need it as deployments do, or they would show each image as about to be built.
+    """
+    file = OUT / images.FILE
+    if not file.exists():
+        try:
+            images.record(OUT)
+        except Exception as error:  # faults in a branch's code are for the preview to report
+            print(f"no manifest of images, so layers build their own: {error}", flush=True)
+    return file
 
 
 def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, Plan]:

@@ -14,6 +14,8 @@ from cli.ci import images
 from cli.fault import Fault
 from places import image as places_image
 from places.image import Recipe, version
+from settings.images import MANIFEST
+from settings.images import pushed as read_manifest
 from tests.harness.docker import engine, registry
 
 pytestmark = pytest.mark.service
@@ -69,6 +71,28 @@ def build(project: Path) -> dict[str, Any]:
 
 def recipe(name: str) -> Recipe:
     return Recipe(context=name, base={})
+
+
+def test_a_pipeline_that_builds_none_records_what_is_there(project: Path) -> None:
+    out = project / "out"
+    images.record(out)
+    assert json.loads((out / images.FILE).read_text()) == {}
+    built = build(project)
+    (project / "runner" / "content").write_text("newer\n")
+    images.record(out)
+    assert json.loads((out / images.FILE).read_text()) == {"web": built["web"]}
+
+
+def test_the_program_reads_what_the_job_writes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(project)
+    monkeypatch.setenv(MANIFEST, str(project / "out" / images.FILE))
+    there = images.Registry.of_job()
+    for name, pushed in read_manifest().items():
+        assert pushed.version == version(recipe(name))
+        assert pushed.digest == there.digest(name, pushed.version)
+    assert set(read_manifest()) == set(NAMES)
 
 
 def test_only_what_is_new_is_built(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -20,12 +21,15 @@ import yaml
 from cli import stacks
 from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
-from cli.ci.plan import Plan, Step
+from cli.ci.gate import refusals
+from cli.ci.plan import Plan, Step, reduce
 from cli.engine import Engine
 from cli.fault import Fault
 from cli.verbs import CI_ACTIONS
 from places.ansible import PLAYBOOK
 from settings import load_file
+from settings.images import MANIFEST
+from settings.images import pushed as read_manifest
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.pipelines import ROOT, git
 
@@ -581,3 +585,55 @@ def test_jobs_that_change_nothing_log_in_as_those_who_may_change_nothing() -> No
             name
         )
         assert ("infra/ci/deploy" in job["script"][0]) == writes_state, name
+
+
+def test_layers_get_the_manifest_of_the_images_job_or_of_what_is_pushed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(MANIFEST, "")
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    monkeypatch.delenv("CI_REGISTRY", raising=False)
+    monkeypatch.setattr(run, "OUT", tmp_path / "out")
+    given: list[str] = []
+
+    def prepare(env: str) -> tuple[None, None]:
+        given.append(os.environ[MANIFEST])
+        return None, None
+
+    monkeypatch.setattr(run, "prepare", prepare)
+    run._engine("lab")  # no registry is no reason to show no preview
+    assert "layers build their own: CI_REGISTRY is not set" in capsys.readouterr().out
+    assert read_manifest() == {}
+
+    entry = {"version": "0" * 12, "image": f"reg/web@sha256:{'0' * 64}"}
+    monkeypatch.setattr(images, "record", lambda out: images._write(out, {"web": entry}))
+    run._engine("lab")
+    assert set(read_manifest()) == {"web"}
+
+    images._write(run.OUT, {"mlflow": entry})  # as the job's artifact
+    run._engine("lab")
+    assert set(read_manifest()) == {"mlflow"}
+    assert given == [str(run.OUT / images.FILE)] * 3
+
+
+def test_deployments_wait_for_the_images_job_and_find_its_manifest() -> None:
+    *_, job = yaml.safe_load_all((ROOT / ".ci/images.yml").read_text())
+    kept = [ROOT / path for path in job["images"]["artifacts"]["paths"]]
+    assert kept == [run.OUT / images.FILE]
+    *_, jobs = yaml.safe_load_all((ROOT / ".ci/deploy.yml").read_text())
+    for layer in ("services", "apps"):
+        assert {"job": "images", "optional": True} in jobs[f"deploy:{layer}"]["needs"]
+
+
+def test_who_builds_an_image_is_no_change_of_the_lab() -> None:
+    """A merge request's preview is from before its images are built, a deployment's from after."""
+
+    def step(op: str, kind: str, name: str) -> dict[str, str]:
+        return {"op": op, "urn": f"urn:pulumi:lab-apps::datalab::{kind}::{name}"}
+
+    container = step("replace", "docker:index/container:Container", "web-container")
+    before = {"steps": [step("create", "docker:index/image:Image", "web-build"), container]}
+    after = {"steps": [step("delete", "docker:index/image:Image", "model-build"), container]}
+    reviewed, now = (reduce("apps", "t", preview) for preview in (before, after))
+    assert [step.name for step in now.steps] == ["web-container"]
+    assert refusals(now, reviewed, []) == []

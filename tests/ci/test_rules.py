@@ -90,7 +90,10 @@ def test_a_push_to_main_deploys_the_upper_layers_only(
     for layer in layers:
         below = layer in ("foundation", "platform")
         expected.add(f"pending:{layer}" if below else f"deploy:{layer}")
-    if path.startswith(("images/", "provision/", "apps/")) or path == "images.yaml":
+    if path.startswith(("images/", "provision/", "apps/")) or path in (
+        "images.yaml",
+        "requirements.txt",
+    ):
         expected.add("images")
     assert set(repository.jobs(on_main("push"))) == expected
 

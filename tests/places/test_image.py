@@ -1,14 +1,19 @@
 """The lab's own images: versions by content, and where they go."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
+from layers.apps.web import RECIPE as WEB
+from layers.services.mlflow import RECIPE as MLFLOW
 from places import image
 from places.image import Recipe, version
+from settings.images import MANIFEST
 from tests.harness.deploy import Registered, deploy
-from tests.layers.containers import world
+from tests.layers.containers import VARIANTS, world
 
 UPSTREAMS = {
     "pypi": {"kind": "pypi", "url": "https://pypi.test/simple"},
@@ -161,3 +166,42 @@ def test_builds_install_through_the_cache(environment: str) -> None:
         assert built.inputs["build"]["network"] == "host"
     else:
         assert "cache.lab.home.arpa:192.168.1.103" in built.inputs["build"]["addHosts"]
+
+
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Give the program a manifest with these versions, as `./lab ci` does."""
+    file = tmp_path / "images.json"
+    image = "registry.test:5050/a/b/{}@sha256:" + "ab" * 32
+    text = {n: {"version": v, "image": image.format(n)} for n, v in versions.items()}
+    file.write_text(json.dumps(text))
+    monkeypatch.setenv(MANIFEST, str(file))
+
+
+def test_what_the_pipeline_pushed_is_run_and_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda text, *_: said.append(text))
+    environment, change = VARIANTS["lab"]
+    manifest(tmp_path, monkeypatch, web=version(WEB), mlflow=version(MLFLOW), runner="0" * 12)
+    layers = deploy(environment, change)
+    built = {b.name for layer in layers.values() for b in layer.all("docker:index/image:Image")}
+    # Not there, or there with other files in it.
+    assert built == {"model-server-build", "runner-build", "deployer-build"}
+    place = "registry.lab.home.arpa:5050/datalab/datalab"
+    assert layers["apps"].outputs["images"]["web"] == f"{place}/web@sha256:{'ab' * 32}"
+    for layer, name in (("apps", "web"), ("services", "mlflow")):
+        image = layers[layer].one("RemoteImage", f"{name}-image")
+        assert image.inputs["name"] == f"{place}/{name}@sha256:{'ab' * 32}"
+    assert "ab" * 32 not in layers["apps"].outputs["images"]["runner"]
+    assert len(said) == 1
+    assert f"the manifest has runner:{'0' * 12}, these files are" in said[0]
+
+
+def test_without_a_registry_or_a_manifest_everything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MANIFEST, str(tmp_path / "missing.json"))
+    assert len(deploy(*VARIANTS["lab"])["apps"].all("docker:index/image:Image")) == 4
+    manifest(tmp_path, monkeypatch, web=version(WEB))
+    assert deploy(*VARIANTS["dev"])["apps"].one("docker:index/image:Image", "web-build")
