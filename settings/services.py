@@ -18,14 +18,12 @@ ModelName = Annotated[
 ]
 
 
-# The switches of .gitlab-ci.yml (its spec:inputs of type boolean).
+# The switches of .gitlab-ci.yml (its spec:inputs of type boolean) that start jobs by the clock: the
+# provisioners act on a request, and a schedule names none.
 Workflow = Literal[
     "plan",
     "deploy",
     "images",
-    "provision_postgres",
-    "provision_kafka",
-    "provision_ollama",
     "drift",
     "force_apps_deploy",
 ]

@@ -162,6 +162,9 @@ class GitLabProject(pulumi.ComponentResource):
                 ref=f"refs/heads/{BRANCH}",
                 cron=wanted.cron,
                 cron_timezone=args.timezone,
+                # As text, which GitLab reads as JSON when it starts the pipeline
+                # (lib/ci/pipeline_creation/inputs.rb), so not "True". What was stored as a boolean
+                # came back as one and stopped the provider (terraform-provider-gitlab#6790).
                 inputs=[gitlab.PipelineScheduleInputArgs(name=wanted.workflow, value="true")],
                 opts=pulumi.ResourceOptions(parent=self),
             )

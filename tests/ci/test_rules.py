@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from provision import specs
+from settings.services import Workflow
 from tests.harness.inputs import check_inputs, declared
 from tests.harness.pipelines import ROOT, Repository
 
@@ -114,6 +116,19 @@ def test_a_person_or_the_clock_starts_a_workflow(
 ) -> None:
     repository.change("README.md")
     assert set(repository.jobs(on_main(source), {workflow: True})) == jobs
+
+
+def test_settings_allow_every_workflow_that_the_clock_can_start(repository: Repository) -> None:
+    repository.change("README.md")
+    switches = {
+        name
+        for name, rules in declared(ROOT / ".gitlab-ci.yml").items()
+        if rules.get("type") == "boolean"
+    }
+    clock = on_main("schedule")
+    assert {name for name in switches if repository.jobs(clock, {name: True})} == set(
+        get_args(Workflow)
+    )
 
 
 @pytest.mark.parametrize("source", ["trigger", "pipeline"])

@@ -257,7 +257,7 @@ class GitLab:
         for wanted, pattern, function in self.routes():
             match = re.fullmatch(pattern, path)
             if match and wanted == method:
-                _check_request(method, raw_path, body)
+                check_request(method, raw_path, body)
                 status, found = function(match, query, body)
                 _check_answer(method, raw_path, status, found)
                 return status, found
@@ -283,7 +283,8 @@ def _check(value: Json, schema: Json) -> None:
     validator({**schema, "definitions": _openapi()["definitions"]}).validate(value)
 
 
-def _check_request(method: str, path: str, body: Json) -> None:
+def check_request(method: str, path: str, body: Json) -> None:
+    """ValidationError where GitLab's OpenAPI description does not allow the body."""
     operation = _operation(method, path) or {}
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "body":

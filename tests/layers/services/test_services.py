@@ -1,8 +1,10 @@
 """The services' traps: each test is named after what once went wrong, here or elsewhere."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,12 +13,20 @@ from layers.services.mlflow import CA, USER, allowed_hosts
 from provision import kafka, ollama, postgres, request
 from settings.images import PATH, catalogue
 from settings.names import endpoints
+from settings.services import Workflow
 from tests.harness.deploy import deploy, settings_of
-from tests.harness.inputs import declared
+from tests.harness.gitlab import check_request
+from tests.harness.inputs import check_inputs, declared
 from tests.layers.containers import container, files, published, variables, world
 
 ROOT = PATH.parent
 INVENTORY = Path(__file__).parent / "golden"
+
+
+def body(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A resource's inputs as the provider puts them into a request, without the project's id."""
+    names = {name: re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", name) for name in inputs}
+    return {names[key]: value for key, value in inputs.items() if key != "project"}
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
@@ -216,15 +226,21 @@ class TestGitLabProject:
         )
         assert certificate.inputs["variableType"] == "file"
 
-    def test_schedules_start_workflows_that_the_pipeline_knows(self) -> None:
-        known = declared(ROOT / ".gitlab-ci.yml")
-        schedules = world("lab")["services"].all("gitlab:index/pipelineSchedule:PipelineSchedule")
+    @pytest.mark.parametrize("workflow", get_args(Workflow))
+    def test_schedules_start_workflows_that_the_pipeline_knows(self, workflow: str) -> None:
+        change = {
+            "common.unpinned_downloads": "allow",
+            "services.gitlab_project.schedules.drift.workflow": workflow,
+        }
+        schedules = deploy("lab", change)["services"].all("PipelineSchedule")
         assert {s.name for s in schedules} == {"drift-schedule", "images-schedule"}
-        for schedule in schedules:
-            assert schedule.inputs["ref"] == "refs/heads/main"
-            for given in schedule.inputs["inputs"]:
-                assert known[given["name"]]["type"] == "boolean"
-                assert given["value"] == "true"
+        sent = {s.name: body(s.inputs) for s in schedules}["drift-schedule"]
+        check_request("POST", "/api/v4/projects/1/pipeline_schedules", sent)
+        assert sent["ref"] == "refs/heads/main"
+        # Text in the request, which GitLab reads as JSON before it compares the types.
+        given = {item["name"]: json.loads(item["value"]) for item in sent["inputs"]}
+        assert given == {workflow: True}
+        assert check_inputs(declared(ROOT / ".gitlab-ci.yml"), given)[workflow] is True
 
     def test_tokens_are_renewed_before_they_end_and_may_do_no_more_than_they_must(self) -> None:
         layer = world("lab")["services"]
