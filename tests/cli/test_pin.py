@@ -1,6 +1,7 @@
 """`./lab pin` against a registry and a vendor of the test's own."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cli import pin
-from settings.images import PATH
+from settings.images import PATH, catalogue, download
 from tests.cli.conftest import Checkout
 
 MANIFEST = b'{"schemaVersion": 2}'
@@ -55,7 +57,7 @@ class Site(BaseHTTPRequestHandler):
                 realm = f'Bearer realm="http://{host}/token",service="s",'
                 scope = 'scope="repository:apache/kafka:pull"'
                 self.reply(401, b"", {"WWW-Authenticate": realm + scope})
-        elif path == "/SHA256SUMS":
+        elif path.endswith(("/SHA256SUMS", "-checksums.txt")):
             self.reply(200, self.sums.encode())
         elif path == "/driver.run":
             self.reply(200, FILE)
@@ -149,6 +151,31 @@ def test_a_file_that_its_vendor_does_not_list_stays_empty(
     assert checkout.lab("pin") == 1
     assert "does not list vault_1.zip" in capsys.readouterr().err
     assert SUM not in images.read_text()
+
+
+def test_pulumi_s_own_list_is_read(
+    checkout: Checkout, images: Path, monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    entry = download("pulumi")
+    here = {name: re.sub("^https://[^/]+", f"http://{site}", text) for name, text in entry.items()}
+    only = {"images": {}, "downloads": {"pulumi": {**here, "sha256": ""}}, "repositories": {}}
+    images.write_text(yaml.safe_dump(only))
+    archive = f"pulumi-v{entry['version']}-{{}}"
+    monkeypatch.setattr(
+        Site,
+        "sums",
+        f"{'cd' * 32}  {archive.format('linux-arm64.tar.gz')}\n"
+        f"{SUM}  {archive.format('linux-x64.tar.gz')}\n"
+        f"{'ef' * 32}  {archive.format('windows-x64.zip')}\n",
+    )
+    assert checkout.lab("pin") == 0  # the site has the list, not the archive
+    assert yaml.safe_load(images.read_text())["downloads"]["pulumi"]["sha256"] == SUM
+
+
+def test_addresses_of_a_download_are_of_its_version() -> None:
+    for name, entry in catalogue().downloads.items():
+        assert entry.version in entry.url, name
+        assert not entry.sums or entry.version in entry.sums, name
 
 
 def test_the_committed_catalogue_has_the_shape_that_pin_reads() -> None:
