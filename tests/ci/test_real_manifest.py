@@ -1,0 +1,58 @@
+"""The manifest of images on the real engine: who built an image makes no difference to the lab."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.ci import images, run
+from cli.ci.gate import refusals
+from layers import LAYERS
+from places.image import version
+from settings.images import MANIFEST
+from tests.engine.lab import Lab, bring_up, lab
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab("lab", tmp_path_factory.mktemp("lab")) as here:
+        bring_up(here, LAYERS)
+        yield here
+
+
+def test_a_pipeline_goes_on_from_what_a_person_deployed(made: Lab, tmp_path: Path) -> None:
+    engine, stack = made.scratch.engine, made.scratch.stack("apps")
+    running = json.loads(engine.capture("stack", "output", "images", "--json", "-s", stack))
+    recipes = images.recipes()
+    tags = {name: version(recipes[name]) for name in running}
+    file = tmp_path / images.FILE
+    entries = {name: {"version": tags[name], "image": running[name]} for name in running}
+    file.write_text(json.dumps(entries))
+    job = replace(engine, variables={**engine.variables, MANIFEST: str(file)})
+
+    assert f"{len(running)} to delete" in job.capture("preview", "-s", stack)  # builds, and no more
+    code, plan = run._preview(job, made.env, "apps")
+    assert (code, plan.steps) == (0, ())
+
+    job.capture("up", "--yes", "--skip-preview", "-s", stack)
+    kept = json.loads(engine.capture("stack", "output", "images", "--json", "-s", stack))
+    assert kept == running
+    assert run._preview(job, made.env, "apps", "--expect-no-changes")[0] == 0
+
+    newer = f"{running['web'].partition('@')[0]}@sha256:{'ab' * 32}"
+    file.write_text(json.dumps({**entries, "web": {**entries["web"], "image": newer}}))
+    _, plan = run._preview(job, made.env, "apps")
+    assert {(step.op, step.name) for step in plan.steps} == {
+        ("replace", "web-image"),
+        ("replace", "web-container"),
+    }
+
+    # In the merge request that changes it, the image is not there yet.
+    old = {**entries["web"], "version": "0" * 12}
+    file.write_text(json.dumps({**entries, "web": old}))
+    _, reviewed = run._preview(job, made.env, "apps")
+    assert refusals(plan, reviewed, []) == []
