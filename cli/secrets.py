@@ -4,12 +4,14 @@ import argparse
 import sys
 from difflib import get_close_matches
 
-from cli import stackfile, stacks
+from cli import backend, stackfile, stacks, state
 from cli.backend import prepare, stack_file
 from cli.fault import Fault
 from layers import LAYERS
 from settings import PROJECT
 from settings.common import SECRETS
+
+STATE_KEY = "object-store-state"
 
 
 def secrets(values: argparse.Namespace) -> int:
@@ -31,4 +33,10 @@ def secrets(values: argparse.Namespace) -> int:
     stackfile.write(file, new)
     print(f"lab: {'.'.join(path)}: {generation} in {file.name}", file=sys.stderr)
     values.layer, values.extra = None, []
+    if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
+        with state.as_root(values.env, engine):
+            values.layer = LAYERS[0]
+            if code := stacks.up(values):
+                return code
+        values.layer = None
     return stacks.up(values)

@@ -2,6 +2,7 @@
 
 Pulumi's own writer (Go's yaml.v3) keeps the comments, but drops blank lines, moves comments, takes
 the spaces out of braces and quotes addresses: each `config set` changed forty lines of ours.
+ruamel.yaml's round trip, too, takes the spaces out of braces and moves comments.
 """
 
 import json

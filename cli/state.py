@@ -3,12 +3,15 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from cli import ask, backend, rescue
+from cli import ask, backend, repair, rescue
 from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
+from settings.common import STORE_ROOT_USER
 from toolchain import install
 
 
@@ -73,17 +76,37 @@ def target(engine: Engine, env: str) -> Engine:
     stack = f"{env}-{LAYERS[0]}"
     outputs = json.loads(engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack))
     store, own = outputs["object_store"], outputs["credentials"]["state"]
-    profile = (
-        "[default]\n"
-        f"aws_access_key_id = {own['access_key']}\n"
-        f"aws_secret_access_key = {own['secret_key']}\n"
-    )
-    install.replace(backend.folder(env) / "credentials", profile.encode(), 0o600)
+    keep_credentials(env, own["access_key"], own["secret_key"])
     authority = backend.folder(env) / "ca.pem"
     install.replace(authority, outputs["ca_certificate"].encode())
     url = backend.s3_url(store["endpoint"], store["region"])
     variables = {**engine.variables, **backend.store_access(env), "PULUMI_BACKEND_URL": url}
     return Engine(folder=engine.folder, variables=variables)
+
+
+def keep_credentials(env: str, user: str, key: str) -> None:
+    """Write how `./lab` logs in to the store that holds the state."""
+    profile = f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {key}\n"
+    install.replace(backend.folder(env) / "credentials", profile.encode(), 0o600)
+
+
+@contextmanager
+def as_root(env: str, engine: Engine) -> Iterator[None]:
+    """Log in to the state's store as its root, and afterwards as its user with the key of then.
+
+    For when that user's own key changes: the engine could not write down what it did. Killed in
+    between, `./lab` still has access, and rotating the key again ends it.
+    """
+    exported = engine.capture("stack", "export", "--show-secrets", "-s", f"{env}-{LAYERS[0]}")
+    made = {
+        entry["urn"].rpartition("::")[2]: dict(repair.visible(entry.get("outputs", {})))
+        for entry in json.loads(exported)["deployment"]["resources"]
+    }
+    keep_credentials(env, STORE_ROOT_USER, made["object-store-root"]["result"])
+    try:
+        yield
+    finally:
+        target(engine, env)
 
 
 def restore(env: str, *, yes: bool) -> int:

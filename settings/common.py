@@ -11,6 +11,7 @@ from settings.machines import Node
 
 # Where ./lab keeps the state of an environment.
 STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
+STORE_ROOT_USER = "datalab-root"
 # Every password that Pulumi generates. `./lab secrets rotate NAME` raises its generation.
 SECRETS = (
     "object-store-root",

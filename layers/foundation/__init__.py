@@ -14,7 +14,6 @@ from layers.foundation.certificates import Certificates, CertificatesArgs, Leaf
 from layers.foundation.object_store import (
     ACCESS,
     BUCKETS,
-    ROOT_USER,
     ObjectStore,
     ObjectStoreArgs,
     StoreContents,
@@ -26,6 +25,7 @@ from layers.outputs import FoundationOutputs, secret_map
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
+from settings.common import STORE_ROOT_USER
 from settings.names import certificate_names, endpoints
 from settings.program import Secrets
 
@@ -117,7 +117,7 @@ def _object_store(
     provider = minio.Provider(
         "minio",
         minio_server=store.ready.apply(lambda _: f"{endpoint.address}:{endpoint.port}"),
-        minio_user=ROOT_USER,
+        minio_user=STORE_ROOT_USER,
         minio_password=root,
         minio_region=settings.common.region,
         minio_ssl=True,

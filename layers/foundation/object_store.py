@@ -9,9 +9,8 @@ import pulumi_minio as minio
 
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
+from settings.common import STORE_ROOT_USER
 from settings.foundation import ObjectStore as ObjectStoreSettings
-
-ROOT_USER = "datalab-root"
 
 # Bucket -> whether it keeps old versions: for state and backups they are the only undo.
 BUCKETS = {
@@ -85,7 +84,7 @@ def _container(args: ObjectStoreArgs) -> Container | None:
         cpus=size.cpus,
         command=["server", "/data", "--console-address", ":9001", "--certs-dir", "/certs"],
         environment={
-            "MINIO_ROOT_USER": ROOT_USER,
+            "MINIO_ROOT_USER": STORE_ROOT_USER,
             "MINIO_ROOT_PASSWORD_FILE": "/run/secrets/root-password",
             "MINIO_SITE_REGION": args.region,
             # For the health check's own client, which needs no credentials for it.
@@ -116,7 +115,7 @@ def _role(args: ObjectStoreArgs) -> Role:
             "object_store_port": args.settings.port,
             "object_store_console_port": args.settings.console_port,
             "object_store_region": args.region,
-            "object_store_root_user": ROOT_USER,
+            "object_store_root_user": STORE_ROOT_USER,
             "object_store_root_password": args.root_password,
             "object_store_certificate": args.certificate,
             "object_store_key": args.key,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli import backend
+from cli import backend, repair
+from cli.engine import Engine
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 
@@ -50,6 +51,37 @@ def test_the_stores_key_is_in_no_command_and_readable_by_its_owner_alone(
     assert not [call for call in lab.calls if "planted-secret" in call["line"] + call["stdin"]]
     assert "planted-secret" not in "".join(capsys.readouterr())
     assert (backend.folder("lab") / "credentials").stat().st_mode & 0o077 == 0
+
+
+def test_the_key_that_opens_the_state_changes_while_root_opens_it(
+    lab: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.lab("state", "move", "lab")
+    stacks = json.loads((lab.fake / "state.json").read_text())
+    root = {
+        "urn": "urn:pulumi:lab-foundation::object-store-root",
+        "type": "random:index/randomPassword:RandomPassword",
+        "outputs": {"result": {repair.SECRET_MARK: "1b4706", "plaintext": '"root-password"'}},
+    }
+    stacks[THERE]["lab-foundation"] = [root]
+    (lab.fake / "state.json").write_text(json.dumps(stacks))
+    new = {"access_key": "state", "secret_key": "the-new-key"}
+    changed = {**OUTPUTS, "credentials": {"state": new}}
+    (lab.fake / "outputs.json").write_text(json.dumps(changed))
+    file = backend.folder("lab") / "credentials"
+    used: list[tuple[str, bool]] = []
+    run = Engine.run
+
+    def watched(self: Engine, *words: str) -> int:
+        used.append((words[words.index("-s") + 1], "root-password" in file.read_text()))
+        return run(self, *words)
+
+    monkeypatch.setattr(Engine, "run", watched)
+    assert lab.lab("secrets", "rotate", "object-store-state", "lab", "--yes") == 0
+    assert used[0] == ("lab-foundation", True)
+    assert [stack for stack, root in used[1:] if not root] == [f"lab-{layer}" for layer in LAYERS]
+    assert "the-new-key" in file.read_text()
+    assert not [call for call in lab.calls if "root-password" in call["line"] + call["stdin"]]
 
 
 @pytest.mark.parametrize(
