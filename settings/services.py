@@ -130,6 +130,10 @@ class GitLabProject(Model):
     schedules: dict[Name, Schedule] = Field(
         default={}, description="What GitLab starts by the clock, by name"
     )
+    pulling_groups: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="Ids of further groups whose jobs may pull the lab's images with their token",
+    )
     # GitLab refuses an expiry over a year away (reference gitlab, section 3).
     token_days: int = Field(
         default=180, ge=30, le=365, description="Life of the note-posting token"

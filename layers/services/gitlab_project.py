@@ -1,6 +1,6 @@
 """This repository's own home in the lab's GitLab."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -60,7 +60,7 @@ class GitLabProject(pulumi.ComponentResource):
             lambda known: f"{known[0]}/{place}"
         )
         self.tokens = self._tokens(name, args.settings.token_days)
-        self._branch(name, group)
+        self._branch(name, group, args.settings.pulling_groups)
         self._schedules(args)
         for key, value in {**args.variables, **args.files}.items():
             gitlab.InstanceVariable(
@@ -132,7 +132,7 @@ class GitLabProject(pulumi.ComponentResource):
             tokens[token] = made.token
         return {token: pulumi.Output.secret(value) for token, value in tokens.items()}
 
-    def _branch(self, name: str, group: gitlab.Group) -> None:
+    def _branch(self, name: str, group: gitlab.Group, pulling: Sequence[int]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         gitlab.BranchProtection(
             f"{name}-branch",
@@ -148,7 +148,7 @@ class GitLabProject(pulumi.ComponentResource):
             project=self.id,
             enabled=True,
             # Whose jobs may pull the lab's images with their own token.
-            target_group_ids=[group.id.apply(int)],
+            target_group_ids=[group.id.apply(int), *pulling],
             target_project_ids=[],
             opts=child,
         )

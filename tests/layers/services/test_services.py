@@ -242,6 +242,17 @@ class TestGitLabProject:
         assert given == {workflow: True}
         assert check_inputs(declared(ROOT / ".gitlab-ci.yml"), given)[workflow] is True
 
+    def test_jobs_of_further_groups_may_pull_the_images(self) -> None:
+        change = {
+            "common.unpinned_downloads": "allow",
+            "services.gitlab_project.pulling_groups": [42],
+        }
+        layer = deploy("lab", change)["services"]
+        scopes = layer.one(
+            "gitlab:index/projectJobTokenScopes:ProjectJobTokenScopes", "gitlab-job-tokens"
+        )
+        assert scopes.inputs["targetGroupIds"][1:] == [42]
+
     def test_tokens_are_renewed_before_they_end_and_may_do_no_more_than_they_must(self) -> None:
         layer = world("lab")["services"]
         tokens = layer.all("gitlab:index/projectAccessToken:ProjectAccessToken")
