@@ -86,7 +86,7 @@ class Rehearsal:
             left = self.world.faults_left
             if self.runner.killed or outcome.code < 0:
                 self.scratch.kill_leftovers()
-                calls = len(self.world.calls)
+                calls = self.world.killed_after
                 self.recovered.append(f"{layer}: the engine was killed after call {calls}")
                 self.tell(f"{layer}: repairing")
                 self.repair(layer)

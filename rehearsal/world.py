@@ -65,6 +65,7 @@ class World:
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
     _failures: list[tuple[str, str]] = field(default_factory=list)
     _kill: tuple[Callable[[Call], bool], Callable[[], None]] | None = None
+    killed_after: int | None = None  # calls; others that were under way may still be applied
 
     def next_serial(self) -> int:
         """A number that no earlier thing of this world got."""
@@ -123,7 +124,7 @@ class World:
         self.on_call(call)
         if self._kill and self._kill[0](call):
             callback = self._kill[1]
-            self._kill = None
+            self._kill, self.killed_after = None, len(self.calls)
             return callback
         return None
 
