@@ -1,21 +1,25 @@
-"""npm installs through the cache."""
+"""npm installs through the cache: from a registry that a test writes, and from verdaccio."""
 
 import base64
 import hashlib
 import io
 import json
+import os
+import secrets
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.cache.conftest import Start
 from tests.cache.origin import Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running
-from tests.harness.process import clean_environment
+from tests.harness.node import NODE, tool
+from tests.harness.process import clean_environment, free_port, listens, server
 
 pytestmark = pytest.mark.service
 
@@ -57,10 +61,10 @@ def _add(registry: Origin, files: Origin, name: str, version: str, **needs: str)
     ).encode()
 
 
-def _install(cache: Running, folder: Path, name: str) -> None:
+def _install(cache: Running, folder: Path, name: str, path: str = "/npm/api/npm/") -> None:
     folder.mkdir()
     (folder / "package.json").write_text("{}")
-    registry = f"{cache.url}/npm/api/npm/"
+    registry = f"{cache.url}{path}"
     done = subprocess.run(
         ["npm", "install", name, "--registry", registry, "--cache", str(folder / ".cache")],
         cwd=folder,
@@ -109,3 +113,50 @@ def test_each_client_is_led_to_the_name_that_it_uses(
     for host in ("cache.lab.home.arpa:8480", "localhost:8480"):
         answer = cache.get("/npm/api/npm/leaf", Host=host)
         assert f'"tarball": "http://{host}/npm/~127.0.0.1_'.encode() in answer.body
+
+
+@pytest.fixture
+def verdaccio(tmp_path: Path) -> Iterator[str]:
+    """A real registry, where everybody may publish."""
+    port, folder = free_port(), tmp_path / "verdaccio"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        f"storage: {folder}/storage\n"
+        f"auth: {{htpasswd: {{file: {folder}/users, max_users: 1}}}}\n"
+        "packages: {'**': {access: $all, publish: $authenticated}}\n"
+    )
+    node = clean_environment(HOME=str(folder), PATH=f"{NODE}:{os.environ['PATH']}")
+    command: list[str | Path] = [
+        tool("verdaccio"),
+        "--config",
+        folder / "config.yaml",
+        "--listen",
+        str(port),
+    ]
+    with server(command, lambda: listens(port), folder / "log", env=node):
+        url = f"http://127.0.0.1:{port}"
+        user = {"name": "tester", "password": secrets.token_hex(8)}
+        made = requests.put(f"{url}/-/user/org.couchdb.user:tester", json=user, timeout=30)
+        made.raise_for_status()
+        (folder / "npmrc").write_text(f"//127.0.0.1:{port}/:_authToken={made.json()['token']}\n")
+        for name, needs in (("leaf", {}), ("@scope/tree", {"leaf": "^1.0.0"})):
+            package = folder / name
+            package.mkdir(parents=True)
+            manifest = {"name": name, "version": "1.0.0", "dependencies": needs}
+            (package / "package.json").write_text(json.dumps(manifest))
+            subprocess.run(
+                ["npm", "publish", "--access=public", f"--registry={url}"],
+                cwd=package,
+                env=clean_environment(NPM_CONFIG_USERCONFIG=str(folder / "npmrc")),
+                check=True,
+                timeout=120,
+            )
+        yield url
+
+
+def test_verdaccios_packages_come_through_the_cache(
+    tmp_path: Path, start: Start, verdaccio: str
+) -> None:
+    cache = start(npm={"kind": "npm", "url": verdaccio})
+    _install(cache, tmp_path / "one", "@scope/tree", path="/npm/")
+    assert (tmp_path / "one/node_modules/leaf/package.json").exists()

