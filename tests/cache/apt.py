@@ -106,7 +106,10 @@ class Apt:
         for name in ("lists/partial", "archives/partial", "etc/preferences.d", "log"):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
-        (folder / "sources.list").write_text(f"deb [signed-by={keyring}] {url} {suite} main\n")
+        components = "" if suite.endswith("/") else " main"
+        (folder / "sources.list").write_text(
+            f"deb [signed-by={keyring}] {url} {suite}{components}\n"
+        )
         (folder / "apt.conf").write_text(
             f'Dir::State "{folder}";\nDir::State::status "{folder}/status";\n'
             f'Dir::State::lists "{folder}/lists";\nDir::Cache "{folder}";\n'

@@ -11,6 +11,8 @@ from tests.cache.apt import Apt, Package, Repository
 from tests.cache.conftest import Start
 from tests.cache.origin import Fault, Origin
 from tests.cache.running import Running
+from tests.harness.apt_repository import Package as Flat
+from tests.harness.apt_repository import apt_repository
 
 pytestmark = pytest.mark.service
 
@@ -49,6 +51,23 @@ def test_install_and_again_without_an_origin(
     for package in packages:
         name = package.path.removeprefix("pool/").split("_")[0]
         assert second.archives()[name].read_bytes() == package.content
+
+
+def test_install_from_a_flat_repository(tmp_path: Path, start: Start, origin: Origin) -> None:
+    """Its packages are at `./pkg.deb`, as NVIDIA's are."""
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    origin.root = tmp_path
+    cache = start(nvidia={"kind": "apt", "url": f"{origin.url}/flat"})
+    with apt_repository(folder, f"{cache.url}/nvidia") as repository:
+        repository.publish(Flat(name="pkg", version="1.0", files={"/usr/bin/pkg": "true\n"}))
+        assert "Filename: ./pkg" in (folder / "Packages").read_text()
+        client = Apt(tmp_path / "apt", repository.url, folder / "key.asc", suite="/")
+        for _ in range(2):
+            for step in (client.run("update"), client.download(["pkg"])):
+                assert step.returncode == 0, step.stdout + step.stderr
+            origin.stop()
+        assert client.archives()["pkg"].read_bytes() == next(folder.glob("*.deb")).read_bytes()
 
 
 def test_an_update_is_seen_at_once(tmp_path: Path, cache: Running, origin: Origin) -> None:

@@ -182,7 +182,12 @@ class TestClients:
             "/ubuntu/%2e%2e/x",
             "/ubuntu/pool/..%2f..%2fsecret.deb",
             "/ubuntu//pool/a.deb",
-            "/ubuntu/pool/./a.deb",
+            "/./ubuntu/pool/a.deb",
+            "/ubuntu/pool/%2e/a.deb",
+            "/ubuntu/pool/.%2e/a.deb",
+            "/ubuntu/pool/%2e./a.deb",
+            "/ubuntu/pool/./../a.deb",
+            "/ubuntu/pool/.//a.deb",
             "/%75buntu/pool/a.deb",
             "/ubuntu/pool\\a.deb",
             "/ubuntu/pool/a.deb%00",
@@ -192,6 +197,12 @@ class TestClients:
         answer = _raw(cache, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert answer.split()[1] in {b"400", b"404"}
         assert origin.requests == []
+
+    def test_a_dot_stays_in_its_place(self, cache: Running, origin: Origin) -> None:
+        """So apt asks for the packages of a flat repository; `get` would tidy the path."""
+        origin.files["/ubuntu/./a.deb"] = b"deb"
+        text = "GET /ubuntu/./a.deb HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert _raw(cache, text).endswith(b"\r\n\r\ndeb")
 
     @pytest.mark.parametrize("path", [DEB, INDEX])
     def test_secrets_stay_with_them(self, cache: Running, origin: Origin, path: str) -> None:
