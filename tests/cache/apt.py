@@ -27,12 +27,14 @@ class Package:
 class Repository:
     """A repository in `files`, path -> content, as an origin serves it.
 
-    by_hash says whether indexes are there under their hashes too; old ones then stay.
+    by_hash says whether indexes are there under their hashes too; old ones then stay. detached:
+    the signature is in a file of its own, and there is no InRelease.
     """
 
     folder: Path
     prefix: str
     by_hash: bool = True
+    detached: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     serial: int = 0
 
@@ -89,7 +91,12 @@ class Repository:
             for content in indexes.values():
                 digest = hashlib.sha256(content).hexdigest()
                 state[f"{SUITE}/{INDEX}/by-hash/SHA256/{digest}"] = content
-        state[f"{SUITE}/InRelease"] = self._gpg("--clearsign", stdin=release.encode())
+        if self.detached:
+            state[f"{SUITE}/Release"] = release.encode()
+            signature = self._gpg("--detach-sign", "--armor", stdin=release.encode())
+            state[f"{SUITE}/Release.gpg"] = signature
+        else:
+            state[f"{SUITE}/InRelease"] = self._gpg("--clearsign", stdin=release.encode())
         state.update({package.path: package.content for package in packages})
         return {f"{self.prefix}/{name}": content for name, content in state.items()}
 

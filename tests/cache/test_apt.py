@@ -70,6 +70,18 @@ def test_install_from_a_flat_repository(tmp_path: Path, start: Start, origin: Or
         assert client.archives()["pkg"].read_bytes() == next(folder.glob("*.deb")).read_bytes()
 
 
+def test_install_without_an_inrelease(tmp_path: Path, cache: Running, origin: Origin) -> None:
+    """Release and Release.gpg are all that older repositories have."""
+    repository = _repository(tmp_path, by_hash=False)
+    repository.detached = True
+    for version in ("1.0", "1.1"):
+        origin.files.update(repository.publish([repository.package("pkg", version)]))
+        client = _client(tmp_path, cache, repository, version)
+        for step in (client.run("update"), client.download(["pkg"])):
+            assert step.returncode == 0, step.stdout + step.stderr
+        assert f"_{version}_" in client.archives()["pkg"].name
+
+
 def test_an_update_is_seen_at_once(tmp_path: Path, cache: Running, origin: Origin) -> None:
     """Without by-hash, where an old index under a new release would be a hash mismatch."""
     repository = _repository(tmp_path, by_hash=False)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.service
 MIB = 1 << 20
 SLICE = SLICE_KIB * 1024
 DEB = "/ubuntu/pool/main/a.deb"
+PACKAGES = "/ubuntu/dists/noble/main/binary-amd64/Packages"
 INDEX = "/ubuntu/dists/noble/InRelease"
 
 
@@ -187,12 +188,32 @@ class TestIndexes:
 class TestErrors:
     """Nothing wrong is kept for long."""
 
-    def test_an_absent_file_is_asked_for_again_soon(self, cache: Running, origin: Origin) -> None:
-        assert [cache.get(DEB).status for _ in range(3)] == [404] * 3
-        assert origin.count(DEB) == 1
-        origin.files[DEB] = b"deb"
+    def test_an_absent_index_is_asked_for_again_soon(self, cache: Running, origin: Origin) -> None:
+        assert [cache.get(PACKAGES).status for _ in range(3)] == [404] * 3
+        assert origin.count(PACKAGES) == 1
+        origin.files[PACKAGES] = b"packages"
         time.sleep(11)
-        assert cache.get(DEB).body == b"deb"
+        assert cache.get(PACKAGES).body == b"packages"
+
+    @pytest.mark.parametrize("path", [DEB, "/images/current.img"])
+    def test_an_absent_file_is_absent_from_within_too(
+        self, cache: Running, origin: Origin, path: str
+    ) -> None:
+        """And there as soon as the origin has it."""
+        assert cache.get(path).status == 404
+        assert [cache.get(path, Range="bytes=10-").status for _ in range(2)] == [404] * 2
+        origin.files[path] = b"0123456789rest"
+        assert cache.get(path, Range="bytes=10-").body == b"rest"
+
+    @pytest.mark.parametrize("status", [404, 410])
+    def test_an_index_without_its_release(
+        self, cache: Running, origin: Origin, status: int
+    ) -> None:
+        origin.files[PACKAGES] = b"packages"
+        origin.faults[INDEX] = Fault(status=status)
+        for _ in range(2):
+            assert cache.get(INDEX).status == status
+            assert cache.get(PACKAGES).body == b"packages"
 
     @pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
     def test_errors_are_not_kept(self, cache: Running, origin: Origin, status: int) -> None:
