@@ -11,6 +11,7 @@ import pulumi_tls as tls
 from places import Place
 from places.docker import ContainerNetwork, ContainerNetworkArgs, DockerArgs, DockerPlace
 from settings import Settings
+from settings.cache import Cache
 from settings.program import Secrets
 
 
@@ -30,7 +31,7 @@ class Ground:
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> "Ground":
         """The same ground, whose machines install through the package cache.
 
-        mirrors maps an apt upstream (ubuntu, docker) to its base URL in the cache.
+        mirrors is what the function of this name says.
         """
         return replace(self, place=self.place.behind(mirrors))
 
@@ -88,6 +89,14 @@ def container_network(
     ).network
 
 
-def mirrors(urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Name of an apt upstream -> its URL in the package cache, of what settings.cache.urls says."""
-    return dict(urls.get("apt", {}))
+def mirrors(cache: Cache, urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """What the package cache stands in for -> its URL there, of what settings.cache.urls says.
+
+    An apt upstream is there by its name, as machines know the archives; and every one whose paths
+    the cache keeps by its address, which vendors' downloads and keys begin with.
+    """
+    found = dict(urls.get("apt", {}))
+    for kind in ("apt", "files", "pulumi"):
+        for name, url in urls.get(kind, {}).items():
+            found[cache.upstreams[name].url.rstrip("/")] = url
+    return found

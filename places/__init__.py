@@ -96,7 +96,7 @@ class Place(Protocol):
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
         """The same place, where what runs installs through the package cache.
 
-        mirrors maps an apt upstream (ubuntu, docker) to its base URL in the cache.
+        mirrors maps what the cache stands in for to its URL there; see layers.ground.mirrors.
         """
         ...
 

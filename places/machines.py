@@ -63,6 +63,10 @@ class MachinePlace:
             hostname = f"{name}.{self.args.domain}"
             common = {**self.args.common, "common_hostname": hostname}
             roles.insert(0, Role(name="common", variables=common))
+        else:
+            # Its machine got role `common` in another run.
+            mirrors = {"common_mirrors": self.args.common.get("common_mirrors", {})}
+            roles = [replace(role, variables={**mirrors, **role.variables}) for role in roles]
         host = self.hosts.get(workload.on or name)
         if host is None:
             raise ValueError(f"{name} has no machine: the settings were not checked")

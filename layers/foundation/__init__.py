@@ -4,6 +4,7 @@ It needs nothing. It hands up FoundationOutputs.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import pulumi
 import pulumi_minio as minio
@@ -59,7 +60,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         ),
         base.options(),
     )
-    base = base.behind(cache.urls.apply(mirrors))
+    base = base.behind(cache.urls.apply(partial(mirrors, settings.foundation.cache)))
     FoundationOutputs(
         object_store=pulumi.Output.from_input(
             {

@@ -5,6 +5,7 @@ It needs FoundationOutputs. It hands up PlatformOutputs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_docker as docker
@@ -35,7 +36,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         basic_providers(),
         ca=below.ca_certificate,
         network=below.network,
-    ).behind(below.cache.apply(mirrors))
+    ).behind(below.cache.apply(partial(mirrors, settings.foundation.cache)))
     local = settings.common.engine is not None
     engine = _local_engine() if local else _docker_host(settings, base, below)
     network = below.network if local else _network(settings, engine)

@@ -305,6 +305,7 @@ def test_machines_install_through_the_cache(lab: Lab) -> None:
         name: {"kind": "apt", "url": url, "allow_http": url.startswith("http:")}
         for name, url in archives.items()
     }
+    upstreams["downloads"] = {"kind": "files", "url": lab.url, "allow_http": True}
     cache = Cache.model_validate({"upstreams": upstreams, "keys_mib": 8, "min_free_gib": 1})
     resolver = Path("/etc/resolv.conf").read_text().partition("nameserver")[2].split()[0]
     variables = {
@@ -315,18 +316,31 @@ def test_machines_install_through_the_cache(lab: Lab) -> None:
     base = f"http://{lab.machine.address}:8480"
     lab.apply(["cache"], variables)
     mirrors = {name: f"{base}/{name}" for name in archives}
+    (lab.folder / "tool").write_text("#!/bin/sh\n")
     vendor = {
+        "program_name": "tool",
+        "program_download": download(lab, "tool"),
         "packages_name": "docker",
         "packages_repository": debian(lab),
         "packages_versions": {"docker.io": "20.10.24*"},
     }
-    lab.twice(["common", "packages"], {**common(lab), "common_mirrors": mirrors, **vendor})
+    everything = {**mirrors, lab.url: f"{base}/downloads"}
+    roles = ["common", "packages", "program"]
+    lab.machine.run("rm -f /etc/apt/keyrings/docker.asc")  # of another test
+    lab.twice(roles, {**common(lab), "common_mirrors": everything, **vendor})
     run = lab.machine.run
     listed = run("apt-get indextargets --format '$(REPO_URI)' | sort -u").split()
     assert set(listed) == {f"{mirror}/" for mirror in mirrors.values()}
     run("apt-get install -q -y --no-install-recommends hello && hello")
     run("apt-get clean && apt-get install -q -y --reinstall hello")
-    log = run("sleep 2 && grep hello_ /var/log/datalab-cache/access.json")  # flushed each second
+    log = run("sleep 2 && cat /var/log/datalab-cache/access.json")  # flushed each second
+    assert "/downloads/tool" in log
+    assert "/downloads/debian.asc" in log
+    # A download without a checksum stays with its vendor's TLS.
+    loose = {**download(lab, "tool", "2"), "sha256": ""}
+    lab.apply(["program"], {**vendor, "program_download": loose, "common_mirrors": everything})
+    assert run("sleep 2 && cat /var/log/datalab-cache/access.json").count("/downloads/tool") == 1
+    log = "\n".join(line for line in log.splitlines() if "hello_" in line)
     assert "MISS" in log
     assert "HIT" in log
 

@@ -1,6 +1,7 @@
 """Machines and their roles, as the layers of `lab` register them."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,42 @@ def test_a_role_gets_what_it_asks_for_and_nothing_else(lab: dict[str, Deployed])
             checked = ArgumentSpecValidator(spec).validate(given)
             assert not checked.error_messages, (run.name, role, checked.error_messages)
         assert set(job["variables"]) <= known, run.name
+
+
+def test_what_is_checked_comes_through_the_cache(lab: dict[str, Deployed]) -> None:
+    """Every vendor's key and download, also those without a checksum once they have one."""
+    mirrored = runpy.run_path(str(ANSIBLE / "plugins/filter/mirrored.py"))["mirrored"]
+    base = "http://cache.lab.home.arpa:8480/"
+    asked = set()
+    for name, run in runs(lab).items():
+        variables = json.loads(run.inputs["stdin"])["variables"]
+        for value in variables.values():
+            if isinstance(value, dict) and {"sha256", "key_url"} & set(value):
+                url = value.get("key_url") or value["url"]
+                asked.add(url)
+                found = mirrored(url, variables["common_mirrors"])
+                assert found.startswith(base), (name, url)
+                assert found.rpartition("/")[2] == url.rpartition("/")[2]
+    assert len(asked) == 7  # silo, Vault, NVIDIA's driver; Docker, GitLab, its runner, NVIDIA
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://a.test/x.zip", "http://cache/a/x.zip"),
+        ("https://a.test/deep/x.zip", "http://cache/deep/x.zip"),
+        ("https://a.test/deeper/x.zip", "http://cache/a/deeper/x.zip"),
+        ("https://a.test.example/x.zip", "https://a.test.example/x.zip"),
+    ],
+)
+def test_the_longest_address_counts(url: str, found: str) -> None:
+    mirrored = runpy.run_path(str(ANSIBLE / "plugins/filter/mirrored.py"))["mirrored"]
+    mirrors = {
+        "ubuntu": "http://cache/ubuntu",
+        "https://a.test": "http://cache/a",
+        "https://a.test/deep": "http://cache/deep",
+    }
+    assert mirrored(url, mirrors) == found
 
 
 def argument_spec(role: str) -> dict[str, Any]:
