@@ -13,6 +13,7 @@ from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
 from settings import Settings, images
+from settings.cache import pulled
 from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
@@ -46,6 +47,10 @@ class Engine:
 
     def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
         """Run a container as a child of `parent`."""
+        # Not in `dev`: there the cache is a container of the engine that would pull through it.
+        if self.settings.common.engine is None and isinstance(container.image, str):
+            cache, base = self.settings.foundation.cache, self.endpoint("cache").url
+            container = replace(container, image=pulled(cache, base, container.image))
         args = ServiceContainerArgs(container=container, docker=self.host)
         return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
 

@@ -21,6 +21,7 @@ INDEX_TTL_S: dict[Kind, int] = {"apt": 0, "apk": 60, "pypi": 300, "npm": 300, "f
 SIGNED: tuple[Kind, ...] = ("apt", "apk")
 # Whose documents name other hosts that the files are on.
 LINKING: tuple[Kind, ...] = ("pypi", "npm")
+DOCKER_HUB = "docker.io"
 # Ubuntu 24.04's LXC template with nginx is 1.1 GiB; logs and package lists need the rest.
 SYSTEM_GIB = 4
 PRIVATE = tuple(
@@ -203,6 +204,19 @@ def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:
             url = f"{base}/{name}"
         found.setdefault(upstream.kind, {})[name] = url
     return found
+
+
+def pulled(cache: Cache, base: str, reference: str) -> str:
+    """The reference by which the lab's Docker host pulls an image with the cache at `base`.
+
+    Docker Hub's stay as they are: the daemon has the cache as its mirror (role docker_host), and
+    only where it has does it take images from the cache without TLS.
+    """
+    registries = {upstream.registry for upstream in cache.upstreams.values()}
+    registry = reference.partition("/")[0]
+    if registry == DOCKER_HUB or not {registry, DOCKER_HUB} <= registries:
+        return reference
+    return f"{urlsplit(base).netloc}/{reference}"
 
 
 def environment(cache: Cache, base: str) -> dict[str, str]:

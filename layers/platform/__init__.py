@@ -21,6 +21,7 @@ from layers.platform.runner import Runner, RunnerArgs
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
+from settings.cache import DOCKER_HUB
 from settings.cache import environment as cache_environment
 from settings.names import endpoints, machine_hosts
 from settings.program import Secrets
@@ -88,8 +89,9 @@ def _docker_host(
 
 def _docker_hub_mirror(urls: Mapping[str, Mapping[str, str]]) -> str:
     """The cache's address for Docker Hub, or empty text; the engine wants it without a path."""
-    prefix = next((p for p in urls.get("oci", {}).values() if p.endswith("/docker.io")), "")
-    return f"http://{prefix.removesuffix('/docker.io')}" if prefix else ""
+    end = f"/{DOCKER_HUB}"
+    prefix = next((p for p in urls.get("oci", {}).values() if p.endswith(end)), "")
+    return f"http://{prefix.removesuffix(end)}" if prefix else ""
 
 
 def _network(settings: Settings, engine: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from layers.foundation.cache_files import Site, render
 from settings import load_file
-from settings.cache import Cache, environment, urls
+from settings.cache import Cache, environment, pulled, urls
 from tests.cache.running import site, write
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -132,6 +132,21 @@ def test_addresses_for_clients() -> None:
         "docker-hub": "cache.lab.home.arpa:8480/docker.io",
         "ghcr": "cache.lab.home.arpa:8480/ghcr.io",
     }
+
+
+@pytest.mark.parametrize(
+    ("reference", "without", "found"),
+    [
+        ("ghcr.io/org/name:1", "", "cache:8480/ghcr.io/org/name:1"),
+        ("docker.io/library/name:1", "", "docker.io/library/name:1"),
+        ("quay.io/org/name:1", "", "quay.io/org/name:1"),
+        # Without a mirror the daemon does not trust the cache.
+        ("ghcr.io/org/name:1", "docker-hub", "ghcr.io/org/name:1"),
+    ],
+)
+def test_images_that_a_daemon_pulls_through(reference: str, without: str, found: str) -> None:
+    upstreams = {name: up for name, up in EVERY_KIND.items() if name != without}
+    assert pulled(_cache(upstreams), "http://cache:8480", reference) == found
 
 
 def test_variables_for_clients() -> None:

@@ -37,6 +37,15 @@ def test_inventory(variant: str) -> None:
     assert found == (INVENTORY / variant / "inventory.txt").read_text().splitlines()
 
 
+@pytest.mark.parametrize(("variant", "prefix"), [("dev", ""), ("lab", "cache.lab.home.arpa:8480/")])
+def test_images_come_through_the_cache(variant: str, prefix: str) -> None:
+    """Docker Hub's by the daemon's mirror, and in `dev` none."""
+    images = catalogue().images
+    pulled = {r.name: r.inputs["name"] for r in world(variant)["services"].all("RemoteImage")}
+    assert pulled["open-webui-image"] == prefix + images["open-webui"].reference
+    assert pulled["ollama-image"] == images["ollama"].reference
+
+
 class TestMlflow:
     def test_every_name_that_people_or_containers_use_is_allowed_with_and_without_port(
         self,
