@@ -21,6 +21,8 @@ INDEX_TTL_S: dict[Kind, int] = {"apt": 0, "apk": 60, "pypi": 300, "npm": 300, "f
 SIGNED: tuple[Kind, ...] = ("apt", "apk")
 # Whose documents name other hosts that the files are on.
 LINKING: tuple[Kind, ...] = ("pypi", "npm")
+# Other addresses of an archive: Ubuntu's has the security suites too.
+ALIASES = {"security.ubuntu.com/ubuntu": "archive.ubuntu.com/ubuntu"}
 DOCKER_HUB = "docker.io"
 # Ubuntu 24.04's LXC template with nginx is 1.1 GiB; logs and package lists need the rest.
 SYSTEM_GIB = 4
@@ -204,6 +206,18 @@ def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:
             url = f"{base}/{name}"
         found.setdefault(upstream.kind, {})[name] = url
     return found
+
+
+def sources(cache: Cache, base: str) -> dict[str, str]:
+    """Address of every apt and apk upstream, without its scheme -> its URL in the cache."""
+    found = urls(cache, base)
+    addresses = {
+        upstream.url.partition("://")[2].rstrip("/"): found[upstream.kind][name]
+        for name, upstream in cache.upstreams.items()
+        if upstream.kind in SIGNED
+    }
+    same = {alias: addresses[known] for alias, known in ALIASES.items() if known in addresses}
+    return dict(sorted({**same, **addresses}.items()))
 
 
 def pulled(cache: Cache, base: str, reference: str) -> str:

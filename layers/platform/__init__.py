@@ -23,6 +23,7 @@ from places.trust import trust_file
 from settings import Settings
 from settings.cache import DOCKER_HUB
 from settings.cache import environment as cache_environment
+from settings.cache import sources as cache_sources
 from settings.names import endpoints, machine_hosts
 from settings.program import Secrets
 
@@ -176,6 +177,7 @@ def _gitlab(
             certificate=engine["certificate"],
             key=engine["key"],
             environment=cache_environment(settings.foundation.cache, where["cache"].inner_url),
+            sources=cache_sources(settings.foundation.cache, where["cache"].inner_url),
             hosts=machine_hosts(settings),
         ),
         base.options(api),

@@ -20,8 +20,8 @@ class RunnerArgs:
     """The runner's settings, and whom it talks to.
 
     docker_host is empty for the engine of the machine at hand; certificate and key are the
-    client's for any other (PEM). environment are variables of every job, hosts the machines' names
-    and addresses, for jobs.
+    client's for any other (PEM). environment are variables of every job, sources where its apt and
+    apk find their archives (settings.cache.sources), hosts the machines' names and addresses.
     """
 
     settings: RunnerSettings
@@ -33,6 +33,7 @@ class RunnerArgs:
     certificate: pulumi.Input[str]
     key: pulumi.Input[str]
     environment: Mapping[str, str]
+    sources: Mapping[str, str]
     hosts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,6 +61,7 @@ class Runner(pulumi.ComponentResource):
                 "network": args.network,
                 "docker_host": args.docker_host,
                 "environment": dict(args.environment),
+                "sources": dict(args.sources),
                 "hosts": dict(args.hosts),
             },
         )

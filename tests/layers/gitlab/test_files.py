@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from layers.platform.gitlab import FILES
 from places.templates import compiled
 from settings.cache import environment as cache_environment
+from settings.cache import sources as cache_sources
 from tests.harness.deploy import deploy
 
 HERE = Path(__file__).parent
@@ -197,6 +199,11 @@ RUNNER: dict[str, Any] = {
         "PIP_INDEX_URL": "http://cache.lab:8480/pypi/simple/",
         "PULUMI": "^a$=b/${C}/$1",
     },
+    "sources": {
+        "archive.ubuntu.com/ubuntu": "http://cache.lab:8480/ubuntu",
+        "deb.debian.org/debian": "http://cache.lab:8480/debian",
+        "dl-cdn.alpinelinux.org/alpine": "http://cache.lab:8480/alpine",
+    },
 }
 
 
@@ -227,6 +234,58 @@ def test_the_runner_uses_the_local_socket_where_there_is_no_host() -> None:
     assert "cpus" not in one["docker"]
     assert "tls-ca-file" not in one
     assert one["environment"] == []
+    assert "pre_build_script" not in runner(sources={})["runners"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        (
+            "apt/sources.list.d/ubuntu.sources",
+            "URIs: http://archive.ubuntu.com/ubuntu/ https://vendor.test/archive.ubuntu.com\n",
+            "URIs: http://cache.lab:8480/ubuntu/ https://vendor.test/archive.ubuntu.com\n",
+        ),
+        (
+            "apt/sources.list.d/debian.sources",
+            "URIs: http://deb.debian.org/debian\nURIs: http://deb.debian.org/debian-security\n",
+            "URIs: http://cache.lab:8480/debian\nURIs: http://deb.debian.org/debian-security\n",
+        ),
+        (
+            "apt/sources.list",
+            "deb http://archive.ubuntu.com/ubuntu noble main\n",
+            "deb http://cache.lab:8480/ubuntu noble main\n",
+        ),
+        (
+            "apk/repositories",
+            "https://dl-cdn.alpinelinux.org/alpine/v3.22/main\n",
+            "http://cache.lab:8480/alpine/v3.22/main\n",
+        ),
+        ("os-release", "", ""),
+    ],
+)
+@pytest.mark.parametrize("sed", ["sed", pytest.param("busybox", marks=pytest.mark.service)])
+def test_apt_and_apk_of_jobs_use_the_cache(
+    tmp_path: Path, path: str, before: str, after: str, sed: str
+) -> None:
+    """As the shell of a job runs it, with none of the other files there."""
+    program = shutil.which(sed)
+    assert program is not None
+    (tmp_path / "sed").symlink_to(program)
+    script = runner()["runners"][0]["pre_build_script"]
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(before)
+    script = f"set -eu\n{script.replace('/etc/', f'{tmp_path}/')}echo goes on\n"
+    done = subprocess.run(
+        ["/bin/sh"],
+        input=script,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("goes on\n", "")
+    assert file.read_text() == after
 
 
 def job_environment(config: str) -> dict[str, str]:
@@ -271,5 +330,10 @@ def test_jobs_install_through_the_package_cache(environment: str) -> None:
     base = {"dev": "http://cache:8480", "lab": "http://cache.lab.home.arpa:8480"}[environment]
     found = job_environment(config)
     assert found == cache_environment(deployed.settings.foundation.cache, base)
+    script = tomllib.loads(config)["runners"][0]["pre_build_script"]
+    for address, url in cache_sources(deployed.settings.foundation.cache, base).items():
+        assert address.replace(".", "\\.") in script
+        assert f"#{url}\\1#" in script
+    assert "security\\.ubuntu\\.com/ubuntu" in script
     assert "${VERSION}" in found["PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES"]
     assert found["PIP_INDEX_URL"].startswith(base)
