@@ -64,12 +64,13 @@ class Host(pulumi.ComponentResource):
         found = local.Command(
             f"{name}-host-key",
             create=HOST_KEY,
+            update=f"{HOST_KEY} known",  # an address or a port that changed is no first contact
             environment={
                 "SSH_ADDRESS": str(args.address),
                 "SSH_PORT": str(args.port),
                 "SSH_WAIT_S": str(args.wait_s),
             },
-            add_previous_output_in_env=False,
+            add_previous_output_in_env=True,
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[args.resource], replace_with=[args.resource]
             ),

@@ -20,13 +20,15 @@ from tests.harness.process import clean_environment, free_port
 pytestmark = pytest.mark.service
 
 
-def host_key(address: str, port: int, wait_s: int) -> subprocess.CompletedProcess[str]:
+def host_key(
+    address: str, port: int, wait_s: int, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
     """Run the program's own command for a host key."""
     variables = {"SSH_ADDRESS": address, "SSH_PORT": str(port), "SSH_WAIT_S": str(wait_s)}
     return subprocess.run(
-        HOST_KEY.split(),
+        [*HOST_KEY.split(), *arguments],
         cwd=ROOT,
-        env=clean_environment(**variables),
+        env=clean_environment(**variables, **more),
         capture_output=True,
         text=True,
         check=False,
@@ -60,6 +62,28 @@ def test_a_host_that_does_not_answer() -> None:
     found = host_key("127.0.0.1", port, 2)
     assert found.returncode == 1
     assert f"127.0.0.1 port {port}: no SSH server answered within 2 s" in found.stderr
+
+
+def test_a_known_host_key_is_kept_and_no_other_is_taken_for_it(tmp_path: Path) -> None:
+    scan = tmp_path / "ssh-keyscan"
+    scan.write_text('#!/bin/sh\nprintf "192.0.2.7 %s\\n" "ssh-ed25519 AAAAnew" "ssh-rsa AAAAold"\n')
+    scan.chmod(0o755)
+
+    def known(*keys: str) -> subprocess.CompletedProcess[str]:
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        before = "\n".join(keys)
+        return host_key("192.0.2.7", 22, 0, "known", PATH=path, PULUMI_COMMAND_STDOUT=before)
+
+    # Whoever answers may name a machine's public key: what he names beside it is not taken.
+    same = known("ecdsa-sha2-nistp256 AAAAgone", "ssh-rsa AAAAold")
+    assert same.returncode == 0, same.stderr
+    assert same.stdout == "ecdsa-sha2-nistp256 AAAAgone\nssh-rsa AAAAold\n"
+    for other in ("ssh-ed25519 AAAAold", "ssh-rsa AAAA", "ssh-rsa AAAAol.", ""):
+        refused = known(other)
+        assert refused.returncode == 1
+        assert not refused.stdout
+        assert "another host key than at first contact" in refused.stderr
+        assert "docs/machines.md" in refused.stderr
 
 
 def test_another_host_key_than_at_first_contact(lab: Lab) -> None:

@@ -227,6 +227,9 @@ def test_a_replaced_machine_is_met_and_configured_anew(lab: dict[str, Deployed])
         if r.inputs["create"] == HOST_KEY
     ]
     assert len(keys) == 5
+    for command in keys:  # one that is kept has met its machine before
+        assert command.inputs["update"] == f"{HOST_KEY} known"
+        assert command.inputs["addPreviousOutputInEnv"] is True
     for command in (*keys, *runs(lab).values()):
         assert command.replace_with, command.name
 
