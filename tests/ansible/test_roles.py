@@ -25,6 +25,7 @@ from hvac.exceptions import VaultError
 from layers.foundation import vault as vault_layer
 from layers.foundation.cache_files import Site, render
 from places.templates import compiled
+from settings import images
 from settings.cache import Cache
 from tests.ansible.conftest import Lab, common
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
@@ -423,6 +424,11 @@ def test_packages_are_not_taken_from_another_key(lab: Lab, repository: AptReposi
     assert lab.machine.run("ls /etc/apt/sources.list.d").count("forged") == 0
 
 
+def versions(name: str, *numbers: str) -> list[Package]:
+    """A package in several versions: apt takes the last for one that is not named with its own."""
+    return [Package(name=name, version=number, files={}) for number in numbers]
+
+
 def test_gitlab_runner(lab: Lab, repository: AptRepository) -> None:
     unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/gitlab-runner run\n"
     repository.publish(
@@ -435,12 +441,14 @@ def test_gitlab_runner(lab: Lab, repository: AptRepository) -> None:
                     f"{unit}[Install]\nWantedBy=multi-user.target\n"
                 ),
             },
-        )
+            depends="gitlab-runner-helper-images (= 19.2.0-1)",
+        ),
+        *versions("gitlab-runner-helper-images", "19.2.0-1", "19.3.0-1"),
     )
     client = lab.ca.client("runner")
     variables = {
         "gitlab_runner_repository": repository.source,
-        "gitlab_runner_packages": {"gitlab-runner": "19.2.0-1"},
+        "gitlab_runner_packages": images.repository("gitlab-runner").packages,
         "gitlab_runner_config": 'concurrent = 4\n# token = "glrt-secret-secret"\n',
         "gitlab_runner_ca": lab.ca.pem,
         "gitlab_runner_docker_certificate": client.certificate,
@@ -479,7 +487,19 @@ def test_nvidia(lab: Lab, repository: AptRepository) -> None:
             name="nvidia-container-toolkit",
             version="1.17.8-1",
             files={"/usr/bin/nvidia-container-runtime-hook": RECORDER},
+            depends="nvidia-container-toolkit-base (= 1.17.8-1), libnvidia-container-tools",
         ),
+        *versions("nvidia-container-toolkit-base", "1.17.8-1", "1.18.0-1"),
+        *(
+            Package(
+                name="libnvidia-container-tools",
+                version=version,
+                files={},
+                depends=f"libnvidia-container1 (= {version})",
+            )
+            for version in ("1.17.8-1", "1.18.0-1")
+        ),
+        *versions("libnvidia-container1", "1.17.8-1", "1.18.0-1"),
     )
     (lab.folder / "driver.run").write_text(DRIVER)
     # The kernel here is nobody's package, and there is no boot image.
@@ -498,7 +518,7 @@ def test_nvidia(lab: Lab, repository: AptRepository) -> None:
     variables = {
         "nvidia_driver": download(lab, "driver.run", "580.82.09"),
         "nvidia_repository": repository.source,
-        "nvidia_packages": {"nvidia-container-toolkit": "1.17.8-1"},
+        "nvidia_packages": images.repository("nvidia").packages,
     }
     lab.twice(["nvidia"], variables, user=USER)
     called = lab.machine.run("cat /var/log/called").splitlines()

@@ -29,6 +29,7 @@ class Package:
     files: Mapping[str, str]
     after: str = ""
     provides: str = ""
+    depends: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ class AptRepository:
         self._gpg("--yes", "--output", "InRelease", "--clearsign", "Release")
 
     def _build(self, package: Package) -> None:
-        tree = self.folder / "build" / package.name
+        tree = self.folder / "build" / f"{package.name}_{package.version}"
         control = tree / "DEBIAN"
         control.mkdir(parents=True)
-        provides = f"Provides: {package.provides}\n" if package.provides else ""
+        relations = {"Provides": package.provides, "Depends": package.depends}
+        related = "".join(f"{field}: {value}\n" for field, value in relations.items() if value)
         (control / "control").write_text(
             f"Package: {package.name}\nVersion: {package.version}\nArchitecture: all\n"
-            f"Maintainer: datalab test <test@localhost>\nDescription: for tests\n{provides}"
+            f"Maintainer: datalab test <test@localhost>\nDescription: for tests\n{related}"
         )
         if package.after:
             script = control / "postinst"
