@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ def opener(lab: Lab) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
+
+
+def test_what_tests_run_there_is_not_bound_like_a_service(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.machine.run("systemd-run --unit=bound -p ProtectSystem=strict sleep 600")
+
+    def latest_first(*command: str) -> str:
+        """As the numbers of processes begin anew, any process may be the first of a list."""
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return "\n".join(reversed(found.split()))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.harness.machine._call", latest_first)
+        lab.machine.run("touch /opt/written")
+    lab.machine.run("rm /opt/written && systemctl stop bound")
 
 
 def test_common(lab: Lab) -> None:
@@ -295,6 +312,15 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
     assert "2375" not in lab.machine.run("ss -Hltn")
 
 
+@pytest.fixture
+def sources(lab: Lab) -> Iterator[None]:
+    """Leaves the machine with the package sources that it had."""
+    lab.machine.run("cp -a /etc/apt /opt/apt")
+    yield
+    lab.machine.run("rm -rf /etc/apt && mv /opt/apt /etc/apt && apt-get update -q")
+
+
+@pytest.mark.usefixtures("sources")
 def test_machines_install_through_the_cache(lab: Lab) -> None:
     """The distribution's packages, and those of a vendor by the same name as in images.yaml."""
     archives = {

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,13 @@ class Machine:
 
     def run(self, command: str) -> str:
         """Output of a shell command that root runs there; AssertionError when it fails."""
-        leader = _call("ip", "netns", "pids", self.name).split()[0]
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
         }
         done = subprocess.run(
-            ["nsenter", "--all", f"--target={leader}", "/bin/sh", "-c", command],
+            ["nsenter", "--all", f"--target={self._init()}", "/bin/sh", "-c", command],
             capture_output=True,
             text=True,
             check=False,
@@ -86,6 +85,16 @@ class Machine:
         )
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def _init(self) -> str:
+        """Its first process; a service may have a lower number here, and a read-only system."""
+        for pid in _call("ip", "netns", "pids", self.name).split():
+            with suppress(OSError):  # it ended meanwhile
+                status = Path(f"/proc/{pid}/status").read_text()
+                inside = next(row for row in status.splitlines() if row.startswith("NSpid:"))
+                if inside.split()[-1] == "1":
+                    return pid
+        raise RuntimeError(f"{self.name} does not run any more")
 
 
 def _call(*command: str | Path) -> str:
