@@ -1,6 +1,7 @@
 """`preview`, `up` and `down`: plain Pulumi, layer after layer."""
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,8 @@ from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
+
+SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
 
 
 def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
@@ -69,7 +72,11 @@ def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
 
 
 def down(values: argparse.Namespace) -> int:
-    """Take layers down, highest first. Protected data stays, unless `--data` was confirmed."""
+    """Take layers down, highest first.
+
+    Protected data stays, and with it the servers that it stands on, which are named at the end;
+    unless `--data` was confirmed.
+    """
     engine, settings = prepare(values.env)
     known = engine.stacks()
     trust(engine, values.env, settings)
@@ -92,4 +99,20 @@ def down(values: argparse.Namespace) -> int:
         code = engine.run("destroy", "-s", f"{values.env}-{layer}", *options, *yes, *values.extra)
         if code:
             return code
+    for layer in layers:
+        stack = f"{values.env}-{layer}"
+        if left := servers(engine, stack):
+            print(
+                f"lab: {stack}: still up, as data stands on it: {', '.join(left)}", file=sys.stderr
+            )
     return 0
+
+
+def servers(engine: Engine, stack: str) -> list[str]:
+    """The containers and machines that `stack` has, by their names in the program."""
+    deployment = json.loads(engine.capture("stack", "export", "-s", stack))["deployment"]
+    return sorted(
+        entry["urn"].rpartition("::")[2]
+        for entry in deployment.get("resources") or []
+        if entry["type"].rpartition(":")[2] in SERVERS
+    )

@@ -134,7 +134,7 @@ VERBS = (
     ),
     Verb(
         name="down",
-        help="take layers down, highest first; data stays",
+        help="take layers down, highest first; data and the servers it stands on stay",
         run="cli.stacks:down",
         engine=True,
         passes_on=True,

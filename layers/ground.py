@@ -84,7 +84,9 @@ def container_network(
     wanted = settings.platform.docker.network
     return ContainerNetwork(
         "network",
-        ContainerNetworkArgs(name=wanted.name, subnet=str(wanted.subnet)),
+        ContainerNetworkArgs(
+            name=wanted.name, subnet=str(wanted.subnet), protect=settings.common.protect
+        ),
         pulumi.ResourceOptions(providers=providers),
     ).network
 

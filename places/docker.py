@@ -191,6 +191,7 @@ class ContainerNetworkArgs:
 
     name: str
     subnet: str
+    protect: bool
 
 
 class ContainerNetwork(pulumi.ComponentResource):
@@ -213,8 +214,11 @@ class ContainerNetwork(pulumi.ComponentResource):
                     subnet=args.subnet, gateway=str(next(IPv4Network(args.subnet).hosts()))
                 )
             ],
-            # A name and a subnet that the old one still holds cannot be had twice.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            # A name and a subnet that the old one still holds cannot be had twice. Upper layers'
+            # containers that data stands on stay in it, and Docker deletes none that is in use.
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, protect=args.protect
+            ),
         )
         self.network = made.name
         self.register_outputs({"network": self.network})

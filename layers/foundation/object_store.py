@@ -21,9 +21,10 @@ BUCKETS = {
     "backups": True,
     "vault-snapshots": True,
 }
+STATE = "state"  # the consumer that Pulumi itself is
 # Consumer -> bucket -> what it may touch there.
 ACCESS: Mapping[str, Mapping[str, str]] = {
-    "state": {"pulumi-state": "*"},
+    STATE: {"pulumi-state": "*"},
     "state-reader": {"pulumi-state": "*"},
     "gitlab": {"gitlab-registry": "*", "backups": "gitlab/*"},
     "mlflow": {"mlflow": "*"},
@@ -145,7 +146,6 @@ class StoreContents(pulumi.ComponentResource):
         self, name: str, args: StoreContentsArgs, opts: pulumi.ResourceOptions | None = None
     ):
         super().__init__("datalab:foundation:StoreContents", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         for bucket, versioned in BUCKETS.items():
             made = minio.S3Bucket(
                 f"{bucket}-bucket",
@@ -157,6 +157,9 @@ class StoreContents(pulumi.ComponentResource):
             if versioned:
                 self._keep_versions(bucket, args, made)
         for consumer, secret in args.secrets.items():
+            # With the state in this store, the engine could not write down that its own user went.
+            lasting = args.protect and consumer == STATE
+            child = pulumi.ResourceOptions(parent=self, protect=lasting)
             user = minio.IamUser(f"{consumer}-user", name=consumer, secret=secret, opts=child)
             policy = minio.IamPolicy(
                 f"{consumer}-policy",

@@ -1,5 +1,6 @@
 """One environment on the real engine with stand-in providers, for tests."""
 
+import argparse
 import json
 import os
 import shutil
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from cli import repair
+from cli import repair, stacks
 from layers import LAYERS
 from rehearsal import apply, scratch
 from rehearsal.servers import serve
@@ -135,6 +137,19 @@ class Lab:
         """`./lab repair`, asking the simulated world instead of real servers."""
         engine, stack = self.scratch.engine, self.scratch.stack(layer)
         repair.mend(engine, stack, lambda kind, inputs, _: apply.found(self.world, kind, inputs))
+
+    def down(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        """`./lab down ENV --yes`; returns its exit code."""
+        monkeypatch.setattr(
+            stacks, "prepare", lambda _: (self.scratch.engine, self.scratch.settings)
+        )
+        monkeypatch.setattr(stacks, "trust", lambda *_: None)
+        try:
+            return stacks.down(
+                argparse.Namespace(env=self.env, layer=None, data=False, yes=True, extra=[])
+            )
+        finally:
+            self.scratch.kill_leftovers()
 
     def kill_at(self, number: int) -> None:
         """Let the engine die at the `number`-th call from now, applied and not answered."""

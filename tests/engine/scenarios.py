@@ -22,6 +22,8 @@ class Environment:
     change: ClassVar[dict[str, Any]] = {}
     # Settings that touch what holds secrets, in every layer.
     much: ClassVar[dict[str, Any]]
+    # Layer -> the servers that stay after `./lab down`, as it names them.
+    stays: ClassVar[dict[str, str]]
     # A changed setting -> layers that it touches and what happens there, resource -> operation.
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]]
 
@@ -73,6 +75,25 @@ class Environment:
         assert answer.code == 0, answer.said[-2000:]
         left = {type_.rpartition(":")[2] for type_, _ in here.contents()}
         assert {"S3Bucket", "Volume", "Database"} <= left
+
+    def test_down_keeps_what_data_stands_on_and_up_brings_the_rest_back(
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        before = here.contents()
+        for _ in range(2):  # again: nothing is left to do
+            code, said = here.down(monkeypatch), "".join(capfd.readouterr())
+            assert code == 0, said[-4000:]
+            for layer, names in self.stays.items():
+                line = f"lab: {self.env}-{layer}: still up, as data stands on it: {names}\n"
+                assert line in said, said[-4000:]
+            assert said.count("still up") == len(self.stays)
+        assert here.contents() < before
+        for layer in LAYERS:
+            answer = here.up(layer)
+            assert answer.code == 0, answer.said[-4000:]
+        for layer in LAYERS:
+            here.at_rest(layer)
+        assert here.contents() == before
 
     @pytest.mark.parametrize("upper", LAYERS[1:])
     def test_an_upper_layer_says_what_to_run_first(self, up: tuple[Lab, Calls], upper: str) -> None:

@@ -18,6 +18,10 @@ class TestDev(Environment):
         "services.open_webui.container.memory_mib": 1152,
         "apps.web.container.memory_mib": 320,
     }
+    stays: ClassVar[dict[str, str]] = {
+        "services": "postgresql-container",
+        "foundation": "store-container, vault-container",
+    }
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
         "the memory of a container": (
             {"services.kafka.container.memory_mib": 1024},

@@ -18,6 +18,11 @@ class TestLab(Environment):
         "services.postgresql.container.memory_mib": 1152,
         "apps.web.container.memory_mib": 320,
     }
+    stays: ClassVar[dict[str, str]] = {
+        "services": "postgresql-container",
+        "platform": "docker-vm, gitlab-vm",
+        "foundation": "cache-lxc, store-lxc, vault-lxc",
+    }
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
         "the memory of a container": (
             {"services.kafka.container.memory_mib": 1280},

@@ -46,11 +46,18 @@ STATEFUL = {
 }
 # No data, but what data belong to or everything trusts; the rest must be free to be made anew.
 LASTING = {
+    "docker:index/network:Network",
     "postgresql:index/role:Role",
     "random:index/randomId:RandomId",
     "tls:index/selfSignedCert:SelfSignedCert",
 }
-LASTING_KEYS = {"certificates-ca-key", "machines-ssh"}
+LASTING_KEYS = {
+    "certificates-ca-key",
+    "machines-ssh",
+    "state-access",
+    "state-policy",
+    "state-user",
+}
 # Two of a fixed name, id, port or path cannot stand side by side.
 SINGULAR = {
     "docker:index/container:Container",
@@ -236,6 +243,16 @@ def test_nothing_else_is_protected(world: dict[str, Deployed]) -> None:
     """A certificate that inherited protection could neither be renewed nor get a new address."""
     found = [r for r in custom(world) if r.protect and r.type not in STATEFUL | LASTING]
     assert {r.name for r in found} <= LASTING_KEYS
+
+
+def test_down_cannot_take_the_user_that_writes_the_state(world: dict[str, Deployed]) -> None:
+    own = {r.name: r.protect for r in custom(world) if r.name.startswith("state-")}
+    assert own == {
+        "state-access": True,
+        "state-policy": True,
+        "state-user": True,
+        **{f"state-reader-{part}": False for part in ("access", "policy", "user")},
+    }
 
 
 def test_data_volumes_are_named_and_mounted(world: dict[str, Deployed]) -> None:
