@@ -9,6 +9,7 @@ import os
 import re
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 
 import gitlab
@@ -64,6 +65,8 @@ def _await_pipeline(kind: str, project: str, request_id: str, vault: Vault, time
             status = pipeline.status
             print(f"pipeline {pipeline.id}: {status}", flush=True)
         if time.monotonic() + wait > end:
+            with suppress(gitlab.GitlabError, requests.RequestException):  # it is TimedOut anyhow
+                _print_logs(home, pipeline)
             raise TimedOut(f"pipeline {pipeline.id} is {status} after {timeout:g} s")
         time.sleep(wait)
         wait = min(wait * 1.5, LONGEST_WAIT)

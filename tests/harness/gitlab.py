@@ -151,7 +151,7 @@ class GitLab:
     def _trace(self, match: re.Match[str], query: Json, body: Json) -> Answer:
         for pipeline in self.pipelines.values():
             for job in pipeline.jobs:
-                if job["id"] == int(match[1]):
+                if job["id"] == int(match[1]) and job["trace"] is not None:
                     return 200, job["trace"]
         return 404, {"message": "404 Not found"}
 

@@ -98,6 +98,22 @@ def test_a_pipeline_that_never_starts_times_out(servers: Lab) -> None:
     assert requests_of(servers, 44) == []
 
 
+def test_a_timeout_shows_how_far_the_running_job_came(servers: Lab) -> None:
+    comes_to(servers, "running", trace=b"\x1b[31mwaiting for the lock of asked\x1b[0m\n")
+    code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(44))
+    assert code == 4
+    assert "pipeline 1 is running after 2 s" in output
+    assert "--- postgres: running" in output
+    assert "    waiting for the lock of asked" in output
+    assert "\x1b" not in output
+
+
+def test_a_timeout_stays_one_where_gitlab_shows_no_log(servers: Lab) -> None:
+    comes_to(servers, "running", trace=None)
+    code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(44))
+    assert code == 4, output
+
+
 def test_gitlab_may_stumble(servers: Lab) -> None:
     comes_to(servers, "running", "success")
     servers.gitlab.faults = [502]
