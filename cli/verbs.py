@@ -215,6 +215,13 @@ VERBS = (
         ),
     ),
     Verb(
+        name="logins",
+        help="where the services' administrators log in",
+        run="cli.logins:logins",
+        engine=True,
+        arguments=(ENV, arg("--show", action="store_true", help="the passwords too")),
+    ),
+    Verb(
         name="secrets",
         help="make a generated secret anew, at its server and all its users",
         run="cli.secrets:secrets",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import pulumi
 
 from layers.refusals import refusals
+from settings.names import Endpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,11 @@ def secret_map(
     return pulumi.Output.secret(pulumi.Output.all(**inner))
 
 
+def login(where: Endpoint, user: str, password: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
+    """How a person logs in to a service: an entry of `logins`."""
+    return {"url": where.url, "user": user, "password": password}
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundationOutputs(Outputs):
     """The foundation's outputs; maps are plain data.
@@ -67,6 +73,7 @@ class FoundationOutputs(Outputs):
     vault_identities: platform, services, apps -> username, password (secret).
     cache: kind of upstream -> URLs by name, for clients outside; see settings.cache.
     network: the containers' network in `dev`; empty in `lab`, where the platform makes it.
+    logins: service -> url, user, password of its administrator (secret), for people.
     """
 
     layer: ClassVar[str] = "foundation"
@@ -79,6 +86,7 @@ class FoundationOutputs(Outputs):
     vault_identities: pulumi.Output[dict[str, dict[str, str]]]
     cache: pulumi.Output[dict[str, Any]]
     network: pulumi.Output[str]
+    logins: pulumi.Output[dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +98,7 @@ class PlatformOutputs(Outputs):
     gitlab: url, api_url (by address), registry (host:port); empty where GitLab is off.
     gitlab_token: an administrator's API token (secret); empty where GitLab is off.
     vault_jwt_accessor: accessor of GitLab's auth mount in Vault; empty where GitLab is off.
+    logins: as the foundation's.
     """
 
     layer: ClassVar[str] = "platform"
@@ -99,6 +108,7 @@ class PlatformOutputs(Outputs):
     gitlab: pulumi.Output[dict[str, Any]]
     gitlab_token: pulumi.Output[str]
     vault_jwt_accessor: pulumi.Output[str]
+    logins: pulumi.Output[dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +120,7 @@ class ServicesOutputs(Outputs):
     kafka: bootstrap (outside), inner_bootstrap, topics -> group.
     mlflow, ollama, open_webui, portainer, gateway: url, inner_url.
     gitlab_project: id, path, registry (host:port/path); empty where GitLab is off.
+    logins: as the foundation's.
     """
 
     layer: ClassVar[str] = "services"
@@ -123,6 +134,7 @@ class ServicesOutputs(Outputs):
     portainer: pulumi.Output[dict[str, str]]
     gateway: pulumi.Output[dict[str, str]]
     gitlab_project: pulumi.Output[dict[str, Any]]
+    logins: pulumi.Output[dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)

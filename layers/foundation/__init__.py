@@ -22,7 +22,7 @@ from layers.foundation.object_store import (
 )
 from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
 from layers.ground import Ground, basic_providers, ground, mirrors
-from layers.outputs import FoundationOutputs, secret_map
+from layers.outputs import FoundationOutputs, login, secret_map
 from layers.secrets import Passwords
 from places.trust import trust_file
 from settings import Settings
@@ -61,6 +61,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         base.options(),
     )
     base = base.behind(cache.urls.apply(partial(mirrors, settings.foundation.cache)))
+    root = passwords.make("object-store-root")
     FoundationOutputs(
         object_store=pulumi.Output.from_input(
             {
@@ -70,7 +71,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
                 "buckets": list(BUCKETS),
             }
         ),
-        credentials=_object_store(settings, base, certificates, passwords),
+        credentials=_object_store(settings, base, certificates, passwords, root),
         ca_certificate=certificates.ca,
         certificates=secret_map(certificates.leaves),
         vault=pulumi.Output.from_input(
@@ -79,6 +80,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         vault_identities=_vault(settings, base, certificates, passwords),
         cache=cache.urls,
         network=pulumi.Output.from_input(base.network),
+        logins=secret_map({"object-store": login(where["store-console"], STORE_ROOT_USER, root)}),
     ).export()
 
 
@@ -96,10 +98,13 @@ def leaves(settings: Settings) -> dict[str, Leaf]:
 
 
 def _object_store(
-    settings: Settings, base: Ground, certificates: Certificates, passwords: Passwords
+    settings: Settings,
+    base: Ground,
+    certificates: Certificates,
+    passwords: Passwords,
+    root: pulumi.Output[str],
 ) -> pulumi.Output[dict[str, dict[str, str]]]:
     """The store and its contents; the credentials of its consumers."""
-    root = passwords.make("object-store-root")
     store = ObjectStore(
         "store",
         ObjectStoreArgs(

@@ -13,7 +13,7 @@ import pulumi_gitlab
 import pulumi_vault
 
 from layers.ground import Ground, basic_providers, container_network, ground, mirrors
-from layers.outputs import FoundationOutputs, PlatformOutputs
+from layers.outputs import FoundationOutputs, PlatformOutputs, login, secret_map
 from layers.platform.docker_host import DockerHost, DockerHostArgs
 from layers.platform.gitlab import GitLab, GitLabArgs, Store
 from layers.platform.job_identity import JobIdentity, JobIdentityArgs
@@ -50,6 +50,11 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         network=network,
         gitlab=pulumi.Output.from_input(_addresses(settings) if server else {}),
         gitlab_token=server.token if server else pulumi.Output.secret(""),
+        logins=secret_map(
+            {"gitlab": login(endpoints(settings)["gitlab"], "root", server.root_password)}
+            if server
+            else {}
+        ),
         vault_jwt_accessor=server.accessor if server else pulumi.Output.from_input(""),
     ).export()
 
@@ -110,6 +115,7 @@ def _network(settings: Settings, engine: Mapping[str, pulumi.Input[str]]) -> pul
 class _Server:
     token: pulumi.Output[str]
     accessor: pulumi.Output[str]
+    root_password: pulumi.Output[str]
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
@@ -133,6 +139,7 @@ def _gitlab(
     where = endpoints(settings)
     # GitLab takes a personal access token of 20 characters or more.
     token = pulumi.Output.concat("glpat-", passwords.make("gitlab-token", 40))
+    root_password = passwords.make("gitlab-root")
     key = below.credentials["gitlab"]
     server = GitLab(
         "gitlab",
@@ -148,7 +155,7 @@ def _gitlab(
                 access_key=key["access_key"],
                 secret_key=key["secret_key"],
             ),
-            root_password=passwords.make("gitlab-root"),
+            root_password=root_password,
             token=token,
             ca=below.ca_certificate,
             certificate=below.certificates["gitlab"]["certificate"],
@@ -199,4 +206,6 @@ def _gitlab(
         ),
         pulumi.ResourceOptions(providers=[secrets]),
     )
-    return _Server(token=pulumi.Output.secret(token), accessor=jobs.accessor)
+    return _Server(
+        token=pulumi.Output.secret(token), accessor=jobs.accessor, root_password=root_password
+    )

@@ -14,7 +14,7 @@ import pulumi_postgresql as postgres
 import pulumi_random as random
 
 from layers.engine import Engine, engine, gitlab_provider
-from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs, secret_map
+from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs, login, secret_map
 from layers.secrets import Passwords
 from layers.services.gateway import Gateway, GatewayArgs
 from layers.services.kafka import Kafka, KafkaArgs, bootstrap
@@ -76,11 +76,12 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         OllamaArgs(engine=host, trust=trust, gateway=gateway.container),
         host.options(commands),
     )
+    admins = {name: passwords.make(f"{name}-admin") for name in ("open-webui", "portainer")}
     OpenWebUi(
         "open-webui",
         OpenWebUiArgs(
             engine=host,
-            password=passwords.make("open-webui-admin"),
+            password=admins["open-webui"],
             session_key=passwords.make("open-webui-session"),
         ),
         host.options(),
@@ -90,7 +91,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         "portainer",
         PortainerArgs(
             engine=host,
-            password=passwords.make("portainer-admin"),
+            password=admins["portainer"],
             server=foundation.certificates["portainer"],
             ca=ca,
             client=None if local else foundation.certificates["docker-client"],
@@ -99,7 +100,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     )
     if project:
         _ci_access(host, foundation, platform, project, roles)
-    _outputs(host, project, roles).export()
+    _outputs(host, project, roles, admins).export()
 
 
 def _gitlab_project(
@@ -223,7 +224,10 @@ def _ci_access(
 
 
 def _outputs(
-    host: Engine, project: "GitLabProject | None", roles: Mapping[str, pulumi.Output[str]]
+    host: Engine,
+    project: "GitLabProject | None",
+    roles: Mapping[str, pulumi.Output[str]],
+    admins: Mapping[str, pulumi.Output[str]],
 ) -> ServicesOutputs:
     def addresses(name: str) -> pulumi.Output[dict[str, str]]:
         endpoint = host.endpoint(name)
@@ -231,6 +235,7 @@ def _outputs(
 
     database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
     topics = host.settings.services.kafka.topics
+    users = {"open-webui": host.settings.services.open_webui.admin_email, "portainer": "admin"}
     return ServicesOutputs(
         postgresql=pulumi.Output.from_input(
             {
@@ -260,5 +265,11 @@ def _outputs(
             id=project.id if project else "",
             path=project.path if project else "",
             registry=project.registry if project else "",
+        ),
+        logins=secret_map(
+            {
+                name: login(host.endpoint(name), users[name], password)
+                for name, password in admins.items()
+            }
         ),
     )

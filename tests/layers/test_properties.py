@@ -12,6 +12,8 @@ import pytest
 
 from layers import LAYERS
 from settings.images import catalogue
+from settings.names import endpoints
+from tests.harness.computed import computed
 from tests.harness.deploy import Deployed, Registered, deploy
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -280,8 +282,6 @@ def test_what_is_singular_is_deleted_before_it_is_replaced(world: dict[str, Depl
 
 def generated_secrets(world: dict[str, Deployed]) -> set[str]:
     """What the mocks answered for passwords, keys and tokens; see tests/harness/computed.py."""
-    from tests.harness.computed import computed
-
     found = {"00000000-0000-0000-0000-000000000000"}
     for resource in custom(world):
         answers = computed(resource.type, resource.name, resource.inputs)
@@ -309,6 +309,32 @@ def test_no_secret_is_a_plain_output(world: dict[str, Deployed]) -> None:
         for name, value in layer.outputs.items():
             if name not in layer.secret_outputs:
                 assert not any(s in text for text in texts(value) for s in known), name
+
+
+def test_whoever_administers_a_service_finds_its_login(world: dict[str, Deployed]) -> None:
+    found: dict[str, dict[str, str]] = {}
+    for layer in world.values():
+        if "logins" in layer.outputs:
+            assert "logins" in layer.secret_outputs
+            found |= layer.outputs["logins"]
+    settings = world["services"].settings
+    where = endpoints(settings)
+    made = {r.name: r for r in resources(world, "random:index/randomPassword:RandomPassword")}
+    expected = {
+        "object-store": ("store-console", "datalab-root", "object-store-root"),
+        "open-webui": ("open-webui", settings.services.open_webui.admin_email, "open-webui-admin"),
+        "portainer": ("portainer", "admin", "portainer-admin"),
+    }
+    if "gitlab" in where:
+        expected["gitlab"] = ("gitlab", "root", "gitlab-root")
+    assert found.keys() == expected.keys()
+    for service, (name, user, secret) in expected.items():
+        made_secret = computed(made[secret].type, secret, made[secret].inputs)["result"]
+        assert found[service] == {
+            "url": where[name].url,
+            "user": user,
+            "password": made_secret,
+        }
 
 
 def test_no_secret_is_an_argument_of_a_command(world: dict[str, Deployed]) -> None:

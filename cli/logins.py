@@ -1,0 +1,41 @@
+"""`./lab logins`: where the services' administrators log in."""
+
+import argparse
+import json
+import sys
+
+from rich.console import Console
+
+from cli.backend import prepare
+from cli.fault import Fault
+from cli.reports import grid
+from layers import LAYERS
+
+HEADS = ("service", "url", "user", "password")
+MASK = "********"
+# Broken in two by a narrow terminal's table, a password could not be copied.
+WIDTH = 250
+
+
+def logins(values: argparse.Namespace) -> int:
+    """A table on a terminal, else lines with tabs; passwords only with `--show`."""
+    engine, _ = prepare(values.env)
+    known = engine.stacks()
+    found: dict[str, dict[str, str]] = {}
+    for stack in (f"{values.env}-{layer}" for layer in LAYERS):
+        if known.get(stack):
+            text = engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack)
+            found |= json.loads(text).get("logins", {})
+    if not found:
+        raise Fault(f"{values.env} has no logins yet: run ./lab up {values.env} first")
+    rows: list[tuple[object, ...]] = [
+        (name, to["url"], to["user"], to["password"] if values.show else MASK)
+        for name, to in sorted(found.items())
+    ]
+    if sys.stdout.isatty():
+        Console(width=WIDTH).print(grid(f"Administrators of {values.env}", HEADS, rows))
+    else:
+        print("\n".join("\t".join(map(str, row)) for row in rows))
+    if not values.show:
+        print(f"lab: ./lab logins {values.env} --show prints the passwords", file=sys.stderr)
+    return 0
