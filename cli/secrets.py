@@ -9,7 +9,7 @@ from cli.backend import prepare, stack_file
 from cli.fault import Fault
 from layers import LAYERS
 from settings import PROJECT
-from settings.common import SECRETS
+from settings.common import FIXED, RENEWABLE, why_fixed
 
 STATE_KEY = "object-store-state"
 
@@ -20,8 +20,10 @@ def secrets(values: argparse.Namespace) -> int:
     Stopped in between, `./lab up ENV` goes on: the settings say what is wanted.
     """
     name: str = values.name
-    if name not in SECRETS:
-        near = get_close_matches(name, SECRETS, n=1) or SECRETS
+    if name in FIXED:
+        raise Fault(f"{name} cannot be rotated: {why_fixed(name)}", 2)
+    if name not in RENEWABLE:
+        near = get_close_matches(name, RENEWABLE, n=1) or RENEWABLE
         raise Fault(f"there is no generated secret {name!r} (choose from {', '.join(near)})", 2)
     engine, settings = prepare(values.env)
     known = engine.stacks()

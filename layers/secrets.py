@@ -1,24 +1,22 @@
 """Passwords that Pulumi makes and gives to a service, and never reads back from it."""
 
-from collections.abc import Mapping
-
 import pulumi
 import pulumi_random as random
 
-from settings.common import SECRETS
+from settings.common import FIXED, SECRETS, Common
 
 
 class Passwords(pulumi.ComponentResource):
-    """The passwords of a layer; generations says how often each was renewed, by its name."""
+    """The passwords of a layer."""
 
     def __init__(
         self,
         name: str,
-        generations: Mapping[str, int],
+        common: Common,
         opts: pulumi.ResourceOptions | None = None,
     ):
         super().__init__("datalab:secrets:Passwords", name, None, opts)
-        self.generations = generations
+        self.common = common
         self.register_outputs({})
 
     def make(self, name: str, length: int = 32) -> pulumi.Output[str]:
@@ -33,7 +31,8 @@ class Passwords(pulumi.ComponentResource):
             name,
             length=length,
             special=False,
-            keepers={"generation": str(self.generations.get(name, 1))},
-            opts=pulumi.ResourceOptions(parent=self),
+            keepers={"generation": str(self.common.generations.get(name, 1))},
+            # It is in its server's data, so it lasts as long.
+            opts=pulumi.ResourceOptions(parent=self, protect=self.common.protect and name in FIXED),
         )
         return made.result

@@ -12,7 +12,7 @@ from settings.machines import Node
 # Where ./lab keeps the state of an environment.
 STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
 STORE_ROOT_USER = "datalab-root"
-# Every password that Pulumi generates. `./lab secrets rotate NAME` raises its generation.
+# Every password that Pulumi generates.
 SECRETS = (
     "object-store-root",
     "object-store-state",
@@ -37,6 +37,19 @@ SECRETS = (
     "open-webui-session",
     "portainer-admin",
 )
+# Secret -> its server, which takes it only while it has no user yet, and keeps it in its data.
+FIXED = {"open-webui-admin": "Open WebUI", "portainer-admin": "Portainer"}
+# The others: `./lab secrets rotate NAME` raises its generation.
+RENEWABLE = tuple(name for name in SECRETS if name not in FIXED)
+
+
+def why_fixed(name: str) -> str:
+    """Why the secret `name` of FIXED cannot be made anew, and what to do."""
+    server = FIXED[name]
+    return (
+        f"{server} takes it for its first administrator only: change it in {server}'s own page, "
+        "after which `./lab logins` shows one that no longer holds"
+    )
 
 
 class Engine(Model):
@@ -104,7 +117,9 @@ class Common(Model):
     rescue: Rescue
     certificates: Certificates = Certificates()
     generations: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
-        default={}, description="Which generation of a generated secret is in use, by its name"
+        default={},
+        description="Which generation of a generated secret is in use, by its name; not of "
+        + " and ".join(FIXED),
     )
     node: Node | None = Field(default=None, description="Required by place `proxmox`")
     engine: Engine | None = Field(default=None, description="Required by place `docker`")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from settings import ownership
 from settings.base import Container, dotted, walk
-from settings.common import SECRETS, STATE_FOLDERS
+from settings.common import FIXED, RENEWABLE, STATE_FOLDERS, why_fixed
 from settings.faults import suggestion
 from settings.machines import Machine, Vm
 from settings.ownership import Fault
@@ -128,8 +128,9 @@ def storages(settings: "Settings") -> Iterator[Fault]:
 
 
 def common(settings: "Settings") -> Iterator[Fault]:
-    """The domain is one for DNS and the time zone exists; `generations` names secrets.
+    """The domain is one for DNS and the time zone exists.
 
+    `generations` names secrets, but none that its server takes for its first administrator only.
     Certificates live shorter than the CA and longer than `renew_days`. Rescued state is kept apart
     from the state.
     """
@@ -150,8 +151,10 @@ def common(settings: "Settings") -> Iterator[Fault]:
         text = f"{days.renew_days} is not below leaf_days, {days.leaf_days}: every `up` would renew"
         yield "common.certificates.renew_days", text
     for name in shared.generations:
-        if name not in SECRETS:
-            text = f"is no secret; {suggestion(name, SECRETS)}"
+        if name in FIXED:
+            yield dotted(("common", "generations", name)), f"cannot be set: {why_fixed(name)}"
+        elif name not in RENEWABLE:
+            text = f"is no secret; {suggestion(name, RENEWABLE)}"
             yield dotted(("common", "generations", name)), text
     for folder in STATE_FOLDERS:
         if shared.rescue.path.is_relative_to(folder):

@@ -47,7 +47,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         pulumi.ResourceOptions(providers=providers),
     )
     base = ground("foundation", settings, secrets, providers, ca=certificates.ca)
-    passwords = Passwords("passwords", settings.common.generations, base.options())
+    passwords = Passwords("passwords", settings.common, base.options())
     where = endpoints(settings)
     cache = PackageCache(
         "cache",

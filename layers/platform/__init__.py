@@ -135,7 +135,7 @@ def _gitlab(
     engine: Mapping[str, pulumi.Input[str]],
 ) -> _Server:
     """GitLab, the runner and its jobs' way into Vault."""
-    passwords = Passwords("passwords", settings.common.generations, base.options())
+    passwords = Passwords("passwords", settings.common, base.options())
     where = endpoints(settings)
     # GitLab takes a personal access token of 20 characters or more.
     token = pulumi.Output.concat("glpat-", passwords.make("gitlab-token", 40))

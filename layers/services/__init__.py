@@ -44,9 +44,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     platform = PlatformOutputs.read(environment)
     host = engine("services", settings, foundation, platform)
     randoms, commands = random.Provider("random"), command.Provider("command")
-    passwords = Passwords(
-        "passwords", settings.common.generations, pulumi.ResourceOptions(providers=[randoms])
-    )
+    passwords = Passwords("passwords", settings.common, pulumi.ResourceOptions(providers=[randoms]))
     ca = foundation.ca_certificate
     trust = trust_file(ca, settings.common.trust_path)
     project = _gitlab_project(settings, foundation, platform)

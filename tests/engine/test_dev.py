@@ -32,7 +32,7 @@ class TestDev(Environment):
             {"services": {"events-topic": "create"}},
         ),
         "a renewed password": (
-            {"common.generations": {"open-webui-admin": 2}},
-            {"services": {"open-webui-admin": "replace", "open-webui-container": "replace"}},
+            {"common.generations": {"open-webui-session": 2}},
+            {"services": {"open-webui-session": "replace", "open-webui-container": "replace"}},
         ),
     }

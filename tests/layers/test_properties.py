@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from layers import LAYERS
+from settings.common import FIXED
 from settings.images import catalogue
 from settings.names import endpoints
 from tests.harness.computed import computed
@@ -56,6 +57,8 @@ LASTING = {
 LASTING_KEYS = {
     "certificates-ca-key",
     "machines-ssh",
+    "open-webui-admin",
+    "portainer-admin",
     "state-access",
     "state-policy",
     "state-user",
@@ -245,6 +248,13 @@ def test_nothing_else_is_protected(world: dict[str, Deployed]) -> None:
     """A certificate that inherited protection could neither be renewed nor get a new address."""
     found = [r for r in custom(world) if r.protect and r.type not in STATEFUL | LASTING]
     assert {r.name for r in found} <= LASTING_KEYS
+
+
+def test_a_password_that_is_in_data_stays_with_the_data(world: dict[str, Deployed]) -> None:
+    found = {
+        r.name: r.protect for r in resources(world, "random:index/randomPassword:RandomPassword")
+    }
+    assert {name for name, protect in found.items() if protect} == FIXED.keys()
 
 
 def test_down_cannot_take_the_user_that_writes_the_state(world: dict[str, Deployed]) -> None:
