@@ -4,12 +4,12 @@ import argparse
 import sys
 from difflib import get_close_matches
 
-from cli import backend, stackfile, stacks, state
+from cli import ask, backend, stackfile, stacks, state
 from cli.backend import prepare, stack_file
 from cli.fault import Fault
 from layers import LAYERS
 from settings import PROJECT
-from settings.common import FIXED, RENEWABLE, why_fixed
+from settings.common import FIXED, RENEWABLE, generation, why_fixed
 
 STATE_KEY = "object-store-state"
 
@@ -28,12 +28,15 @@ def secrets(values: argparse.Namespace) -> int:
     engine, settings = prepare(values.env)
     known = engine.stacks()
     stacks.require_stacks(values.env, LAYERS[:1], known)
-    generation = settings.common.generations.get(name, 0) + 1
+    # Pulumi asks as well, but only once the settings are raised: each retry would raise them again.
+    if not ask.confirmed(f"Make {name} of {values.env} anew?", yes=values.yes):
+        raise Fault("not confirmed; nothing was done (--yes confirms without a terminal)")
+    raised = generation(settings.common.generations, name) + 1
     path = (f"{PROJECT}:common", "generations", name)
     file = stack_file(values.env)
-    new = stackfile.with_value(stackfile.read(file), ("config", *path), generation)
+    new = stackfile.with_value(stackfile.read(file), ("config", *path), raised)
     stackfile.write(file, new)
-    print(f"lab: {'.'.join(path)}: {generation} in {file.name}", file=sys.stderr)
+    print(f"lab: {'.'.join(path)}: {raised} in {file.name}", file=sys.stderr)
     values.layer, values.extra = None, []
     if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
         with state.as_root(values.env, engine):

@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_random as random
 
-from settings.common import FIXED, SECRETS, Common
+from settings.common import FIXED, SECRETS, Common, generation
 
 
 class Passwords(pulumi.ComponentResource):
@@ -31,7 +31,7 @@ class Passwords(pulumi.ComponentResource):
             name,
             length=length,
             special=False,
-            keepers={"generation": str(self.common.generations.get(name, 1))},
+            keepers={"generation": str(generation(self.common.generations, name))},
             # It is in its server's data, so it lasts as long.
             opts=pulumi.ResourceOptions(parent=self, protect=self.common.protect and name in FIXED),
         )

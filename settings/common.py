@@ -1,5 +1,6 @@
 """Settings that every layer of an environment shares."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -50,6 +51,11 @@ def why_fixed(name: str) -> str:
         f"{server} takes it for its first administrator only: change it in {server}'s own page, "
         "after which `./lab logins` shows one that no longer holds"
     )
+
+
+def generation(generations: Mapping[str, int], name: str) -> int:
+    """Which generation of the secret `name` the settings want; they need not name a first one."""
+    return generations.get(name, 1)
 
 
 class Engine(Model):

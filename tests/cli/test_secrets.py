@@ -1,9 +1,53 @@
-"""`./lab secrets rotate` promises only what it can do."""
+"""`./lab secrets rotate` renews in the program what it writes, and promises no more."""
+
+from collections.abc import Callable
 
 import pytest
 
 from settings.common import FIXED
+from settings.stackfile import read_config
 from tests.cli.conftest import Checkout
+from tests.harness.deploy import deploy
+
+NAME = "vault-apps"
+
+
+@pytest.fixture
+def dev(checkout: Checkout) -> Checkout:
+    """`dev` with its stacks made."""
+    assert checkout.lab("init", "dev") == 0
+    checkout.forget()
+    return checkout
+
+
+def keepers(dev: Checkout) -> object:
+    """On what the secret depends, in the real program with the settings of the checkout."""
+    common = read_config(dev.root / "Pulumi.dev.yaml")["datalab:common"]
+    change = {"common.generations": common.get("generations", {})}
+    made = deploy("dev", change, layers=("foundation",))["foundation"]
+    return made.one("RandomPassword", NAME).inputs["keepers"]
+
+
+def test_each_rotation_renews_the_secret(dev: Checkout) -> None:
+    seen = [keepers(dev)]
+    for _ in range(2):
+        assert dev.lab("secrets", "rotate", NAME, "dev", "--yes") == 0
+        seen.append(keepers(dev))
+    assert len({str(one) for one in seen}) == 3, seen
+
+
+def test_unconfirmed_nothing_is_written(
+    dev: Checkout, terminal: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = dev.root / "Pulumi.dev.yaml"
+    before = file.read_bytes()
+    assert dev.lab("secrets", "rotate", NAME, "dev") == 1
+    assert "--yes" in capsys.readouterr().err
+    terminal("n")
+    assert dev.lab("secrets", "rotate", NAME, "dev") == 1
+    assert file.read_bytes() == before
+    assert dev.lines == []
+
 
 
 @pytest.mark.parametrize(("name", "server"), FIXED.items())
