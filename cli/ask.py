@@ -7,20 +7,38 @@ import sys
 from cli.fault import Fault
 
 
+def answer(question: str) -> str:
+    """A typed line; empty where it is ended with Ctrl-D instead."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print(file=sys.stderr)
+        return ""
+
+
+def hidden(question: str) -> str:
+    """A line typed unseen; empty where it is ended with Ctrl-D instead."""
+    try:
+        return getpass.getpass(question).strip()
+    except EOFError:
+        print(file=sys.stderr)
+        return ""
+
+
 def confirmed(question: str, *, yes: bool = False) -> bool:
     """Ask for a yes; without a terminal only `yes` counts."""
     if yes:
         return True
     if not os.isatty(0):
         return False
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    return answer(f"{question} [y/N] ").lower() in {"y", "yes"}
 
 
 def typed(name: str, what: str) -> None:
     """Fault unless the person types `name`, for what cannot be undone."""
     if not os.isatty(0):
         raise Fault(f"{what} asks for a typed confirmation: run it on a terminal", 2)
-    if input(f"{what}. Type {name} to go on: ").strip() != name:
+    if answer(f"{what}. Type {name} to go on: ") != name:
         raise Fault("not confirmed; nothing was done")
 
 
@@ -29,8 +47,8 @@ def secret(what: str, *, twice: bool = False) -> str:
     if not os.isatty(0):
         value = sys.stdin.readline().strip()
     else:
-        value = getpass.getpass(f"{what}: ").strip()
-        if twice and getpass.getpass("Again: ").strip() != value:
+        value = hidden(f"{what}: ")
+        if twice and hidden("Again: ") != value:
             raise Fault("the two differ; nothing was done")
     if not value:
         raise Fault(f"{what} is needed: type it, or give it as a line of standard input", 2)

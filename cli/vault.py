@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import subprocess
 
 from cli.backend import prepare
@@ -26,9 +27,14 @@ def vault(values: argparse.Namespace) -> int:
 
 
 def _of_container() -> str:
-    done = subprocess.run(
-        ["docker", "exec", CONTAINER, "cat", KEY], capture_output=True, text=True, check=False
-    )
+    command = ["docker", "exec", CONTAINER, "cat", KEY]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Fault(
+            f"there is no docker command here to run {shlex.join(command)}: "
+            "Debian and Ubuntu: apt install docker.io"
+        ) from None
     if done.returncode:
         raise Fault(f"docker exec {CONTAINER} cat {KEY}: {done.stderr.strip()}")
     return done.stdout.strip()
