@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import httpx
 import yaml
 
-from cli.fault import Fault
-from settings.images import PATH
+from cli.fault import Fault, SettingsFault
+from settings.images import PATH, CatalogueError, catalogue
 from toolchain import install
 
 TIMEOUT_S = 30.0
@@ -47,6 +47,10 @@ class Gap:
 
 def pin(_values: argparse.Namespace) -> int:
     """Fill what is empty; exit 1 naming each that could not be found out, the others written."""
+    try:
+        catalogue()
+    except CatalogueError as error:
+        raise SettingsFault(str(error)) from None
     text = PATH.read_text(encoding="utf-8")
     gaps = list(empty(text))
     if not gaps:

@@ -13,12 +13,15 @@ SHOWN = 32
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Make a RunError inside the last thing that the user reads, and end the program.
+    """Make an error of the user's inside the last thing that is read, and end the program.
 
     Works in a function that is applied to an output, too: asyncio lets SystemExit through.
     """
+    # Here, as the program imports this before `speed_up`, which all other imports are to follow.
+    from settings.images import CatalogueError
+
     try:
         yield
-    except pulumi.RunError as error:
+    except (pulumi.RunError, CatalogueError) as error:
         pulumi.log.error(str(error))
         sys.exit(SHOWN)

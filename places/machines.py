@@ -133,7 +133,7 @@ class MachinePlace:
                 ImageArgs(
                     node=self.args.node,
                     kind=kind,
-                    download=images.catalogue().downloads[name],
+                    download=images.entry(images.catalogue().downloads, "downloads", name),
                     unpinned=self.args.unpinned,
                 ),
                 pulumi.ResourceOptions(providers=self.args.providers),

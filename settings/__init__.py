@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from settings import faults
+from settings import faults, images
 from settings.apps import Apps
 from settings.base import Model, dotted
 from settings.budget import Budget, budget
@@ -53,8 +53,13 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
     """Settings from stack configuration; SettingsError with every fault.
 
     Values are maps, or JSON text as the engine hands them to the program. A secret is the map
-    `{"secure": ...}`, whatever it holds. `source` names the file in the faults.
+    `{"secure": ...}`, whatever it holds. `source` names the file in the faults;
+    those of images.yaml come first, and alone.
     """
+    try:
+        images.catalogue()  # the cache's rules stand on it
+    except images.CatalogueError as error:
+        raise SettingsError(images.PATH.name, error.faults) from None
     tree: dict[str, Any] = {}
     found: list[str] = []
     for key, value in config.items():

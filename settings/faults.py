@@ -136,6 +136,8 @@ def _wrong(given: Any, schema: Schema, detail: Any) -> str:
         rule = f"is not {expected(schema)}"
         if isinstance(given, str) and _quoted(given, schema.get("type")):
             rule += "; write it without quotes"
+        elif isinstance(given, int | float | bool) and schema.get("type") == "string":
+            rule += "; write it in quotes"
     return f"{_short(given)} {rule}"
 
 

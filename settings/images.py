@@ -4,24 +4,41 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
-from settings.base import Model
+from settings import faults
+from settings.base import Model, dotted
+from settings.stackfile import StackFileError, read_document
 
 PATH = Path(__file__).parent.parent / "images.yaml"
 # Set by `./lab ci`: the manifest, a file that says which of the lab's own images are pushed.
 MANIFEST = "DATALAB_IMAGES"
 
+T = TypeVar("T")
+
+
+class CatalogueError(Exception):
+    """images.yaml has faults; `faults` holds each as `dotted.key: what and what to do`."""
+
+    def __init__(self, *found: str):
+        super().__init__("\n".join(f"{PATH.name}: {fault}" for fault in found))
+        self.faults = found
+
 
 class Image(Model):
     """A container image; an empty digest is not known yet."""
 
-    image: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+$")]
-    tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
-    digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+    image: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+$", examples=["docker.io/library/nginx"]),
+    ]
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["1.28.0"])]
+    digest: Annotated[
+        str,
+        Field(pattern=r"^(sha256:[0-9a-f]{64})?$", examples=["sha256:" + "0f" * 32]),
+    ]
 
     @property
     def reference(self) -> str:
@@ -35,20 +52,22 @@ class Download(Model):
     sums is the address of the vendor's list of SHA-256 sums, empty where there is none.
     """
 
-    url: Annotated[str, Field(pattern=r"^https://")]
+    url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
     version: str
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-    sums: Annotated[str, Field(pattern=r"^(https://.*)?$")] = ""
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", examples=["0f" * 32])]
+    sums: Annotated[
+        str, Field(pattern=r"^(https://.*)?$", examples=["https://HOST/SHA256SUMS"])
+    ] = ""
 
 
 class Repository(Model):
     """A signed apt repository; packages maps a package to its version."""
 
-    url: Annotated[str, Field(pattern=r"^https://")]
+    url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
     suite: str
     components: str
-    key_url: Annotated[str, Field(pattern=r"^https://")]
-    key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")]
+    key_url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/key.asc"])]
+    key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$", examples=["0F" * 20])]
     packages: dict[str, str]
 
     @property
@@ -79,23 +98,41 @@ class Catalogue(Model):
 
 @cache
 def catalogue() -> Catalogue:
-    """images.yaml of this checkout."""
-    return Catalogue.model_validate(yaml.safe_load(PATH.read_text(encoding="utf-8")))
+    """images.yaml of this checkout; CatalogueError with every fault."""
+    try:
+        return Catalogue.model_validate(read_document(PATH))
+    except StackFileError as error:
+        raise CatalogueError(str(error)) from None
+    except ValidationError as error:
+        found = faults.explain(error, Catalogue.model_json_schema())
+        # What has no place is about the whole file.
+        raise CatalogueError(
+            *(": ".join(filter(None, (dotted(place), text))) for place, text in found)
+        ) from None
+
+
+def entry(section: Mapping[str, T], kind: str, name: str) -> T:
+    """What the lab needs of a section of images.yaml; CatalogueError where it is missing."""
+    if name not in section:
+        raise CatalogueError(
+            f"{dotted((kind, name))}: is missing; {faults.suggestion(name, sorted(section))}"
+        )
+    return section[name]
 
 
 def image(name: str) -> str:
     """The reference of the image called `name` in images.yaml."""
-    return catalogue().images[name].reference
+    return entry(catalogue().images, "images", name).reference
 
 
 def download(name: str) -> dict[str, str]:
     """The download called `name` in images.yaml, as Ansible's roles take it."""
-    return catalogue().downloads[name].model_dump()
+    return entry(catalogue().downloads, "downloads", name).model_dump()
 
 
 def repository(name: str) -> Repository:
     """The package repository called `name` in images.yaml."""
-    return catalogue().repositories[name]
+    return entry(catalogue().repositories, "repositories", name)
 
 
 def pushed() -> Mapping[str, Pushed]:

@@ -40,7 +40,7 @@ _LOOSE_UNDERSCORE = re.compile(r"(?<![0-9])_|_(?![0-9])")
 
 
 class StackFileError(ValueError):
-    """The text is not a stack file; the message says where and why."""
+    """The text is not a stack file, or no YAML; the message says where and why."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,11 +52,8 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("plain", re.compile(""), None)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The `config` map of a stack file; StackFileError when it has none or cannot be read.
-
-    Keys without a namespace get the project's, as in Pulumi.
-    """
+def read_document(path: Path) -> Any:
+    """What a YAML file holds; StackFileError when it cannot be read."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -66,7 +63,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise StackFileError(f"line {line}: is not UTF-8; save the file as UTF-8") from None
     try:
         root = yaml.compose(text, Loader=_Loader)
-        document = None if root is None else _Reader().value(root)
+        return None if root is None else _Reader().value(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}: " if mark else ""
@@ -75,6 +72,14 @@ def read_config(path: Path) -> dict[str, Any]:
         raise StackFileError(" ".join(str(error).split())) from None
     except RecursionError:
         raise StackFileError("is nested too deeply") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The `config` map of a stack file; StackFileError when it has none or cannot be read.
+
+    Keys without a namespace get the project's, as in Pulumi.
+    """
+    document = read_document(path)
     if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
         raise StackFileError("has no `config:` map; `git checkout` brings the original back")
     if unknown := sorted(set(document) - set(ROOT_KEYS)):

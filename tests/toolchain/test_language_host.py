@@ -151,13 +151,25 @@ from layers.speed import settle
     assert "Warning" not in whole
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        (
+            "Pulumi.dev.yaml",
+            ("memory_mib: 10240", "memory_mib: much"),
+            "Pulumi.dev.yaml: datalab:common.engine.memory_mib: ",
+        ),
+        ("images.yaml", ("tag: 1.28.0", "tag: 1.28"), "images.yaml: images.nginx.tag: "),
+        ("images.yaml", ("vault: {", "vault: "), "images.yaml: line "),
+    ],
+)
 def test_faulty_settings_are_all_that_plain_pulumi_says(
-    tmp_path: Path, variables: dict[str, str]
+    tmp_path: Path, variables: dict[str, str], name: str, change: tuple[str, str], fault: str
 ) -> None:
     folder = tmp_path / "checkout"
     checkout(folder, variables, (ROOT / "__main__.py").read_text())
-    settings = folder / "Pulumi.dev.yaml"
-    settings.write_text(settings.read_text().replace("memory_mib: 10240", "memory_mib: much"))
+    settings = folder / name
+    settings.write_text(settings.read_text().replace(*change))
     words = {**variables, "PULUMI_CONFIG_PASSPHRASE": "dev"}
     for command in (("stack", "init"), ("preview",)):
         answer = subprocess.run(
@@ -171,7 +183,7 @@ def test_faulty_settings_are_all_that_plain_pulumi_says(
     assert answer.returncode != 0
     said = answer.stdout.partition("Diagnostics:")[2]
     assert said.count("error:") == 1
-    assert said.count("datalab:common.engine.memory_mib: ") == 1
+    assert said.count(fault) == 1
     assert "exit code" not in answer.stdout + answer.stderr
 
 
