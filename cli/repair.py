@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,18 +28,24 @@ from cli.fault import Fault
 Find = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str | None]
 # The key by which Pulumi marks a secret value in a state file (sdk/go/common/resource/sig).
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a published constant
+# How Pulumi names a lock that is in its way, and what Go says of one that is no JSON or not a
+# lock's (pkg/backend/diy/lock.go).
+HELD = re.compile(r"created by (.*)@([^@]*) \(pid (\d+)\) at (\S+)")
+NO_LOCK = ("unexpected end of JSON input", "invalid character", "json: cannot unmarshal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """Who holds a stack, from the backend's lock file."""
+    """Who holds a stack, from the backend's lock file; without a host, nobody knows."""
 
-    user: str
-    host: str
-    pid: int
-    since: str
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    since: str = ""
 
     def __str__(self) -> str:
+        if not self.host:
+            return "its lock cannot be read, so by whom is unknown"
         return f"{self.user}@{self.host}, process {self.pid}, since {self.since[:19]}"
 
     @property
@@ -67,31 +74,57 @@ def import_ids() -> dict[str, str]:
 
 
 def locks(engine: Engine, stack: str) -> list[Lock]:
-    """The locks of `stack` in a file backend. Those in a store only Pulumi itself can read."""
+    """The locks of `stack`; Fault where the backend does not tell."""
     url = urlsplit(engine.variables["PULUMI_BACKEND_URL"])
     if url.scheme != "file":
-        return []
+        return told(engine, stack)
     folder = Path(unquote(url.path)) / ".pulumi" / "locks" / "organization"
     found = []
     for file in folder.glob(f"*/{stack}/*.json"):
-        held = json.loads(file.read_text())
-        found.append(
-            Lock(
+        try:
+            held = json.loads(file.read_text())
+            lock = Lock(
                 user=held["username"],
                 host=held["hostname"],
                 pid=held["pid"],
                 since=held["timestamp"],
             )
-        )
+        except FileNotFoundError:
+            continue  # it was given back meanwhile
+        except (ValueError, KeyError, TypeError):
+            lock = Lock()  # the disk was full, or the machine lost power
+        found.append(lock)
     return found
+
+
+def told(engine: Engine, stack: str) -> list[Lock]:
+    """The locks of `stack` in a store, which only Pulumi itself can read: its refusal names them.
+
+    Given its own name a stack is locked, found to have that name already, and left as it was.
+    """
+    try:
+        engine.capture("stack", "rename", stack, "-s", stack)
+        return []
+    except Fault as fault:
+        said = str(fault)
+        if "already exists" in said:
+            return []
+        if found := HELD.findall(said):
+            return [
+                Lock(user=user, host=host, pid=int(pid), since=since)
+                for user, host, pid, since in found
+            ]
+        if any(words in said for words in NO_LOCK):
+            return [Lock()]
+        raise
 
 
 def leftovers(engine: Engine, stack: str) -> list[str]:
     """What a killed `up` left of `stack`, one line each; empty where it is in order."""
     lines = [
-        f"{stack} is locked by a process that has ended: {lock}"
+        f"{stack} is locked{' by a process that has ended' if lock.dead else ''}: {lock}"
         for lock in locks(engine, stack)
-        if lock.dead
+        if lock.dead or not lock.host
     ]
     deployment = json.loads(engine.capture("stack", "export", "-s", stack))["deployment"]
     lines += [
@@ -123,9 +156,10 @@ def mend(engine: Engine, stack: str, find: Find = lookup.find) -> None:
     held = locks(engine, stack)
     for lock in held:
         if lock.dead is None:
+            there = "Run ./lab repair on that machine, or, when" if lock.host else "When"
             raise Fault(
-                f"{stack} is locked from another machine: {lock}. Run ./lab repair there, or, "
-                f"when that process has surely ended, pulumi cancel -s {stack}"
+                f"{stack} is locked: {lock}. {there} that process has surely ended, "
+                f"pulumi cancel -s {stack}"
             )
         if not lock.dead:
             raise Fault(f"{stack} is in use: {lock}. Wait for it to end")

@@ -71,8 +71,10 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
             wait_for(lambda: "pulumi" in comm.read_text(), 10, "the program's name")
             lock(engine, process.pid)
             assert repair.leftovers(engine, "dev-apps") == []
-            with pytest.raises(Fault, match="in use"):
-                repair.mend(engine, "dev-apps")
+            there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {process.pid})"))
+            for place in (engine, there):
+                with pytest.raises(Fault, match="in use"):
+                    repair.mend(place, "dev-apps")
         finally:
             process.kill()
     assert "cancel" not in calls(engine)
@@ -83,6 +85,66 @@ def test_another_hosts_lock_stays(engine: Engine) -> None:
     with pytest.raises(Fault, match="me@elsewhere"):
         repair.mend(engine, "dev-apps")
     assert "cancel" not in calls(engine)
+
+
+@pytest.mark.parametrize("text", ["", '{"pid": 12, "usern', "{}", "[]"])
+def test_an_unreadable_lock_is_of_an_unknown_owner(engine: Engine, text: str) -> None:
+    lock(engine, ended())
+    (file,) = (engine.folder / "the state").glob(".pulumi/locks/**/*.json")
+    file.write_text(text)
+    assert "cannot be read" in repair.leftovers(engine, "dev-apps")[0]
+    with pytest.raises(Fault, match="When that process has surely ended, pulumi cancel"):
+        repair.mend(engine, "dev-apps")
+    assert "cancel" not in calls(engine)
+
+
+def in_a_store(engine: Engine, said: str) -> Engine:
+    """The same engine on a store; its `pulumi` answers this where it would take the lock."""
+    pulumi = engine.folder / "pulumi"
+    answer = f"[ \"$2\" = rename ] && {{ cat '{engine.folder}/said' >&2; exit 255; }}\nexit 0"
+    pulumi.write_text(pulumi.read_text().replace("exit 0", answer))
+    (engine.folder / "said").write_text(said)
+    variables = {**engine.variables, "PULUMI_BACKEND_URL": "s3://pulumi-state"}
+    return Engine(folder=engine.folder, variables=variables)
+
+
+def refusal(*owners: str) -> str:
+    """What Pulumi says of locks (pkg/backend/diy/lock.go)."""
+    lines = [
+        f"\n  s3://pulumi-state/.pulumi/locks/x/{number}.json?region=eu: created by {owner} at "
+        "2026-01-01T00:00:00Z"
+        for number, owner in enumerate(owners)
+    ]
+    return f"error: the stack is currently locked by {len(owners)} lock(s). " + "".join(lines)
+
+
+def test_a_dead_processes_lock_in_a_store_goes(engine: Engine) -> None:
+    there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {ended()})"))
+    assert "has ended: me@" in repair.leftovers(there, "dev-apps")[0]
+    repair.mend(there, "dev-apps")
+    assert "cancel --yes -s dev-apps" in calls(engine)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (refusal("DOMAIN\\me@elsewhere (pid 12)"), r"locked: DOMAIN\\me@elsewhere, process 12"),
+        (refusal(f"me@{platform.node()} (pid {ended()})", "me@elsewhere (pid 1)"), "me@elsewhere"),
+        ("error: unexpected end of JSON input", "cannot be read"),
+        ("error: 403 Forbidden", "403 Forbidden"),
+    ],
+    ids=["elsewhere", "one-of-two", "cut-off", "no-answer"],
+)
+def test_any_other_lock_in_a_store_stays(engine: Engine, said: str, reason: str) -> None:
+    there = in_a_store(engine, said)
+    with pytest.raises(Fault, match=reason):
+        repair.mend(there, "dev-apps")
+    assert "cancel" not in calls(engine)
+
+
+def test_no_lock_in_a_store(engine: Engine) -> None:
+    said = "error: a stack named organization/datalab/dev-apps already exists"
+    assert repair.locks(in_a_store(engine, said), "dev-apps") == []
 
 
 def test_an_id_comes_from_the_inputs() -> None:
