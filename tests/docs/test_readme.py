@@ -1,0 +1,28 @@
+"""What the README tells people to type is what the command line takes."""
+
+import re
+import shlex
+
+import pytest
+
+from cli.command_line import parse
+from docs.generate import FOLDER
+from settings.common import SECRETS
+
+README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+# In blocks of shell, in comments there, and in the text.
+COMMANDS = re.findall(r"\./lab ((?:[^\n`)#]*[^\s`)#:;,]))", README)
+
+
+def test_all_are_found() -> None:
+    assert len(COMMANDS) >= README.count("./lab ") - 1 > 10
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_each_command_parses(command: str) -> None:
+    verb, _ = parse(shlex.split(command.replace("NAME", SECRETS[0])))
+    assert command.startswith(verb.name)
+
+
+def test_a_lab_is_told_to_pin_before_it_comes_up() -> None:
+    assert "pin" in COMMANDS
