@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,3 +141,53 @@ def test_a_store_that_refuses_changes_nothing(lab: RealCheckout) -> None:
     assert not (lab.root / ".state" / "lab" / "backend").exists()
     preview = lab.lab("preview", "lab", "platform", "--", "--expect-no-changes")
     assert preview.returncode == 0, preview.stdout + preview.stderr
+
+
+def put(lab: RealCheckout, name: str, text: str) -> None:
+    """Put a lock of lab-platform into the store, as an engine on any machine would."""
+    access = {
+        "RCLONE_S3_PROVIDER": "Rclone",
+        "RCLONE_S3_ACCESS_KEY_ID": "state",
+        "RCLONE_S3_SECRET_ACCESS_KEY": KEY,
+        "RCLONE_S3_ENDPOINT": lab.variables["STORE"],
+    }
+    command = ["rclone", "rcat", "--config", "/dev/null", "--ca-cert", lab.variables["STORE_CA"]]
+    subprocess.run(
+        [*command, f":s3:pulumi-state/.pulumi/locks/organization/datalab/lab-platform/{name}"],
+        env={**lab.variables, **access},
+        input=text,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_repair_reads_the_locks_in_the_store(lab: RealCheckout, tmp_path: Path) -> None:
+    assert lab.lab("state", "move", "lab").returncode == 0
+    settings = (lab.root / "Pulumi.lab.yaml").read_bytes()
+    before = lab.lab("repair", "lab", "platform")
+    assert (before.returncode, "in order" in before.stderr) == (0, True), before.stderr
+
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    lock = tmp_path / "data/pulumi-state/.pulumi/locks/organization/datalab/lab-platform/0.json"
+    held = {"username": "me", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
+    for text, reason in (
+        (json.dumps({**held, "pid": 1}), "is locked: me@elsewhere, process 1, since 2026-01-01"),
+        (json.dumps({**held, "pid": 1})[:30], "its lock cannot be read"),
+    ):
+        put(lab, lock.name, text)
+        answer = lab.lab("repair", "lab", "platform", "--yes")
+        assert answer.returncode == 1, answer.stderr
+        assert reason in answer.stderr
+        assert "in order" not in answer.stderr
+        assert lock.exists()
+
+    put(lab, lock.name, json.dumps({**held, "pid": ended.pid, "hostname": platform.node()}))
+    mended = lab.lab("repair", "lab", "platform", "--yes")
+    assert mended.returncode == 0, mended.stderr
+    assert f"removing the lock of me@{platform.node()}, process {ended.pid}" in mended.stderr
+    assert not lock.exists()
+    up = lab.lab("up", "lab", "platform", "--yes", "--", "--expect-no-changes")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert (lab.root / "Pulumi.lab.yaml").read_bytes() == settings
