@@ -49,7 +49,6 @@ def test_unconfirmed_nothing_is_written(
     assert dev.lines == []
 
 
-
 @pytest.mark.parametrize(("name", "server"), FIXED.items())
 def test_a_first_administrators_password_is_changed_in_the_servers_own_page(
     checkout: Checkout, capsys: pytest.CaptureFixture[str], name: str, server: str
