@@ -21,6 +21,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield here
 
 
+@pytest.fixture
+def at_rest(made: Lab) -> Iterator[Lab]:
+    """The same without the changed setting; what a test changes in the world is undone."""
+    made.save("changed")
+    made.restore("after platform")
+    yield made
+    made.restore("changed")
+
+
 @pytest.mark.parametrize("layer", ["foundation", "platform", "services"])
 def test_only_names_come_out(
     made: Lab, layer: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
@@ -63,13 +72,23 @@ def test_nothing_to_do_is_no_step(made: Lab) -> None:
     assert (code, plan.steps) == (0, ())
 
 
-def test_drift_is_a_step(made: Lab) -> None:
-    code, plan = run._preview(
-        made.scratch.engine, made.env, "foundation", "--refresh", "--expect-no-changes"
-    )
+def test_drift_is_a_step(at_rest: Lab) -> None:
+    def preview(*options: str) -> tuple[int, Plan]:
+        engine, words = at_rest.scratch.engine, (*options, "--expect-no-changes")
+        return run._preview(engine, at_rest.env, "foundation", *words)
+
+    code, plan = preview("--refresh")
+    assert (code, plan.steps) == (0, ()), "it is not at rest"
+    containers = at_rest.world.find("docker:index/container:Container")
+    (vault,) = [one for one in containers if "vault" in one.name]
+    vault.inputs["memory"] += 1
+    code, plan = preview()
+    assert (code, plan.steps) == (0, ()), "only a refresh can see the world"
+    code, plan = preview("--refresh")
     assert code == run.CHANGES
-    assert plan.steps
     assert not plan.failed
+    assert [step.name for step in plan.steps] == ["vault-container"]
+    assert "memory" in plan.steps[0].properties
 
 
 def test_a_program_that_fails_is_a_failed_plan(made: Lab) -> None:
