@@ -140,6 +140,13 @@ def _role(args: GitLabArgs, config: pulumi.Output[str]) -> Role:
             "gitlab_key": args.key,
             "gitlab_ca": args.ca,
             "gitlab_access": {name: (FILES / name).read_text(encoding="utf-8") for name in ACCESS},
+            "gitlab_backup": (FILES / "backup.sh").read_text(encoding="utf-8"),
+            "gitlab_store": {
+                "endpoint": args.store.endpoint,
+                "region": args.store.region,
+                "access_key": args.store.access_key,
+                "secret_key": args.store.secret_key,
+            },
             "gitlab_root_password": args.root_password,
             "gitlab_token": args.token,
         },

@@ -372,13 +372,22 @@ def test_machines_install_through_the_cache(lab: Lab) -> None:
     assert "HIT" in log
 
 
+# As GitLab's own: an archive that root alone may read, named by its second.
+CONFIGURATION_BACKUP = """[ "$1" != backup-etc ] || {
+    mkdir -p -m 700 /etc/gitlab/config_backup
+    umask 077
+    touch /etc/gitlab/config_backup/gitlab_config_1700000000_2023_11_14.tar
+    touch -d yesterday /etc/gitlab/config_backup/gitlab_config_1700000001_2023_11_14.tar
+}
+"""
 GITLAB = Package(
     name="gitlab-ce",
     version="19.2.1-ce.0",
     files={
-        "/usr/bin/gitlab-ctl": RECORDER,
+        "/usr/bin/gitlab-ctl": RECORDER + CONFIGURATION_BACKUP,
         "/usr/bin/gitlab-rails": RECORDER,
         "/opt/gitlab/bin/gitlab-backup": RECORDER,
+        "/opt/gitlab/embedded/bin/curl": RECORDER,
         "/opt/gitlab/web.py": (STAND_INS / "gitlab_web.py").read_text(),
         "/lib/systemd/system/gitlab-web.service": (
             "[Service]\nExecStart=/usr/bin/python3 /opt/gitlab/web.py\n"
@@ -403,6 +412,13 @@ def test_gitlab(lab: Lab, repository: AptRepository) -> None:
         "gitlab_access": {
             name: (Path("layers/platform/files/gitlab") / name).read_text()
             for name in ("access.rb", "access.sh")
+        },
+        "gitlab_backup": Path("layers/platform/files/gitlab/backup.sh").read_text(),
+        "gitlab_store": {
+            "endpoint": "https://store.lab.home.arpa:9000",
+            "region": "eu-west-1",
+            "access_key": "gitlab",
+            "secret_key": 'se"cret-of-the-store',
         },
         "gitlab_root_password": "root-password-1",
         "gitlab_token": "glpat-" + "t" * 20,
@@ -433,9 +449,21 @@ def test_gitlab(lab: Lab, repository: AptRepository) -> None:
     lab.apply(["gitlab"], changed, user=USER)
     assert "gitlab-ctl reconfigure" in lab.machine.run("cat /var/log/called")
 
-    # The backup is what systemd would run.
+    # The backup is what systemd would run; the keys of the database go with it.
     lab.machine.run("systemctl start gitlab-backup; systemctl is-active gitlab-backup.timer")
-    assert "gitlab-backup create" in lab.machine.run("tail -n 1 /var/log/called")
+    called = lab.machine.run("tail -n 3 /var/log/called").splitlines()
+    assert called[0] == "gitlab-ctl backup-etc --delete-old-backups"
+    assert called[1].startswith("curl ")
+    archive = "/etc/gitlab/config_backup/gitlab_config_1700000001_2023_11_14.tar"
+    assert called[1].endswith(f" --config /etc/datalab/store.curl --upload-file {archive}")
+    assert called[2].startswith("gitlab-backup create ")
+    assert lab.machine.run("stat -c '%U %a' /etc/datalab/store.curl") == "root 600"
+    assert lab.machine.run("cat /etc/datalab/store.curl").splitlines() == [
+        'url = "https://store.lab.home.arpa:9000/backups/gitlab/"',
+        'aws-sigv4 = "aws:amz:eu-west-1:s3"',
+        r'user = "gitlab:se\"cret-of-the-store"',
+        'cacert = "/etc/gitlab/trusted-certs/lab.crt"',
+    ]
 
 
 def test_packages_are_not_taken_from_another_key(lab: Lab, repository: AptRepository) -> None:
