@@ -75,12 +75,14 @@ class Lab:
     def twice(
         self, roles: Sequence[str], variables: Mapping[str, Any], *, user: str = "root"
     ) -> Run:
-        """Apply roles twice; the second time nothing may change."""
+        """Apply roles twice; the second time nothing may change, nor would a look for drift."""
         first = self.apply(roles, variables, user=user)
         second = self.apply(roles, variables, user=user)
         assert second.changed == 0, second.output
+        look = self.apply(roles, variables, "--check", "--diff", user=user)
+        assert look.changed == 0, look.output
         for secret in secrets(variables):
-            assert secret not in first.output + second.output
+            assert secret not in first.output + second.output + look.output
         return first
 
 

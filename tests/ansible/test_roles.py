@@ -1,7 +1,7 @@
 """Each role on a real Debian system, twice; then its service is used as its users do.
 
-Real here: Debian, systemd, SSH, OpenBao, Docker, and MinIO where it was built before. Stand-ins
-that record how they are called: GitLab, its runner, NVIDIA's driver and toolkit.
+Real here: Debian, systemd, SSH, OpenBao, Docker and MinIO. Stand-ins that record how they are
+called: GitLab, its runner, NVIDIA's driver and toolkit.
 """
 
 import hashlib
@@ -174,17 +174,11 @@ def minio() -> Path:
     return MINIO
 
 
-def test_object_store(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    real = MINIO.exists()
-    with capsys.disabled():
-        print(f"[object store: {'MinIO' if real else 'a stand-in'}]", end=" ")
-    object_store(lab, MINIO if real else STAND_INS / "object_store.py")
-
-
-@pytest.mark.long
-def test_object_store_with_minio(lab: Lab) -> None:
+def test_object_store(lab: Lab) -> None:
     object_store(lab, minio())
+    (lab.folder / "ca.pem").write_text(lab.ca.pem)
     environment = clean_environment(
+        RCLONE_CA_CERT=str(lab.folder / "ca.pem"),
         RCLONE_CONFIG_STORE_TYPE="s3",
         RCLONE_CONFIG_STORE_PROVIDER="Minio",
         RCLONE_CONFIG_STORE_ENDPOINT=f"https://{lab.machine.address}:9000",
@@ -192,7 +186,6 @@ def test_object_store_with_minio(lab: Lab) -> None:
         RCLONE_CONFIG_STORE_ACCESS_KEY_ID="datalab-root",
         RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY="a-password-of-some-length",
     )
-    (lab.folder / "ca.pem").write_text(lab.ca.pem)
     rclone = str(Path(sys.executable).with_name("rclone"))
 
     def store(*words: str, text: str = "") -> str:
