@@ -76,8 +76,14 @@ def import_ids() -> dict[str, str]:
 def locks(engine: Engine, stack: str) -> list[Lock]:
     """The locks of `stack`; Fault where the backend does not tell."""
     url = urlsplit(engine.variables["PULUMI_BACKEND_URL"])
+    return in_files(engine, stack) if url.scheme == "file" else told(engine, stack)
+
+
+def in_files(engine: Engine, stack: str) -> list[Lock]:
+    """The locks of `stack` in the backend's folder; none where it is no folder."""
+    url = urlsplit(engine.variables["PULUMI_BACKEND_URL"])
     if url.scheme != "file":
-        return told(engine, stack)
+        return []
     folder = Path(unquote(url.path)) / ".pulumi" / "locks" / "organization"
     found = []
     for file in folder.glob(f"*/{stack}/*.json"):
@@ -119,11 +125,14 @@ def told(engine: Engine, stack: str) -> list[Lock]:
         raise
 
 
-def leftovers(engine: Engine, stack: str) -> list[str]:
-    """What a killed `up` left of `stack`, one line each; empty where it is in order."""
+def leftovers(engine: Engine, stack: str, held: Sequence[Lock]) -> list[str]:
+    """What a killed `up` left of `stack`, one line each; empty where it is in order.
+
+    held is what locks() or in_files() found.
+    """
     lines = [
         f"{stack} is locked{' by a process that has ended' if lock.dead else ''}: {lock}"
-        for lock in locks(engine, stack)
+        for lock in held
         if lock.dead or not lock.host
     ]
     deployment = json.loads(engine.capture("stack", "export", "-s", stack))["deployment"]
@@ -281,9 +290,10 @@ def repair(values: argparse.Namespace) -> int:
     for stack in stacks:
         if stack not in known:
             continue
-        left = leftovers(engine, stack)
+        held = locks(engine, stack)
+        left = leftovers(engine, stack, held)
         print("\n".join(f"lab: {line}" for line in left), file=sys.stderr, end="\n" if left else "")
-        if not left and not locks(engine, stack):
+        if not left and not held:
             print(f"lab: {stack} is in order", file=sys.stderr)
             continue
         if left and os.isatty(0) and not ask.confirmed(f"Repair {stack}?", yes=values.yes):

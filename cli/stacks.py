@@ -62,7 +62,8 @@ def up(values: argparse.Namespace) -> int:
 def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
     """Offer `repair` where a killed `up` left something; Fault where that is declined."""
     stack = f"{env}-{layer}"
-    left = repair.leftovers(engine, stack)
+    # A store's locks cost a process to see; there `up` itself refuses and names them.
+    left = repair.leftovers(engine, stack, repair.in_files(engine, stack))
     if not left:
         return
     print("\n".join(f"lab: {line}" for line in left), file=sys.stderr)

@@ -49,9 +49,13 @@ def calls(engine: Engine) -> str:
     return file.read_text() if file.exists() else ""
 
 
+def left(engine: Engine) -> list[str]:
+    return repair.leftovers(engine, "dev-apps", repair.locks(engine, "dev-apps"))
+
+
 def test_a_dead_processes_lock_goes(engine: Engine) -> None:
     lock(engine, ended())
-    assert "me@" in repair.leftovers(engine, "dev-apps")[0]
+    assert "me@" in left(engine)[0]
     repair.mend(engine, "dev-apps")
     assert "cancel --yes -s dev-apps" in calls(engine)
 
@@ -70,7 +74,7 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
             # Until the child has become its program it has the name of ours.
             wait_for(lambda: "pulumi" in comm.read_text(), 10, "the program's name")
             lock(engine, process.pid)
-            assert repair.leftovers(engine, "dev-apps") == []
+            assert left(engine) == []
             there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {process.pid})"))
             for place in (engine, there):
                 with pytest.raises(Fault, match="in use"):
@@ -92,7 +96,7 @@ def test_an_unreadable_lock_is_of_an_unknown_owner(engine: Engine, text: str) ->
     lock(engine, ended())
     (file,) = (engine.folder / "the state").glob(".pulumi/locks/**/*.json")
     file.write_text(text)
-    assert "cannot be read" in repair.leftovers(engine, "dev-apps")[0]
+    assert "cannot be read" in left(engine)[0]
     with pytest.raises(Fault, match="When that process has surely ended, pulumi cancel"):
         repair.mend(engine, "dev-apps")
     assert "cancel" not in calls(engine)
@@ -120,7 +124,7 @@ def refusal(*owners: str) -> str:
 
 def test_a_dead_processes_lock_in_a_store_goes(engine: Engine) -> None:
     there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {ended()})"))
-    assert "has ended: me@" in repair.leftovers(there, "dev-apps")[0]
+    assert "has ended: me@" in left(there)[0]
     repair.mend(there, "dev-apps")
     assert "cancel --yes -s dev-apps" in calls(engine)
 

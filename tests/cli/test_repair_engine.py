@@ -88,7 +88,7 @@ def settled(scene: Scene) -> None:
     """The next `up` works, finds nothing doubled, and leaves nothing to do."""
     assert scene.up() == 0
     assert sorted(thing["name"] for thing in scene.things.there.values()) == ["data", "server"]
-    assert repair.leftovers(scene.engine, STACK) == []
+    assert repair.leftovers(scene.engine, STACK, ()) == []
     scene.engine.capture("preview", "--expect-no-changes", "-s", STACK)
 
 
@@ -96,7 +96,7 @@ def settled(scene: Scene) -> None:
 def test_create_is_imported(scene: Scene, name: str) -> None:
     scene.kill_at("create", name)
     assert scene.up() == -signal.SIGKILL
-    assert any("creating" in line for line in repair.leftovers(scene.engine, STACK))
+    assert any("creating" in line for line in repair.leftovers(scene.engine, STACK, ()))
     assert scene.up() != 0, "without a repair the engine must refuse, or this test proves nothing"
     repair.mend(scene.engine, STACK, scene.things.find)
     settled(scene)
@@ -136,6 +136,6 @@ def test_a_repair_that_could_not_read_is_done_again(scene: Scene) -> None:
     broken = {**scene.variables, "PULUMI_DEBUG_PROVIDERS": "docker:1"}
     with pytest.raises(Fault, match="could not be read"):
         repair.mend(Engine(folder=scene.engine.folder, variables=broken), STACK, scene.things.find)
-    assert "could not read" in "".join(repair.leftovers(scene.engine, STACK))
+    assert "could not read" in "".join(repair.leftovers(scene.engine, STACK, ()))
     repair.mend(scene.engine, STACK, scene.things.find)
     settled(scene)

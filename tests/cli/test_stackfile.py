@@ -158,8 +158,8 @@ def test_a_rotation_changes_one_line(checkout: Checkout, monkeypatch: pytest.Mon
     file = checkout.root / "Pulumi.dev.yaml"
     file.chmod(0o600)
     before = file.read_text().splitlines()
-    for number in (1, 2):
-        checkout.lab("secrets", "rotate", "vault-foundation", "dev")
+    for number in (2, 3):
+        assert checkout.lab("secrets", "rotate", "vault-foundation", "dev", "--yes") == 0
         lines = file.read_text().splitlines()
         assert [line for line in lines if line not in before] == [
             "    generations:",
