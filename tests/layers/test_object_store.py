@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from layers.foundation.object_store import ACCESS
 from tests.harness.deploy import deploy
 
-ROLES = Path(__file__).parents[2] / "ansible" / "roles"
+ROOT = Path(__file__).parents[2]
 
 
 def rules(environment: str, change: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -48,5 +47,5 @@ def test_backups_of_gitlab_expire_and_nothing_else(environment: str) -> None:
 
 def test_backups_are_where_they_expire_and_where_gitlab_may_write() -> None:
     assert ACCESS["gitlab"]["backups"] == "gitlab/*"
-    tasks = yaml.safe_load((ROLES / "gitlab/tasks/main.yml").read_text())
-    assert "gitlab-backup create STRATEGY=copy SKIP=registry DIRECTORY=gitlab " in str(tasks)
+    script = (ROOT / "layers/platform/files/gitlab/backup.sh").read_text()
+    assert "gitlab-backup create STRATEGY=copy SKIP=registry DIRECTORY=gitlab " in script
