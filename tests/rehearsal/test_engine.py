@@ -144,9 +144,11 @@ def test_a_misspelt_property_fails_the_preview_and_is_named(scene: Scene) -> Non
 def test_two_engines_keep_their_names_apart(scene: Scene) -> None:
     scene.world.facts = FACTS
     scene.program(
-        'docker.Network("here", name="datalab", opts=here)\n'
+        'first = docker.Network("here", name="datalab", opts=here)\n'
         'other = docker.Provider("other", host="tcp://192.168.1.202:2376")\n'
-        'docker.Network("there", name="datalab", opts=Options(provider=other))\n'
+        # In turn: the failure of one ends the other where it has not begun.
+        'after = Options(provider=other, depends_on=[first])\n'
+        'docker.Network("there", name="datalab", opts=after)\n'
     )
     done = scene.run("up", "--yes", "--skip-preview")
     # There is no machine of that address: the one engine is up, the other is not.
