@@ -147,7 +147,7 @@ def test_two_engines_keep_their_names_apart(scene: Scene) -> None:
         'first = docker.Network("here", name="datalab", opts=here)\n'
         'other = docker.Provider("other", host="tcp://192.168.1.202:2376")\n'
         # In turn: the failure of one ends the other where it has not begun.
-        'after = Options(provider=other, depends_on=[first])\n'
+        "after = Options(provider=other, depends_on=[first])\n"
         'docker.Network("there", name="datalab", opts=after)\n'
     )
     done = scene.run("up", "--yes", "--skip-preview")
