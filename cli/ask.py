@@ -3,23 +3,15 @@
 import getpass
 import os
 import sys
+from collections.abc import Callable
 
 from cli.fault import Fault
 
 
-def answer(question: str) -> str:
-    """A typed line; empty where it is ended with Ctrl-D instead."""
+def answer(question: str, read: Callable[[str], str]) -> str:
+    """A line that `read` gets; empty where it is ended with Ctrl-D instead."""
     try:
-        return input(question).strip()
-    except EOFError:
-        print(file=sys.stderr)
-        return ""
-
-
-def hidden(question: str) -> str:
-    """A line typed unseen; empty where it is ended with Ctrl-D instead."""
-    try:
-        return getpass.getpass(question).strip()
+        return read(question).strip()
     except EOFError:
         print(file=sys.stderr)
         return ""
@@ -31,14 +23,14 @@ def confirmed(question: str, *, yes: bool = False) -> bool:
         return True
     if not os.isatty(0):
         return False
-    return answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+    return answer(f"{question} [y/N] ", input).lower() in {"y", "yes"}
 
 
 def typed(name: str, what: str) -> None:
     """Fault unless the person types `name`, for what cannot be undone."""
     if not os.isatty(0):
         raise Fault(f"{what} asks for a typed confirmation: run it on a terminal", 2)
-    if answer(f"{what}. Type {name} to go on: ") != name:
+    if answer(f"{what}. Type {name} to go on: ", input) != name:
         raise Fault("not confirmed; nothing was done")
 
 
@@ -47,8 +39,8 @@ def secret(what: str, *, twice: bool = False) -> str:
     if not os.isatty(0):
         value = sys.stdin.readline().strip()
     else:
-        value = hidden(f"{what}: ")
-        if twice and hidden("Again: ") != value:
+        value = answer(f"{what}: ", getpass.getpass)
+        if twice and answer("Again: ", getpass.getpass) != value:
             raise Fault("the two differ; nothing was done")
     if not value:
         raise Fault(f"{what} is needed: type it, or give it as a line of standard input", 2)
