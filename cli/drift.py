@@ -55,8 +55,7 @@ def drift(values: argparse.Namespace) -> int:
 
 def runs(engine: Engine, stack: str) -> Iterator[Run]:
     """Every run of Ansible in a stack's state, with the secrets that it needs."""
-    state = json.loads(engine.capture("stack", "export", "--show-secrets", "-s", stack))
-    for resource in state["deployment"].get("resources") or ():
+    for resource in engine.resources(stack, "--show-secrets"):
         inputs: dict[str, Any] = resource.get("inputs") or {}
         if inputs.get("create") == PLAYBOOK:
             name = str(resource["urn"]).rpartition("::")[2]

@@ -51,6 +51,11 @@ class Engine:
         listed: list[dict[str, Any]] = json.loads(self.capture("stack", "ls", "--json"))
         return {row["name"]: row.get("resourceCount", 0) for row in listed}
 
+    def resources(self, stack: str, *options: str) -> list[dict[str, Any]]:
+        """The resources in a stack's state; with the option --show-secrets they are in clear."""
+        state = json.loads(self.capture("stack", "export", *options, "-s", stack))
+        return state["deployment"].get("resources") or []
+
 
 def say(arguments: Sequence[str]) -> None:
     """Print the plain command, as a person would type it after `eval "$(./lab env ENV)"`."""

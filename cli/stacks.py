@@ -1,7 +1,6 @@
 """`preview`, `up` and `down`: plain Pulumi, layer after layer."""
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -111,9 +110,8 @@ def down(values: argparse.Namespace) -> int:
 
 def servers(engine: Engine, stack: str) -> list[str]:
     """The containers and machines that `stack` has, by their names in the program."""
-    deployment = json.loads(engine.capture("stack", "export", "-s", stack))["deployment"]
     return sorted(
         entry["urn"].rpartition("::")[2]
-        for entry in deployment.get("resources") or []
+        for entry in engine.resources(stack)
         if entry["type"].rpartition(":")[2] in SERVERS
     )

@@ -97,10 +97,9 @@ def as_root(env: str, engine: Engine) -> Iterator[None]:
     For when that user's own key changes: the engine could not write down what it did. Killed in
     between, `./lab` still has access, and rotating the key again ends it.
     """
-    exported = engine.capture("stack", "export", "--show-secrets", "-s", f"{env}-{LAYERS[0]}")
     made = {
         entry["urn"].rpartition("::")[2]: dict(repair.visible(entry.get("outputs", {})))
-        for entry in json.loads(exported)["deployment"]["resources"]
+        for entry in engine.resources(f"{env}-{LAYERS[0]}", "--show-secrets")
     }
     keep_credentials(env, STORE_ROOT_USER, made["object-store-root"]["result"])
     try:
