@@ -15,7 +15,7 @@ class File:
 
     content: pulumi.Input[str]
     mode: str = "0644"  # octal, as chmod takes it
-    owner: int = 0  # user and group id inside the container
+    owner: int = 0  # user and group id; another than root's only where the container starts as root
 
 
 @dataclass(frozen=True, kw_only=True)

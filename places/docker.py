@@ -119,8 +119,10 @@ def _container(
                 file=path,
                 content=file.content,
                 permissions=file.mode,
-                owner=str(file.owner),
-                group=str(file.owner),
+                # With one of them an engine looks the user of the container or its image up on its
+                # host (moby's tarCopyOptions), which knows no user of an image.
+                owner=str(file.owner) if file.owner else None,
+                group=str(file.owner) if file.owner else None,
             )
             for path, file in sorted(spec.files.items())
         ],

@@ -16,7 +16,6 @@ from settings.names import SERVICES, endpoints
 
 FILES = Path(__file__).parent / "files"
 FOLDER = "/etc/datalab"
-USER = 101  # the user nginx of the image
 DOCKER_DNS = "127.0.0.11"
 
 
@@ -47,8 +46,7 @@ class Gateway(pulumi.ComponentResource):
                 image=images.image("nginx"),
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
-                user=f"{USER}:{USER}",
-                # Not the image's own entrypoint, which edits files that this user may not write.
+                # Not the image's own, which edits a default configuration that is not used here.
                 entrypoint=["nginx", "-g", "daemon off;"],
                 files={
                     "/etc/nginx/nginx.conf": File(
@@ -56,9 +54,7 @@ class Gateway(pulumi.ComponentResource):
                     ),
                     f"{FOLDER}/ca.crt": File(content=args.ca),
                     f"{FOLDER}/gateway.crt": File(content=args.server["certificate"]),
-                    f"{FOLDER}/gateway.key": File(
-                        content=args.server["key"], mode="0400", owner=USER
-                    ),
+                    f"{FOLDER}/gateway.key": File(content=args.server["key"], mode="0400"),
                     f"{pages}/index.html": File(
                         content=render(FILES / "start.html.j2", start_page(settings))
                     ),

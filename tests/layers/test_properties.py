@@ -179,6 +179,25 @@ def test_vaults_bootstrap_is_root_whatever_user_the_image_has(world: dict[str, D
             assert container.inputs["user"] == "0:0"
 
 
+def test_files_of_an_owner_go_only_where_docker_looks_up_no_user(
+    world: dict[str, Deployed],
+) -> None:
+    """With a user of its own, or of its image, an engine would look that user up on the host.
+
+    PostgreSQL's and MLflow's images have none: they start as root.
+    """
+    owned = {
+        container.name
+        for container in containers(world)
+        for file in container.inputs.get("uploads") or []
+        if {"owner", "group"} & file.keys()
+    }
+    assert owned == {"postgresql-container", "mlflow-container"}
+    for container in containers(world):
+        if container.name in owned:
+            assert "user" not in container.inputs, container.name
+
+
 def test_nothing_is_privileged(world: dict[str, Deployed]) -> None:
     for container in containers(world):
         inputs = container.inputs

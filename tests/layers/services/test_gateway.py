@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from layers.services.gateway import FILES, FOLDER, USER, configuration
+from layers.services.gateway import FILES, FOLDER, configuration
 from settings.images import PATH
 from settings.names import endpoints
 from tests.harness.certificates import Authority
@@ -76,16 +76,19 @@ def test_in_the_lab_only_the_gateway_is_published_for_browsers() -> None:
     }
 
 
-def test_key_is_readable_by_its_worker_only() -> None:
+def test_key_is_readable_by_the_master_only() -> None:
     inputs = container(world("lab")["services"], "gateway")
     key = files(inputs)[f"{FOLDER}/gateway.key"]
-    assert (key["permissions"], key["owner"]) == ("0400", str(USER))
-    assert inputs["user"] == f"{USER}:{USER}"
+    assert key["permissions"] == "0400"
+    assert not {"owner", "group"} & key.keys()  # root's, and so is the master that reads it
+    configuration = files(inputs)["/etc/nginx/nginx.conf"]["content"]
+    assert "\nuser nginx;\n" in configuration
 
 
 def moved(configuration: str, folder: Path) -> str:
-    """The configuration with its files and scratch space in `folder`."""
-    return configuration.replace("/tmp/", f"{folder}/").replace(FOLDER, str(folder))
+    """The configuration with its files and scratch space in `folder`, and Debian's user."""
+    moved = configuration.replace("/tmp/", f"{folder}/").replace(FOLDER, str(folder))
+    return moved.replace("user nginx;", "user www-data;")
 
 
 class Upstream(BaseHTTPRequestHandler):

@@ -94,8 +94,11 @@ class TestMlflow:
         (version,) = re.findall(r"^mlflow==(\S+)", server, re.MULTILINE)
         assert re.findall(r"^mlflow-skinny==(\S+)", client, re.MULTILINE) == [version]
 
-    def test_its_user_is_the_image_s(self) -> None:
-        assert f"USER {USER}:{USER}" in (ROOT / "images/mlflow/Dockerfile").read_text()
+    def test_it_starts_as_root_and_runs_as_the_files_user(self) -> None:
+        recipe = (ROOT / "images/mlflow/Dockerfile").read_text()
+        assert f"useradd --uid {USER} " in recipe
+        assert '"setpriv", "--reuid=mlflow", "--regid=mlflow", "--clear-groups"' in recipe
+        assert not re.search("^USER", recipe, re.MULTILINE)
 
 
 class TestOllama:
