@@ -93,7 +93,7 @@ def _container(
         memory=spec.memory_mib,
         # Without it the provider reads back twice the memory and is never at rest.
         memory_swap=spec.memory_mib,
-        cpus=None if spec.cpus is None else f"{spec.cpus:g}",
+        cpus=None if spec.cpus is None else _cores(spec.cpus),
         shm_size=spec.shm_mib,
         gpus="all" if spec.gpu else None,
         security_opts=["no-new-privileges:true"],
@@ -145,6 +145,15 @@ def _container(
             replace_on_changes=["healthcheck"],
         ),
     )
+
+
+def _cores(number: float) -> str:
+    """A CPU limit in tenths of a core, spelt as the provider reads it back: `0.5`, `4.0`, `10.`.
+
+    Spelt otherwise, it would replace the container at every `up` (nanoInt64ToDecimalString in
+    terraform-provider-docker v4.5.0).
+    """
+    return f"{number:.1f}" if number % 10 else f"{number:.0f}."
 
 
 def _environment(spec: Container) -> list[pulumi.Input[str]] | None:

@@ -48,9 +48,14 @@ class Container(Model):
 
     # Docker refuses less than 6 MiB; nothing in this lab runs in under 32.
     memory_mib: int = Field(ge=32, description="Memory limit in MiB; there is no swap beyond it")
-    # Docker: "Range of CPUs is from 0.01".
+    # In tenths: the provider reads hundredths back rounded, and would never be at rest
+    # (terraform-provider-docker, nanoInt64ToDecimalString).
     cpus: float | None = Field(
-        default=None, ge=0.01, le=512, description="CPU limit in cores; unset means no limit"
+        default=None,
+        ge=0.1,
+        le=512,
+        multiple_of=0.1,
+        description="CPU limit in cores, in tenths; unset means no limit",
     )
 
 

@@ -124,6 +124,8 @@ def _wrong(given: Any, schema: Schema, detail: Any) -> str:
         rule = f"is below the minimum of {context['ge']}{_meaning(schema)}"
     elif kind == "less_than_equal":
         rule = f"is above the maximum of {context['le']}{_meaning(schema)}"
+    elif kind == "multiple_of":
+        rule = f"is not a multiple of {context['multiple_of']}{_meaning(schema)}"
     elif kind == "string_pattern_mismatch":
         rule = f"has the wrong form; an example is {_examples(schema)}"
     elif schema.get("format") == "ipv4network" and "host bits" in str(cause):

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -232,11 +233,20 @@ def build_outputs(step: Step) -> dict[str, Any]:
     }
 
 
+def _read_back(cpus: str) -> str:
+    """A CPU limit as nanoInt64ToDecimalString (kreuzwerker helpers.go) spells it."""
+    text = f"{Decimal(cpus):.9f}"
+    return f"{Decimal(cpus):.1f}" if text.count("0") == 9 else text.rstrip("0")
+
+
 @unrest(CONTAINER)
 def container_is_at_rest(inputs: Mapping[str, Any]) -> set[str]:
     found = set()
     if inputs.get("memory") and not inputs.get("memorySwap"):
         found.add("memorySwap")  # read back as twice the memory; seen with the upstream provider
+    cpus = inputs.get("cpus")
+    if isinstance(cpus, str) and cpus != _read_back(cpus):
+        found.add("cpus")
     image = inputs.get("image")
     if isinstance(image, str) and not image.startswith("sha256:"):
         found.add("image")  # read back as an id: kreuzwerker#49

@@ -194,6 +194,9 @@ def test_equal_inputs_are_no_difference(lab: Lab) -> None:
     [
         (docker.CONTAINER, {"image": "sha256:0", "memory": 512}, ["memorySwap"]),
         (docker.CONTAINER, {"image": "nginx:1.27"}, ["image"]),
+        (docker.CONTAINER, {"image": "sha256:0", "cpus": "1"}, ["cpus"]),
+        (docker.CONTAINER, {"image": "sha256:0", "cpus": "0.05"}, ["cpus"]),
+        (docker.CONTAINER, {"image": "sha256:0", "cpus": "4.0"}, []),
         (proxmox.VM, {"nodeName": "pve", "tags": ["lab", "Data"]}, ["tags"]),
     ],
 )
