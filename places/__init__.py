@@ -63,6 +63,7 @@ class Container:
     user: str | None = None
     gpu: bool = False
     shm_mib: int | None = None
+    stop_s: int = 30  # how long it may take to end by itself before it is killed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,11 +128,14 @@ def _container(
         ],
         healthcheck=docker.ContainerHealthcheckArgs(
             tests=list(health.test),
-            interval=f"{health.interval_s}s",
-            timeout=f"{health.timeout_s}s",
+            interval=_duration(health.interval_s),
+            timeout=_duration(health.timeout_s),
             retries=health.retries,
-            start_period=f"{health.start_period_s}s",
+            start_period=_duration(health.start_period_s),
         ),
+        # When the machine stops, and when the provider does: without the latter it kills at once.
+        stop_timeout=spec.stop_s,
+        destroy_grace_seconds=spec.stop_s,
         wait=True,
         wait_timeout=health.wait_s,
         opts=pulumi.ResourceOptions(
@@ -154,6 +157,15 @@ def _cores(number: float) -> str:
     terraform-provider-docker v4.5.0).
     """
     return f"{number:.1f}" if number % 10 else f"{number:.0f}."
+
+
+def _duration(seconds: int) -> str:
+    """Seconds as Go's time.Duration spells them, `1m0s` and not `60s`: see _cores."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    )
 
 
 def _environment(spec: Container) -> list[pulumi.Input[str]] | None:

@@ -114,6 +114,7 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
             ),
         ],
         aliases=[args.web.inner_host],
+        stop_s=120,  # its PostgreSQL, Gitaly and Puma end one after the other
         shm_mib=256,  # what its PostgreSQL and metrics want; Docker's default of 64 is too little
         health=Health(
             test=("CMD", "/opt/gitlab/bin/gitlab-healthcheck", "--fail", "--max-time", "10"),

@@ -106,5 +106,6 @@ def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:
         },
         volumes={"kafka-data": "/var/lib/kafka/data"},
         ports=engine.ports("kafka", OUTSIDE_PORT),
+        stop_s=60,  # killed, it reads all its logs at the next start
         health=Health(test=("CMD", "/bin/bash", "/opt/datalab/health.sh")),
     )

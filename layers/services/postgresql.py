@@ -82,6 +82,7 @@ def _container(args: PostgreSqlArgs) -> Container:
         # would stay empty (docker-library/postgres#1400).
         volumes={"postgresql-data": "/var/lib/postgresql"},
         ports=args.engine.ports("postgresql"),
+        stop_s=60,  # a checkpoint of all that memory holds
         # By address: while the image prepares a new volume, a server answers on the socket only.
         health=Health(test=("CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", SUPERUSER)),
     )

@@ -26,6 +26,8 @@ REFERENCE = re.compile(
     r"(@sha256:[0-9a-f]{64})?"
 )
 MINIMUM_MEMORY_MB = 6
+# Whole seconds as Go's time.Duration.String spells them, in which kreuzwerker reads them back.
+GO_DURATION = re.compile(r"([1-9]\d*h([1-5]?\d)m|[1-9]m|[1-5]\dm)?[1-5]?\ds")
 
 
 def _digest(text: str) -> str:
@@ -247,6 +249,10 @@ def container_is_at_rest(inputs: Mapping[str, Any]) -> set[str]:
     cpus = inputs.get("cpus")
     if isinstance(cpus, str) and cpus != _read_back(cpus):
         found.add("cpus")
+    health = inputs.get("healthcheck") or {}
+    times = (health.get(name) for name in ("interval", "timeout", "startPeriod", "startInterval"))
+    if any(isinstance(time, str) and not GO_DURATION.fullmatch(time) for time in times):
+        found.add("healthcheck")
     image = inputs.get("image")
     if isinstance(image, str) and not image.startswith("sha256:"):
         found.add("image")  # read back as an id: kreuzwerker#49

@@ -166,6 +166,7 @@ def test_containers_are_limited_checked_restarted_and_rotated(world: dict[str, D
         assert len(inputs["healthcheck"]["tests"]) >= 2, container.name
         assert inputs["healthcheck"]["tests"][0] in {"CMD", "CMD-SHELL"}, container.name
         assert inputs["wait"] is True, container.name
+        assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] >= 30, container.name
         assert inputs["restart"] == "unless-stopped", container.name
         assert {"max-size", "max-file"} <= inputs["logOpts"].keys(), container.name
         labels = {label["label"] for label in inputs["labels"]}

@@ -10,6 +10,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2
 
+from places import docker as place
 from rehearsal import apply, sdk, wire
 from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores
 from rehearsal.world import World
@@ -197,6 +198,13 @@ def test_equal_inputs_are_no_difference(lab: Lab) -> None:
         (docker.CONTAINER, {"image": "sha256:0", "cpus": "1"}, ["cpus"]),
         (docker.CONTAINER, {"image": "sha256:0", "cpus": "0.05"}, ["cpus"]),
         (docker.CONTAINER, {"image": "sha256:0", "cpus": "4.0"}, []),
+        (docker.CONTAINER, {"healthcheck": {"tests": ["CMD"], "interval": "60s"}}, ["healthcheck"]),
+        (docker.CONTAINER, {"healthcheck": {"tests": ["CMD"], "interval": "1m0s"}}, []),
+        (
+            docker.CONTAINER,
+            {"healthcheck": {"tests": ["CMD"], "startPeriod": "15m"}},
+            ["healthcheck"],
+        ),
         (proxmox.VM, {"nodeName": "pve", "tags": ["lab", "Data"]}, ["tags"]),
     ],
 )
@@ -205,6 +213,15 @@ def test_what_is_read_back_differently_is_never_at_rest(
 ) -> None:
     answer = lab.at(type_).diff(type_, inputs, inputs)
     assert list(answer.diffs) == never
+
+
+def test_a_container_is_spelt_as_it_is_read_back() -> None:
+    """Every form in which the place writes a limit or a duration is at rest."""
+    for cores in (0.1, 0.5, 0.9, 1, 2.5, 4, 10, 10.5, 16, 20, 100, 512):
+        assert docker.container_is_at_rest({"cpus": place._cores(cores)}) == set(), cores
+    for seconds in (0, 1, 59, 60, 61, 600, 900, 3599, 3600, 3661, 7200):
+        check = {"interval": place._duration(seconds)}
+        assert docker.container_is_at_rest({"healthcheck": check}) == set(), seconds
 
 
 def test_a_name_that_is_not_given_is_made_up_and_kept(lab: Lab) -> None:
