@@ -13,7 +13,7 @@ from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
 from settings import Settings, images
-from settings.cache import pulled
+from settings.cache import pulled, urls
 from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
@@ -68,9 +68,7 @@ class Engine:
         return BuiltImage(name, args, pulumi.ResourceOptions(parent=parent)).reference
 
 
-def engine(
-    layer: str, settings: Settings, foundation: FoundationOutputs, platform: PlatformOutputs
-) -> Engine:
+def engine(layer: str, settings: Settings, platform: PlatformOutputs) -> Engine:
     """The engine of `layer`."""
     local = settings.common.engine is not None
     present = endpoints(settings)
@@ -94,20 +92,18 @@ def engine(
         key_material=None if local else access["key"],
         registry_auth=login or None,
     )
-    hosts = machine_hosts(settings)
+    plain = builder(settings)
     return Engine(
         settings=settings,
         host=DockerArgs(
             network=platform.network,
             protect=settings.common.protect,
             labels={"org.datalab.layer": layer},
-            hosts=hosts,
+            hosts=plain.hosts,
         ),
         provider=provider,
-        builder=Builder(
-            sources=_sources(settings, foundation),
-            hosts=hosts,
-            platform=None if local else "linux/amd64",  # what Proxmox VE runs on
+        builder=replace(
+            plain,
             registry=Registry(
                 url=registry.url, path="", username=REGISTRY_USER, password=platform.gitlab_token
             )
@@ -118,25 +114,28 @@ def engine(
     )
 
 
-def _sources(settings: Settings, foundation: FoundationOutputs) -> dict[str, pulumi.Input[str]]:
+def builder(settings: Settings) -> Builder:
+    """How images are built on the lab's engine, by `up` and by the pipelines' images job."""
+    local = settings.common.engine is not None
+    return Builder(
+        sources=_sources(settings),
+        hosts=machine_hosts(settings),
+        platform=None if local else "linux/amd64",  # what Proxmox VE runs on
+    )
+
+
+def _sources(settings: Settings) -> dict[str, str]:
     """Build arguments, by the upstreams that the package cache has."""
-    upstreams = settings.foundation.cache.upstreams
-
-    def first(kind: str) -> pulumi.Output[str]:
-        return foundation.cache[kind].apply(lambda urls: urls[min(urls)])
-
-    kinds = {upstream.kind for upstream in upstreams.values()}
-    arguments: dict[str, pulumi.Input[str]] = {}
-    if "ubuntu" in upstreams and upstreams["ubuntu"].kind == "apt":
-        arguments["UBUNTU_MIRROR"] = foundation.cache["apt"]["ubuntu"]
-    if "pypi" in kinds:
-        arguments["PIP_INDEX_URL"] = first("pypi")
+    found = urls(settings.foundation.cache, endpoints(settings)["cache"].url)
+    arguments = {}
+    if mirror := found.get("apt", {}).get("ubuntu"):
+        arguments["UBUNTU_MIRROR"] = mirror
+    if index := found.get("pypi"):
+        arguments["PIP_INDEX_URL"] = index[min(index)]
         # The cache has no TLS; pip checks the hashes of requirements.txt.
-        arguments["PIP_TRUSTED_HOST"] = first("pypi").apply(
-            lambda url: urlsplit(url).hostname or ""
-        )
-    if "npm" in kinds:
-        arguments["NPM_CONFIG_REGISTRY"] = first("npm")
+        arguments["PIP_TRUSTED_HOST"] = urlsplit(arguments["PIP_INDEX_URL"]).hostname or ""
+    if packages := found.get("npm"):
+        arguments["NPM_CONFIG_REGISTRY"] = packages[min(packages)]
     return arguments
 
 

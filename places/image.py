@@ -48,11 +48,21 @@ class Builder:
     images that the registry has, by name: of the same version they are run and not built again.
     """
 
-    sources: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     platform: str | None = None
     registry: Registry | None = None
     pushed: Mapping[str, Pushed] = field(default_factory=dict)
+
+    @property
+    def network(self) -> str | None:
+        """The network of a build's commands: the cache of `dev` listens on loopback only."""
+        return "host" if self.sources and not self.hosts else None
+
+    @property
+    def add_hosts(self) -> list[str]:
+        """`hosts` as docker takes them."""
+        return [f"{host}:{address}" for host, address in sorted(self.hosts.items())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +105,8 @@ class BuiltImage(pulumi.ComponentResource):
                 context=recipe.context,
                 dockerfile=_dockerfile(recipe),
                 args={**recipe.base, **builder.sources},
-                add_hosts=[f"{host}:{address}" for host, address in sorted(builder.hosts.items())],
-                # The cache of `dev` listens on this machine's loopback address only.
-                network="host" if builder.sources and not builder.hosts else None,
+                add_hosts=builder.add_hosts,
+                network=builder.network,
                 platform=builder.platform,
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
             ),

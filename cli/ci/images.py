@@ -23,7 +23,9 @@ import httpx
 
 from cli.ci.forge import required
 from cli.fault import Fault
-from places.image import ROOT, Recipe, version
+from layers.engine import builder
+from places.image import ROOT, Builder, Recipe, version
+from settings import Settings
 
 # Image -> where its recipe is.
 RECIPES = {
@@ -34,8 +36,6 @@ RECIPES = {
     "web": "layers.apps.web:RECIPE",
 }
 FILE = "images.json"  # the manifest
-# What the deploying job knows of the package cache; docker takes their values from the environment.
-SOURCES = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "NPM_CONFIG_REGISTRY")
 # Key files and the tokens of what the lab runs: GitLab, Vault, Pulumi, cloud-style access keys.
 SECRET = re.compile(
     rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}"
@@ -70,9 +70,9 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
-def build_all(out: Path) -> int:
+def build_all(settings: Settings, out: Path) -> int:
     """Build, scan and push what is new; write the manifest into `out`."""
-    registry = Registry.of_job()
+    registry, how = Registry.of_job(), builder(settings)
     manifest = {}
     with docker_host():
         registry.login()
@@ -81,7 +81,7 @@ def build_all(out: Path) -> int:
             digest = registry.digest(name, tag)
             if digest is None:
                 print(f"{name}:{tag}: building", flush=True)
-                make(f"{registry.place}/{name}:{tag}", recipe)
+                make(f"{registry.place}/{name}:{tag}", recipe, how)
                 digest = registry.digest(name, tag)
                 if digest is None:
                     raise Fault(f"{name}:{tag} was pushed, but the registry does not have it")
@@ -197,12 +197,18 @@ class Registry:
         return str(answer.json()["token"])
 
 
-def make(reference: str, recipe: Recipe) -> None:
+def make(reference: str, recipe: Recipe, how: Builder) -> None:
     """Build an image, look for secrets in it, and push it; Fault names the files that hold one."""
-    sources = [word for name in SOURCES if os.environ.get(name) for word in ("--build-arg", name)]
-    bases = [word for pair in recipe.base.items() for word in ("--build-arg", "=".join(pair))]
+    arguments = {**recipe.base, **how.sources}
+    options = [
+        *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+        # A build has no /etc/hosts but its own, and no DNS server knows the lab's names.
+        *(f"--add-host={host}" for host in how.add_hosts),
+        *([f"--network={how.network}"] if how.network else ()),
+        *([f"--platform={how.platform}"] if how.platform else ()),
+    ]
     dockerfile = recipe.dockerfile or f"{recipe.context}/Dockerfile"
-    words = ("--tag", reference, "--file", dockerfile, *bases, *sources, recipe.context)
+    words = ("--tag", reference, "--file", dockerfile, *options, recipe.context)
     docker("build", *words, show=True)
     if found := scan(reference):
         docker("image", "rm", "--force", reference)

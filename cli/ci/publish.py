@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import gitlab
 import hvac
@@ -129,7 +128,7 @@ def _hand_over(
     identity = foundation["vault_identities"]["services"]
     common = {"PULUMI_BACKEND_URL": backend, PASSPHRASE: passphrase_of(engine.variables)}
     given = state_records(env, common, foundation["credentials"])
-    given["deploy"] |= docker_access(docker) | package_sources(foundation["cache"])
+    given["deploy"] |= docker_access(docker)
     vault = endpoints(settings)["vault"]
     session = requests.Session()
     session.trust_env, session.verify = False, authority
@@ -155,17 +154,6 @@ def docker_access(docker: Mapping[str, str]) -> dict[str, str]:
         "DOCKER_CERT_PEM": docker["certificate"],
         "DOCKER_KEY_PEM": docker["key"],
     }
-
-
-def package_sources(cache: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Where builds get their packages, as layers/engine.py says it to those that Pulumi starts."""
-    found = {}
-    if urls := cache.get("pypi"):
-        found["PIP_INDEX_URL"] = urls[min(urls)]
-        found["PIP_TRUSTED_HOST"] = urlsplit(found["PIP_INDEX_URL"]).hostname or ""
-    if urls := cache.get("npm"):
-        found["NPM_CONFIG_REGISTRY"] = urls[min(urls)]
-    return found
 
 
 def state_records(

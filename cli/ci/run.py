@@ -43,7 +43,7 @@ def run(values: argparse.Namespace) -> int:
         "pending": lambda: pending(values.env, values.layer),
         "deploy": lambda: deploy(values.env, values.layer),
         "drift": lambda: drift(values.env),
-        "images": lambda: images.build_all(OUT),
+        "images": lambda: images.build_all(settings_of(values.env), OUT),
     }
     return actions[values.action]()
 

@@ -20,7 +20,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     services = ServicesOutputs.read(environment)
     foundation = FoundationOutputs.read(environment)
     platform = PlatformOutputs.read(environment)
-    where = engine("apps", settings, foundation, platform)
+    where = engine("apps", settings, platform)
     registry = services.gitlab_project["registry"]
     server = ModelServer(
         "model-server",

@@ -42,7 +42,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     """Bring up layer 3 and export its outputs."""
     foundation = FoundationOutputs.read(environment)
     platform = PlatformOutputs.read(environment)
-    host = engine("services", settings, foundation, platform)
+    host = engine("services", settings, platform)
     randoms, commands = random.Provider("random"), command.Provider("command")
     passwords = Passwords("passwords", settings.common, pulumi.ResourceOptions(providers=[randoms]))
     ca = foundation.ca_certificate

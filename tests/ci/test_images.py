@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +16,17 @@ from cli.ci import images
 from cli.fault import Fault
 from places import image as places_image
 from places.image import Recipe, version
+from settings import load_file
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
 from tests.harness.docker import engine, registry
+from tests.harness.pipelines import ROOT
 
 pytestmark = pytest.mark.service
 
 NAMES = ("runner", "web")
+SHELL = "/usr/bin/busybox"
+LAB = load_file(ROOT / "Pulumi.lab.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +70,7 @@ def project(
 
 
 def build(project: Path) -> dict[str, Any]:
-    assert images.build_all(project / "out") == 0
+    assert images.build_all(LAB, project / "out") == 0
     found: dict[str, Any] = json.loads((project / "out" / "images.json").read_text())
     return found
 
@@ -140,7 +146,7 @@ def test_an_image_with_a_secret_is_not_pushed(
     (project / "runner" / "Dockerfile").write_text(dockerfile)
     (project / "runner" / "content").write_text(content)
     with pytest.raises(Fault, match="holds secrets and is not pushed") as failure:
-        images.build_all(project / "out")
+        images.build_all(LAB, project / "out")
     assert where in str(failure.value)
     assert not [part for part in (content, "glpat-") if part and part in str(failure.value)]
     assert images.Registry.of_job().digest("runner", version(recipe("runner"))) is None
@@ -152,10 +158,28 @@ def test_an_image_with_a_secret_is_not_pushed(
     assert left.stdout == b""
 
 
+def test_a_build_installs_through_the_package_cache_by_its_name(project: Path) -> None:
+    """A build sees neither the hosts of the engine's machine nor any variable of the job."""
+    libraries = subprocess.run(["ldd", SHELL], capture_output=True, text=True, check=False).stdout
+    for file in (SHELL, *re.findall(r"(/\S+) \(", libraries)):
+        place = project / "runner" / "root" / file[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
+    check = (
+        f'{SHELL} grep -q "^192.168.1.103.cache.lab.home.arpa$" /etc/hosts'
+        ' && test "$UBUNTU_MIRROR" = http://cache.lab.home.arpa:8480/ubuntu'
+    )
+    (project / "runner" / "Dockerfile").write_text(
+        "FROM scratch\nARG UBUNTU_MIRROR\nCOPY root /\n"
+        f"RUN {json.dumps([SHELL, 'sh', '-c', check])}\n"
+    )
+    assert set(build(project)) == set(NAMES)
+
+
 def test_a_build_that_fails_says_so(project: Path) -> None:
     (project / "runner" / "Dockerfile").write_text("FROM scratch\nCOPY missing /\n")
     with pytest.raises(Fault, match="docker build failed"):
-        images.build_all(project / "out")
+        images.build_all(LAB, project / "out")
     assert not (project / "out").exists()
 
 

@@ -507,16 +507,10 @@ def test_the_token_reaches_git_by_its_environment_only(
     assert asked.stdout == "username=datalab\npassword=glpat-secret\n"
 
 
-def test_image_builds_get_the_engine_and_the_package_cache() -> None:
+def test_image_builds_get_the_engine() -> None:
     assert publish.docker_access({"host": "", "ca": ""}) == {}
     remote = {"host": "tcp://docker:2376", "ca": "CA", "certificate": "C", "key": "K"}
     assert set(publish.docker_access(remote)) == {"DOCKER_HOST", *images.PEMS}
-    cache = {"pypi": {"b": "http://b:1/b", "a": "http://a:1/simple"}, "npm": {"n": "http://a:1/n"}}
-    found = publish.package_sources(cache)
-    assert set(found) == set(images.SOURCES)
-    assert found["PIP_INDEX_URL"] == "http://a:1/simple"
-    assert found["PIP_TRUSTED_HOST"] == "a"
-    assert publish.package_sources({"apt": {"x": "http://a:1/x"}}) == {}
 
 
 def test_pipelines_get_the_passphrase_where_this_machine_has_a_file(tmp_path: Path) -> None:
@@ -541,7 +535,6 @@ def test_each_job_gets_the_store_s_user_that_it_needs(
     foundation = {
         "vault_identities": {"services": {"username": "services", "password": "x"}},
         "credentials": credentials,
-        "cache": {},
     }
     backend = "s3://pulumi-state?endpoint=https://store"
     monkeypatch.setattr(publish, "_outputs", lambda engine, stack: foundation)
