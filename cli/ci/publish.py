@@ -26,6 +26,8 @@ from toolchain.install import ROOT
 BRANCH = "main"
 # Reads the token from the environment: an argument of git would be there for everybody to see.
 HELPER = '!f() { echo username=datalab; echo "password=$DATALAB_PUSH_TOKEN"; }; f'
+# The empty one takes the user's own helpers away: git gives a password that worked to all to keep.
+HELPER_ONLY = ("-c", "credential.helper=", "-c", f"credential.helper={HELPER}")
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # a variable's name
 # Path under kv/infra/ci -> the object store's consumer as whom its jobs reach the state.
 STATE_USERS = {"preview": "state-reader", "deploy": "state"}
@@ -82,7 +84,7 @@ def _authority(engine: Engine, env: str, settings: Settings) -> str:
 def push(remote: str, token: str, authority: str) -> None:
     """Push HEAD as the project's main branch; Fault when main has commits that HEAD lacks."""
     done = subprocess.run(
-        ["git", "-c", f"credential.helper={HELPER}", "push", remote, f"HEAD:refs/heads/{BRANCH}"],
+        ["git", *HELPER_ONLY, "push", remote, f"HEAD:refs/heads/{BRANCH}"],
         cwd=ROOT,
         env={
             **os.environ,

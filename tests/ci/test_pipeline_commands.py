@@ -1,6 +1,7 @@
 """`./lab ci` against GitLab's stand-in: note, stale notes, reviewed previews, gate, drift."""
 
 import argparse
+import base64
 import io
 import json
 import os
@@ -505,6 +506,42 @@ def test_the_token_reaches_git_by_its_environment_only(
         env={"DATALAB_PUSH_TOKEN": environment["DATALAB_PUSH_TOKEN"]},
     )
     assert asked.stdout == "username=datalab\npassword=glpat-secret\n"
+
+
+def test_no_helper_of_the_user_keeps_the_token(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git tells every helper of a password that worked, and `store` writes it to disk in clear."""
+    head, seen = git(checkout, "rev-parse", "HEAD").strip(), []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization")
+            seen.append(given)
+            refs = f"{head} refs/heads/main\0report-status\n"
+            lines = ("# service=git-receive-pack\n", "", refs, "")
+            body = "".join(f"{len(x) + 4:04x}{x}" if x else "0000" for x in lines).encode()
+            self.send_response(200 if given else 401)
+            self.send_header("WWW-Authenticate", 'Basic realm="GitLab"')
+            self.send_header("Content-Type", "application/x-git-receive-pack-advertisement")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    kept = checkout.parent / "kept"
+    config = checkout.parent / "gitconfig"
+    config.write_text(f"[credential]\n\thelper = store --file {kept}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("NO_PROXY", "*")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        publish.push(f"http://127.0.0.1:{web.server_port}/a/b.git", "glpat-secret", "/dev/null")
+        web.shutdown()
+    assert seen[-1] == f"Basic {base64.b64encode(b'datalab:glpat-secret').decode()}"
+    assert not kept.exists()
 
 
 def test_image_builds_get_the_engine() -> None:
