@@ -181,3 +181,21 @@ def test_addresses_of_a_download_are_of_its_version() -> None:
 def test_the_committed_catalogue_has_the_shape_that_pin_reads() -> None:
     names = {gap.name for gap in pin.empty(PATH.read_text())}
     assert all(name.startswith(("images.", "downloads.")) for name in names)
+
+
+def test_silo_names_its_files_by_the_digits_of_its_version() -> None:
+    """As pgsty/silo's .github/workflows/docker-release.yml reads them from a release."""
+    entry = catalogue().downloads["silo"]
+    stem = f"silo_{re.sub(r'[^0-9]', '', entry.version)}.0.0"
+    release = f"https://github.com/pgsty/silo/releases/download/{entry.version}"
+    assert entry.url == f"{release}/{stem}_linux_amd64.tar.gz"
+    assert entry.sums == f"{release}/{stem}_checksums.txt"
+
+
+def test_gitlab_has_a_repository_for_each_release_and_the_runner_one_for_all() -> None:
+    """docs.gitlab.com/install/mirror; both are signed with the key that GitLab documents."""
+    repositories = catalogue().repositories
+    gitlab, runner = repositories["gitlab"], repositories["gitlab-runner"]
+    assert gitlab.url == f"https://packages.gitlab.com/gitlab/gitlab-ce/ubuntu/{gitlab.suite}"
+    assert runner.url == "https://packages.gitlab.com/runner/gitlab-runner/ubuntu"
+    assert gitlab.key_url == runner.key_url == "https://packages.gitlab.com/gpgkey/gpg.key"
