@@ -136,7 +136,10 @@ class GitLabProject(Model):
     )
     # GitLab refuses an expiry over a year away (reference gitlab, section 3).
     token_days: int = Field(
-        default=180, ge=30, le=365, description="Life of the note-posting token"
+        default=180,
+        ge=30,
+        le=365,
+        description="Life of a token; a deployment renews its last third",
     )
 
 

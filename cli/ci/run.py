@@ -12,7 +12,7 @@ from cli import stacks
 from cli.backend import marker, prepare, settings_of, stack_file
 from cli.ci import images, note, probe, tree
 from cli.ci.forge import Forge, required
-from cli.ci.gate import refusals
+from cli.ci.gate import beyond_renewal, refusals
 from cli.ci.plan import Plan, reduce
 from cli.drift import DRIFTED, look, runs
 from cli.engine import Engine, say
@@ -28,8 +28,8 @@ OUT = ROOT / ".ci-out"
 NOTES_TOKEN = "GITLAB_TOKEN"  # noqa: S105  # a variable's name
 CHANGES = 7  # Pulumi's own code for changes where none were expected
 HEARTBEAT_S = 30
-# Sources of pipelines that a person or the clock started.
-BY_HAND = ("web", "api", "schedule")
+# Sources of pipelines that a person started.
+BY_HAND = ("web", "api")
 
 
 def run(values: argparse.Namespace) -> int:
@@ -96,6 +96,15 @@ def pending(env: str, layer: str) -> int:
 def deploy(env: str, layer: str) -> int:
     """Apply a layer if it does what was reviewed, then prove that it answers."""
     engine = _engine(env)
+    for below in LAYERS[: LAYERS.index(layer)]:
+        code, waiting = _preview(engine, env, below)
+        if code:
+            raise Fault(f"{layer} is not deployed: the preview of {below} below it failed")
+        if beyond_renewal(waiting):
+            raise Fault(
+                f"{layer} is not deployed: it may need what is not applied of {below} below it.\n"
+                f"Run ./lab up {env} {below} from outside the lab, then this job again."
+            )
     code, now = _preview(engine, env, layer)
     if code:
         return code

@@ -123,7 +123,7 @@ class GitLabProject(pulumi.ComponentResource):
                 name=f"datalab-{token}",
                 access_level=level,
                 scopes=list(scopes),
-                # Only `up` renews it: a third of its life is the time for that.
+                # Only an `up` renews it, such as the clock's: a third of its life is for that.
                 rotation_configuration=gitlab.ProjectAccessTokenRotationConfigurationArgs(
                     expiration_days=days, rotate_before_days=days // 3
                 ),

@@ -1,6 +1,7 @@
 """Plan, note and gate on made-up previews; test_real_preview.py takes the engine's own."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.ci import note
-from cli.ci.gate import refusals
+from cli.ci.gate import TOKEN, refusals
 from cli.ci.plan import Plan, Step, reduce
 from settings import load_file
 from settings.budget import budget
@@ -126,6 +127,11 @@ def test_the_note_says_when_main_has_moved_and_when_it_has_not() -> None:
 
 REPLACED = Step("replace", VOLUME, "data", ("driver",), True)
 UPDATED = Step("update", CONTAINER, "x", ("image",))
+MORE = Step("update", CONTAINER, "x", ("envs", "image"))
+UNNAMED = Step("update", CONTAINER, "x")
+RENEWED = Step("update", TOKEN, "gitlab-notes", ("expiresAt", "token"))
+WIDENED = Step("update", TOKEN, "gitlab-notes", ("scopes", "token"))
+RECORD = Step("update", "vault:kv/secretV2:SecretV2", "ci-access-infra-ci-notes", ("dataJson",))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,22 @@ UPDATED = Step("update", CONTAINER, "x", ("image",))
         (plan(UPDATED), None, [], False, ["no merge request previewed"]),
         (plan(UPDATED), plan(failed=True), [], False, ["no merge request previewed"]),
         (plan(UPDATED), plan(), [], False, ["was not in the reviewed preview"]),
-        (plan(), plan(UPDATED), [], False, ["was reviewed, but is not to happen"]),
+        # A retry: what the deployment that failed has done already is not to happen again.
+        (plan(), plan(UPDATED), [], False, []),
+        (plan(UPDATED), plan(UPDATED, REPLACED), [], False, []),
+        (plan(Step("create", VOLUME, "data")), plan(REPLACED), [], False, []),
+        (plan(Step("create", VOLUME, "data")), plan(UPDATED), [], False, ["was not in the rev"]),
+        (plan(MORE), plan(UPDATED), [], False, ["was not in the reviewed preview"]),
+        (plan(UPDATED), plan(MORE), [], False, []),
+        (plan(UNNAMED), plan(UPDATED), [], False, ["was not in the reviewed preview"]),
+        (plan(UNNAMED), plan(UNNAMED), [], False, []),
+        # Tokens are renewed when it is time, whatever was reviewed.
+        (plan(RENEWED, RECORD), None, [], False, []),
+        (plan(RECORD), None, [], False, []),
+        (plan(RENEWED, RECORD, UPDATED), None, [], False, ["no merge request previewed"]),
+        (plan(RENEWED), plan(UPDATED), [], False, []),
+        (plan(WIDENED), plan(), [], False, ["was not in the reviewed preview"]),
+        (plan(replace(RENEWED, op="delete")), plan(), [], False, ["was not in the reviewed"]),
         (plan(REPLACED), plan(REPLACED), [], False, []),
         (plan(REPLACED), plan(), [], False, ["loses data", "was not in the reviewed"]),
         # A lower layer of the same merge request changed: others may differ, data may not go.

@@ -22,6 +22,7 @@ import yaml
 from cli import stacks
 from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
+from cli.ci.gate import TOKEN as TOKEN_TYPE
 from cli.ci.gate import refusals
 from cli.ci.plan import Plan, Step, reduce
 from cli.engine import Engine
@@ -137,6 +138,8 @@ def test_reviewed_plans_are_kept_by_tree_and_layer(forge: GitLab) -> None:
         ((UPDATED,), (), (UPDATED,), "push", ""),
         ((UPDATED,), None, (), "web", ""),
         ((LOST,), None, (), "web", "loses data"),
+        ((UPDATED,), None, (), "schedule", "no merge request previewed"),
+        ((), (UPDATED,), (), "push", ""),
     ],
 )
 def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
@@ -157,7 +160,10 @@ def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
     monkeypatch.setattr(
         run,
         "_preview",
-        lambda engine, env, layer: (0, Plan(layer=layer, tree=files, steps=now)),
+        lambda engine, env, layer: (
+            0,
+            Plan(layer=layer, tree=files, steps=now if layer == "services" else ()),
+        ),
     )
 
     def up(values: argparse.Namespace) -> int:
@@ -177,6 +183,41 @@ def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
     else:
         assert run.deploy("lab", "services") == 0
         assert done == (["services"] if now else []) + ["probed"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "below", "code", "refused"),
+    [
+        ("services", {"platform": (UPDATED,)}, 0, r"Run \./lab up lab platform from outside"),
+        ("apps", {"services": (UPDATED,)}, 0, r"Run \./lab up lab services from outside"),
+        ("services", {"apps": (UPDATED,)}, 0, ""),
+        ("apps", {"services": (Step("update", TOKEN_TYPE, "gitlab-notes", ("token",)),)}, 0, ""),
+        ("services", {}, 1, "the preview of foundation below it failed"),
+    ],
+)
+def test_nothing_is_deployed_on_lower_layers_that_wait(  # noqa: PLR0917
+    forge: GitLab,
+    monkeypatch: pytest.MonkeyPatch,
+    layer: str,
+    below: dict[str, tuple[Step, ...]],
+    code: int,
+    refused: str,
+) -> None:
+    monkeypatch.setattr(run, "_engine", lambda env: None)
+    monkeypatch.setattr(
+        run,
+        "_preview",
+        lambda engine, env, name: (
+            code,
+            Plan(layer=name, tree="t", steps=() if name == layer else below.get(name, ())),
+        ),
+    )
+    monkeypatch.setattr(probe, "probe", lambda engine, stack: 0)
+    if refused:
+        with pytest.raises(Fault, match=refused):
+            run.deploy("lab", layer)
+    else:
+        assert run.deploy("lab", layer) == 0
 
 
 @pytest.mark.parametrize(("steps", "code"), [((UPDATED,), 7), ((), 0)])

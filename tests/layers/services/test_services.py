@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from cli.ci import gate
 from layers.services.mlflow import CA, USER, allowed_hosts
 from provision import kafka, ollama, postgres, request
 from settings.images import PATH, catalogue
@@ -245,7 +246,8 @@ class TestGitLabProject:
             "services.gitlab_project.schedules.drift.workflow": workflow,
         }
         schedules = deploy("lab", change)["services"].all("PipelineSchedule")
-        assert {s.name for s in schedules} == {"drift-schedule", "images-schedule"}
+        names = {"drift-schedule", "images-schedule", "renewal-schedule"}
+        assert {s.name for s in schedules} == names
         sent = {s.name: body(s.inputs) for s in schedules}["drift-schedule"]
         check_request("POST", "/api/v4/projects/1/pipeline_schedules", sent)
         assert sent["ref"] == "refs/heads/main"
@@ -276,6 +278,17 @@ class TestGitLabProject:
             rotation = token.inputs["rotationConfiguration"]
             assert rotation["expirationDays"] == 180
             assert 0 < rotation["rotateBeforeDays"] < rotation["expirationDays"]
+        # Whoever runs `up` or not: the clock deploys, and the gate lets renewals pass.
+        clock = [body(s.inputs)["inputs"] for s in layer.all("PipelineSchedule")]
+        assert [{"name": "deploy", "value": "true"}] in clock
+        assert {t.type for t in tokens} == {gate.TOKEN}
+        assert set().union(*(t.inputs for t in tokens)) <= gate.DECIDED
+        holders = {
+            record.name
+            for record in layer.all("vault:kv/secretV2:SecretV2")
+            if {"GITLAB_TOKEN", "read_token"} & json.loads(record.inputs["dataJson"]).keys()
+        }
+        assert holders == set(gate.RECORDS)
 
     def test_jobs_find_in_vault_what_provision_reads(self) -> None:
         records = {
