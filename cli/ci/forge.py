@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import gitlab
 import requests
-from gitlab.v4.objects import Project, ProjectMergeRequest
+from gitlab.v4.objects import Project, ProjectMergeRequest, ProjectMergeRequestNote
 
 from cli.ci.note import MARKER
 from cli.ci.plan import Plan
@@ -42,24 +43,40 @@ class Forge:
             private_token=required(token) if token else None,
             job_token=None if token else required("CI_JOB_TOKEN"),
         )
+        self._server = server
         self.project: Project = server.projects.get(int(required("CI_PROJECT_ID")), lazy=True)
+
+    @cached_property
+    def _me(self) -> int:
+        """Whose the token is: anybody can write a note with our marker, an issue with our label."""
+        return int(cast(dict[str, Any], self._server.http_get("/user"))["id"])
+
+    def _note(self, request: ProjectMergeRequest) -> ProjectMergeRequestNote | None:
+        for note in request.notes.list(iterator=True):
+            if note.author["id"] == self._me and note.body.startswith(MARKER):
+                return note
+        return None
+
+    def previewed(self, pipeline: int) -> list[str]:
+        """The layers that the pipeline was to preview, whatever came of it."""
+        with _explained():
+            jobs = self.project.pipelines.get(pipeline, lazy=True).jobs.list(iterator=True)
+            names = [job.name.partition(":") for job in jobs]
+            return [layer for kind, _, layer in names if kind == "preview"]
 
     def post_note(self, number: int, body: str) -> str:
         """Write the merge request's note, or change it in place. Returns what was done."""
         with _explained():
-            return self._post(self.project.mergerequests.get(number, lazy=True), body)
-
-    @staticmethod
-    def _post(request: ProjectMergeRequest, body: str) -> str:
-        for note in request.notes.list(iterator=True):
-            if note.body.startswith(MARKER):
-                if note.body == body:
-                    return "unchanged"
-                note.body = body
-                note.save()
-                return "changed"
-        request.notes.create({"body": body})
-        return "posted"
+            request = self.project.mergerequests.get(number, lazy=True)
+            note = self._note(request)
+            if note is None:
+                request.notes.create({"body": body})
+                return "posted"
+            if note.body == body:
+                return "unchanged"
+            note.body = body
+            note.save()
+            return "changed"
 
     def open_requests(self, branch: str) -> Iterator[tuple[int, bool, str | None]]:
         """(number, whether it comes from a fork, our note) of each open one into `branch`."""
@@ -67,13 +84,9 @@ class Forge:
             for request in self.project.mergerequests.list(
                 state="opened", target_branch=branch, iterator=True
             ):
-                ours = (
-                    note.body
-                    for note in request.notes.list(iterator=True)
-                    if note.body.startswith(MARKER)
-                )
+                note = self._note(request)
                 fork = request.source_project_id != request.target_project_id
-                yield request.iid, fork, next(ours, None)
+                yield request.iid, fork, note.body if note else None
 
     def keep(self, plan: Plan) -> None:
         """Keep a reviewed plan under the tree of files that it is about."""
@@ -96,9 +109,10 @@ class Forge:
     def report_drift(self, findings: Sequence[str]) -> str:
         """Keep one open issue with `findings`; close it when there are none."""
         with _explained():
-            issue = next(
-                iter(self.project.issues.list(labels=[DRIFT], state="opened", iterator=True)), None
+            known = self.project.issues.list(
+                labels=[DRIFT], state="opened", author_id=self._me, iterator=True
             )
+            issue = next(iter(known), None)
             if not findings:
                 if issue is None:
                     return "no drift"

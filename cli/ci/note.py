@@ -21,16 +21,23 @@ FORK = (
 
 
 def render(
-    plans: Sequence[Plan], commit: str, base: str, budgets: tuple[Budget, Budget] | None
+    plans: Sequence[Plan],
+    wanted: Sequence[str],
+    commit: str,
+    base: str,
+    budgets: tuple[Budget, Budget] | None,
 ) -> str:
-    """The note for `commit` on top of `base`, from the plans of the layers that were previewed."""
+    """The note for `commit` on top of `base`, from the plans of the layers that were previewed.
+
+    wanted: the layers that were to be previewed.
+    """
     ordered = sorted(plans, key=lambda plan: LAYERS.index(plan.layer))
     parts = [
         MARKER,
         f"<!-- base {base} -->",
         "### Preview",
         "",
-        *_table(ordered),
+        *_table(ordered, wanted),
         "",
         *_warnings(ordered),
         *(_budget(*budgets) if budgets else ()),
@@ -48,8 +55,8 @@ def render(
     return head
 
 
-def _table(plans: Sequence[Plan]) -> list[str]:
-    if not plans:
+def _table(plans: Sequence[Plan], wanted: Sequence[str]) -> list[str]:
+    if not plans and not wanted:
         return ["No layer is touched."]
     rows = ["| layer | create | update | replace | delete |", "| --- | ---: | ---: | ---: | ---: |"]
     for plan in plans:
@@ -57,7 +64,9 @@ def _table(plans: Sequence[Plan]) -> list[str]:
         if plan.failed:
             cells = ["failed, see the job's log", "", "", ""]
         rows.append(f"| {plan.layer} | {' | '.join(cells)} |")
-    return rows
+    seen = {plan.layer for plan in plans}
+    missing = [layer for layer in LAYERS if layer in wanted and layer not in seen]
+    return [*rows, *(f"| {layer} | not previewed, see the pipeline | | | |" for layer in missing)]
 
 
 def _warnings(plans: Sequence[Plan]) -> list[str]:

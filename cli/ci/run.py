@@ -67,8 +67,10 @@ def post_note(env: str) -> int:
     head = required("CI_COMMIT_SHA")
     base = tree.merge(required("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"))
     plans = [Plan.parse(file.read_text()) for file in OUT.glob("*.json") if file.stem in LAYERS]
-    body = note.render(plans, head, base, _budgets(env, base))
-    print(f"note {Forge(NOTES_TOKEN).post_note(number, body)}")
+    forge = Forge(NOTES_TOKEN)
+    wanted = forge.previewed(int(required("CI_PIPELINE_ID")))
+    body = note.render(plans, wanted, head, base, _budgets(env, base))
+    print(f"note {forge.post_note(number, body)}")
     return 0
 
 

@@ -71,7 +71,7 @@ def test_only_top_level_names_of_properties_are_kept() -> None:
     )
     found = reduce("services", "t", {"steps": [raw]})
     assert found.steps[0].properties == ("envs", "labels", "networks")
-    assert "hunter" not in found.text() + note.render([found], "c" * 40, "b" * 40, None)
+    assert "hunter" not in found.text() + note.render([found], [], "c" * 40, "b" * 40, None)
 
 
 def test_a_plan_reads_back_as_it_was_written() -> None:
@@ -87,13 +87,15 @@ def test_the_note() -> None:
     ]
     settings = load_file(ROOT / "Pulumi.lab.yaml")
     before = budget(settings)
-    text = note.render(plans, "c" * 40, "b" * 40, (before, before))
+    wanted = ["foundation", "platform", "services", "apps"]
+    text = note.render(plans, wanted, "c" * 40, "b" * 40, (before, before))
     assert text.startswith(note.MARKER)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0] == "| layer | create | update | replace | delete |"
     assert rows[2] == "| foundation | 0 | 0 | 0 | **1** |"
     assert rows[3] == "| services | **1** | 0 | **1** | 0 |"
     assert rows[4].startswith("| apps | failed")
+    assert rows[5].startswith("| platform | not previewed")
     assert "> - delete `data` (`Volume`) in foundation" in text
     assert "Data is at stake" in text
     assert f"| containers, MiB | {before.containers_mib} | {before.containers_mib} |" in text
@@ -103,21 +105,21 @@ def test_the_note() -> None:
 
 def test_names_bring_no_markup_into_the_note() -> None:
     hostile = "`</details>@all [x](http://evil) ![y](z)\n# big"
-    text = note.render([plan(Step("create", CONTAINER, hostile))], "c" * 40, "b" * 40, None)
+    text = note.render([plan(Step("create", CONTAINER, hostile))], [], "c" * 40, "b" * 40, None)
     for part in ("</details>@", "@all", "](http", "# big", "!["):
         assert part not in text
 
 
 def test_a_long_note_is_cut_by_layers() -> None:
     many = tuple(Step("create", CONTAINER, f"resource-{n}") for n in range(3000))
-    text = note.render([plan(*many)], "c" * 40, "b" * 40, None)
+    text = note.render([plan(*many)], [], "c" * 40, "b" * 40, None)
     assert len(text) < note.LONGEST
     assert "too many to list" in text
     assert "**3000**" in text
 
 
 def test_the_note_says_when_main_has_moved_and_when_it_has_not() -> None:
-    fresh = note.render([], "c" * 40, "b" * 40, None)
+    fresh = note.render([], [], "c" * 40, "b" * 40, None)
     old = note.stale(fresh, "d" * 40)
     assert note.STALE in old
     assert note.stale(old, "d" * 40) == old
@@ -206,4 +208,4 @@ def test_no_value_of_any_shape_reaches_note_or_artifact(inputs: dict[str, Any], 
     )
     found = reduce("apps", "t", {"steps": [raw], "config": {"k": secret}, "diagnostics": []})
     text = found.text() + json.dumps(found.report())
-    assert secret not in text + note.render([found], "c" * 40, "b" * 40, None)
+    assert secret not in text + note.render([found], [], "c" * 40, "b" * 40, None)

@@ -32,7 +32,7 @@ from places.ansible import PLAYBOOK
 from settings import load_file
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
-from tests.harness.gitlab import GitLab, gitlab
+from tests.harness.gitlab import ME, GitLab, Pipeline, gitlab
 from tests.harness.pipelines import ROOT, git
 
 pytestmark = pytest.mark.service
@@ -51,6 +51,7 @@ def forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GitLab]:
             "CI_JOB_TOKEN": JOB,
             "GITLAB_TOKEN": TOKEN,
             "CI_MERGE_REQUEST_IID": "5",
+            "CI_PIPELINE_ID": "9",
             "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
             "CI_COMMIT_SHA": "c" * 40,
             "CI_COMMIT_BRANCH": "main",
@@ -59,6 +60,7 @@ def forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GitLab]:
         }.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("DATALAB_CA_FILE", raising=False)
+        fake.pipelines[9] = Pipeline(9, {}, ["running"])
         monkeypatch.setattr(run, "OUT", tmp_path)
         monkeypatch.setattr(tree, "merge", lambda branch: git(ROOT, "rev-parse", "HEAD").strip())
         yield fake
@@ -79,10 +81,17 @@ def writes(fake: GitLab) -> list[str]:
 
 def test_the_note_is_posted_once_and_then_changed_in_place(forge: GitLab, tmp_path: Path) -> None:
     forge.merge_requests[5] = request(5)
-    forge.notes[5] = {n: {"id": n, "body": f"chat {n}", "system": False} for n in range(45)}
+    chat = [f"chat {n}" for n in range(45)]
+    # Anybody can write our marker: it neither stands in for the note nor is written over.
+    forged = f"{note.MARKER}\n### Preview\n\nNo layer is touched."
+    others = {"id": 2, "username": "developer"}
+    forge.notes[5] = {
+        n: {"id": n, "body": body, "system": False, "author": others}
+        for n, body in enumerate([*chat, forged])
+    }
     Plan(layer="services", tree="t", steps=(UPDATED,)).write(tmp_path)
     assert run.post_note("lab") == 0
-    ours = [n for n in forge.notes[5].values() if n["body"].startswith(note.MARKER)]
+    ours = [n for n in forge.notes[5].values() if n["author"] == ME]
     assert len(ours) == 1
     assert "| services | 0 | **1** | 0 | 0 |" in ours[0]["body"]
     assert "| containers, MiB |" in ours[0]["body"]
@@ -94,8 +103,9 @@ def test_the_note_is_posted_once_and_then_changed_in_place(forge: GitLab, tmp_pa
     Plan(layer="services", tree="t", steps=(UPDATED, LOST)).write(tmp_path)
     assert run.post_note("lab") == 0
     assert len(writes(forge)) == 1
-    again = [n for n in forge.notes[5].values() if n["body"].startswith(note.MARKER)]
+    again = [n for n in forge.notes[5].values() if n["author"] == ME]
     assert [n["id"] for n in again] == [ours[0]["id"]]
+    assert forge.notes[5][45]["body"] == forged
     assert "Data is at stake" in again[0]["body"]
 
 
@@ -104,6 +114,23 @@ def test_a_failed_preview_is_in_the_note(forge: GitLab, tmp_path: Path) -> None:
     Plan(layer="apps", tree="t", failed=True).write(tmp_path)
     run.post_note("lab")
     assert "| apps | failed" in forge.notes[5][100]["body"]
+
+
+@pytest.mark.parametrize("done", [(), ("services",)])
+def test_a_layer_without_a_preview_is_not_called_untouched(
+    forge: GitLab, tmp_path: Path, done: tuple[str, ...]
+) -> None:
+    """The check failed, so that no preview ran, or a job died before it left anything."""
+    forge.merge_requests[5] = request(5)
+    names = ("check", "preview:services", "preview:apps", "note")
+    forge.pipelines[9].jobs += [{"id": n, "name": name} for n, name in enumerate(names)]
+    for layer in done:
+        Plan(layer=layer, tree="t").write(tmp_path)
+    run.post_note("lab")
+    text = forge.notes[5][100]["body"]
+    missing = [layer for layer in ("services", "apps") if f"| {layer} | not previewed" in text]
+    assert missing == [layer for layer in ("services", "apps") if layer not in done]
+    assert "No layer is touched" not in text
 
 
 def test_main_moves_on(forge: GitLab, tmp_path: Path) -> None:
@@ -259,6 +286,8 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
     forge: GitLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: dict[str, tuple[Step, ...]] = {"services": (UPDATED,)}
+    theirs = {"iid": 1, "state": "opened", "labels": ["datalab-drift"], "author": {"id": 2}}
+    forge.issues[1] = dict(theirs)
     monkeypatch.setattr(run, "_engine", lambda env: None)
 
     def seen(engine: object, env: str, layer: str, *options: str) -> tuple[int, Plan]:
@@ -270,17 +299,18 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
     monkeypatch.setattr(run, "runs", lambda engine, stack: ())
     for _ in range(2):
         assert run.drift("lab") == 0
-    assert len(forge.issues) == 1
-    assert "- services: update `x` (Container): image" in forge.issues[1]["description"]
+    assert len(forge.issues) == 2
+    assert "- services: update `x` (Container): image" in forge.issues[2]["description"]
     found["apps"] = (LOST,)
     run.drift("lab")
-    assert "- apps: delete `data`" in forge.issues[1]["description"]
+    assert "- apps: delete `data`" in forge.issues[2]["description"]
     found.clear()
     run.drift("lab")
-    assert [issue["state"] for issue in forge.issues.values()] == ["closed"]
+    assert forge.issues[2]["state"] == "closed"
     found["apps"] = (LOST,)
     run.drift("lab")
-    assert [issue["state"] for issue in forge.issues.values()] == ["closed", "opened"]
+    assert [issue["state"] for issue in forge.issues.values()] == ["opened", "closed", "opened"]
+    assert forge.issues[1] == theirs
 
 
 ANSIBLE = """#!/bin/sh

@@ -39,7 +39,7 @@ def test_only_names_come_out(
     assert code == 0, shown
     plan.write(tmp_path)
     artifacts = "".join(file.read_text() for file in tmp_path.iterdir())
-    text = note.render([plan], "c" * 40, "b" * 40, None)
+    text = note.render([plan], [], "c" * 40, "b" * 40, None)
 
     answer = made.preview(layer, "--json").said
     raw = json.loads(answer[answer.index("{") :])

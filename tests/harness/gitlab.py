@@ -30,6 +30,7 @@ Json = Any
 Answer = tuple[int, Json]
 OPENAPI = Path(__file__).parents[1] / "fixtures" / "gitlab-openapi.json"
 PER_PAGE = 20
+ME = {"id": 1, "username": "root"}  # whose the tokens are
 
 
 @dataclass
@@ -109,7 +110,7 @@ class GitLab:
             (
                 "GET",
                 r"/api/v4/user",
-                lambda match, query, body: (200, {"id": 1, "username": "root"}),
+                lambda match, query, body: (200, ME),
             ),
             ("PUT", home, self._change_project),
         ]
@@ -171,7 +172,7 @@ class GitLab:
     def _add_note(self, match: re.Match[str], query: Json, body: Json) -> Answer:
         notes = self.notes.setdefault(int(match[1]), {})
         number = 100 + len(notes)
-        notes[number] = {"id": number, "body": body["body"], "system": False}
+        notes[number] = {"id": number, "body": body["body"], "system": False, "author": ME}
         return 201, notes[number]
 
     def _change_note(self, match: re.Match[str], query: Json, body: Json) -> Answer:
@@ -185,6 +186,7 @@ class GitLab:
             for issue in self.issues.values()
             if query.get("state", "all") in ("all", issue["state"])
             and wanted <= set(issue["labels"])
+            and query.get("author_id", str(issue["author"]["id"])) == str(issue["author"]["id"])
         ]
 
     def _add_issue(self, match: re.Match[str], query: Json, body: Json) -> Answer:
@@ -196,6 +198,7 @@ class GitLab:
             "iid": number,
             "project_id": self.project_id,
             "state": "opened",
+            "author": ME,
             **body,
             "labels": labels,
         }
