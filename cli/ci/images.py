@@ -47,6 +47,9 @@ SECRET = re.compile(
 # Variables of the job whose values must not be in an image.
 HIDDEN = re.compile(r"PASS|SECRET|TOKEN|_KEY|_PEM")
 LARGEST = 4 * 1024 * 1024  # bytes; no key file is as long
+# Every project's jobs run in these, a fork's and a personal project's too, whose tokens GitLab lets
+# pull nothing here (docs/ci.md). So the engine must have them: the runner pulls the absent only.
+EVERYBODYS = ("runner", "deployer")
 NEWEST = ("ubuntu", "custom")  # the name by which jobs of old know the runner image
 # How the job has the certificate for the lab's engine -> the file that docker wants it in.
 PEMS = {"DOCKER_CA_PEM": "ca.pem", "DOCKER_CERT_PEM": "cert.pem", "DOCKER_KEY_PEM": "key.pem"}
@@ -88,10 +91,11 @@ def build_all(settings: Settings, out: Path) -> int:
             else:
                 print(f"{name}:{tag}: is there")
             manifest[name] = _entry(registry, name, tag, digest)
+        for name in EVERYBODYS:
+            docker("pull", "--quiet", manifest[name]["image"])
         newest, image = registry.digest(*NEWEST), manifest["runner"]["image"]
         if newest != image.rpartition("@")[2]:
             alias = f"{registry.place}/{':'.join(NEWEST)}"
-            docker("pull", "--quiet", image)
             docker("tag", image, alias)
             docker("push", "--quiet", alias)
             print(f"{':'.join(NEWEST)}: now {image}")

@@ -24,7 +24,7 @@ from tests.harness.pipelines import ROOT
 
 pytestmark = pytest.mark.service
 
-NAMES = ("runner", "web")
+NAMES = ("runner", "deployer")
 SHELL = "/usr/bin/busybox"
 LAB = load_file(ROOT / "Pulumi.lab.yaml")
 
@@ -86,7 +86,7 @@ def test_a_pipeline_that_builds_none_records_what_is_there(project: Path) -> Non
     built = build(project)
     (project / "runner" / "content").write_text("newer\n")
     images.record(out)
-    assert json.loads((out / images.FILE).read_text()) == {"web": built["web"]}
+    assert json.loads((out / images.FILE).read_text()) == {"deployer": built["deployer"]}
 
 
 def test_the_program_reads_what_the_job_writes(
@@ -117,9 +117,22 @@ def test_only_what_is_new_is_built(project: Path, capfd: pytest.CaptureFixture[s
     (project / "runner" / "content").write_text("newer\n")
     third = build(project)
     assert capfd.readouterr().out.count(": building") == 1
-    assert third["web"] == first["web"]
+    assert third["deployer"] == first["deployer"]
     assert third["runner"]["version"] != first["runner"]["version"]
     assert there.digest("ubuntu", "custom") == third["runner"]["image"].rpartition("@")[2]
+
+
+def test_the_engine_has_the_images_of_jobs_that_may_not_pull_them(project: Path) -> None:
+    """A fork's job has a token that GitLab's registry refuses; the runner then needs none."""
+    built = build(project)
+    references = [built[name]["image"] for name in NAMES]
+    subprocess.run(["docker", "image", "prune", "--all", "--force"], check=True)
+    inspect = ["docker", "image", "inspect", *references]
+    assert subprocess.run(inspect, capture_output=True, check=False).returncode
+    build(project)  # builds none
+    assert subprocess.run(inspect, capture_output=True, check=False).returncode == 0
+    runner = (ROOT / "layers/platform/files/gitlab/config.toml.j2").read_text()
+    assert 'pull_policy = ["if-not-present"]' in runner
 
 
 @pytest.mark.parametrize(
