@@ -6,14 +6,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from cli.engine import wait
 from cli.fault import Fault
 from cli.verbs import TIERS
 from toolchain import install, progress, pulumi_cli
 
-# Each may run the engine, or a server with its data: about 1 GiB.
 MOST_WORKERS = 4
+# Each may run mypy, the engine, or a server with its data: about 1 GiB.
+WORKER_MIB = 1024
+# The limit of the container that this runs in, such as a CI job's: cgroup version 2, version 1.
+LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 PACKAGES = install.ROOT / "tests" / "packages.txt"
 
 
@@ -24,11 +31,19 @@ def test(values: argparse.Namespace) -> int:
     marks = " or ".join(tiers)
     if not values.long:
         marks = f"({marks}) and not long"
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = min(os.cpu_count() or 1, MOST_WORKERS, memory_mib() // WORKER_MIB or 1)
     together = ["-n", str(workers), "--dist", "loadscope"] if workers > 1 else []
     command = [sys.executable, "-m", "pytest", "-m", marks, *together, *values.extra]
     variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
     return wait(command, install.ROOT, variables)
+
+
+def memory_mib() -> int:
+    """Memory of this machine, or the limit of the container that this runs in."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    texts = [file.read_text(encoding="ascii").strip() for file in LIMITS if file.is_file()]
+    sizes += [int(text) for text in texts if text != "max"]
+    return min(sizes) >> 20
 
 
 def wanted(tiers: Iterable[str]) -> list[str]:

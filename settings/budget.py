@@ -171,12 +171,13 @@ def budget(settings: "Settings") -> Budget:
     """The budget of an environment; AttributeError where a section that it needs is absent."""
     node, platform = settings.common.node, settings.platform
     off = () if platform.gitlab.enabled else ("platform.gitlab", "platform.runner")
+    slots = {f"platform.runner.{size}": n for size, n in platform.runner.slots.items()}
     loads = tuple(
         Load(
             name=key.partition(".")[2].removesuffix(".container"),
             key=key,
             memory_mib=container.memory_mib,
-            count=platform.runner.concurrent if key == "platform.runner.job" else 1,
+            count=slots.get(key, 1),
         )
         for key, container in walk(settings, Container)
         if not key.startswith(off)

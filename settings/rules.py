@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 GITLAB_CORES, GITLAB_MIB = 4, 8192  # with less it froze (reference budget, section 4)
+# What CI runs for the lab itself: mypy 0.9 GiB beside pytest, a rehearsal up to 1.5 GiB.
+LARGE_JOB_MIB = 1536
 # Measured, MLflow 3.17 without job execution: 385 MiB with one worker of about 250.
 MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250
 # Metaspace, code cache, thread stacks and network buffers come on top of the JVM's heap.
@@ -108,6 +110,14 @@ def gitlab(settings: "Settings") -> Iterator[Fault]:
     engine = settings.common.engine
     if engine is not None and engine.cores < GITLAB_CORES:
         yield "common.engine.cores", f"{engine.cores} is below GitLab's minimum of {GITLAB_CORES}"
+
+
+def runner(settings: "Settings") -> Iterator[Fault]:
+    """The lab's own jobs have the memory that they need; without it no merge request passes."""
+    memory = settings.platform.runner.large_job.memory_mib
+    if settings.platform.gitlab.enabled and memory < LARGE_JOB_MIB:
+        text = f"{memory} is below {LARGE_JOB_MIB}, what the lab's own jobs need"
+        yield "platform.runner.large_job.memory_mib", text
 
 
 def storages(settings: "Settings") -> Iterator[Fault]:
@@ -233,6 +243,6 @@ def topics(settings: "Settings") -> Iterator[Fault]:
 
 
 RULES = (
-    *(place, homes, *ownership.RULES, sizes, gitlab, storages, common, engine),
+    *(place, homes, *ownership.RULES, sizes, gitlab, runner, storages, common, engine),
     *(kafka, mlflow, ollama, schedules, topics),
 )

@@ -13,6 +13,9 @@ from settings import images
 from settings.platform import Runner as RunnerSettings
 
 FILES = Path(__file__).parent / "files" / "gitlab"
+# Setting of a job's size -> its runner's name, which is the tag that its jobs have; `job` is for
+# all without a tag. .gitlab-ci.yml and .ci/provisioner.yml say the tags again.
+NAMES = {"job": "datalab", "large_job": "datalab-large", "provision_job": "datalab-provision"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,26 +41,19 @@ class RunnerArgs:
 
 
 class Runner(pulumi.ComponentResource):
-    """The runner: made in GitLab, and started with the token that GitLab gave it."""
+    """The runner: made in GitLab once for each size of job, and started with those tokens."""
 
     def __init__(self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:platform:Runner", name, None, opts)
-        made = gitlab.UserRunner(
-            f"{name}-registration",
-            runner_type="instance_type",
-            description="datalab",
-            untagged=True,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
         config = render(
             FILES / "config.toml.j2",
             {
-                "concurrent": args.settings.concurrent,
                 "url": args.gitlab_url,
-                "token": made.token,
+                "runners": [
+                    self._registered(name, args, size, limit)
+                    for size, limit in args.settings.slots.items()
+                ],
                 "image": images.image("ubuntu"),
-                "memory_mib": args.settings.job.memory_mib,
-                "cpus": args.settings.job.cpus,
                 "network": args.network,
                 "docker_host": args.docker_host,
                 "environment": dict(args.environment),
@@ -73,6 +69,28 @@ class Runner(pulumi.ComponentResource):
         )
         args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
         self.register_outputs({})
+
+    def _registered(
+        self, name: str, args: RunnerArgs, size: str, limit: int
+    ) -> dict[str, pulumi.Input[object]]:
+        """Make the runner of the jobs of `size` in GitLab; it as config.toml.j2 wants it."""
+        tag = None if size == "job" else NAMES[size]
+        made = gitlab.UserRunner(
+            f"{name}-{size.partition('_')[0]}-registration" if tag else f"{name}-registration",
+            runner_type="instance_type",
+            description=NAMES[size],
+            untagged=tag is None,
+            tag_lists=[tag] if tag else None,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        may_use = getattr(args.settings, size)
+        return {
+            "name": NAMES[size],
+            "token": made.token,
+            "limit": limit,
+            "memory_mib": may_use.memory_mib,
+            "cpus": may_use.cpus,
+        }
 
 
 def _container(args: RunnerArgs, config: pulumi.Output[str]) -> Container | None:

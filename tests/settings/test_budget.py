@@ -154,12 +154,14 @@ def test_worked_example_without_a_gpu() -> None:
 
 def test_gitlab_and_its_runner_count_only_when_they_are_on() -> None:
     off = budget(load(patched("dev", {}), "dev"))
-    changes = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 19456}
+    changes = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
     on = budget(load(patched("dev", changes), "dev"))
     added = {load.key: load.total_mib for load in on.containers if load not in off.containers}
     assert added == {
         "platform.gitlab.container": 8192,
-        "platform.runner.job": 4 * 512,
+        "platform.runner.job": 2 * 512,
+        "platform.runner.large_job": 1600,
+        "platform.runner.provision_job": 192,
         "platform.runner.container": 128,
     }
     assert on.containers_mib == off.containers_mib + sum(added.values())

@@ -9,7 +9,7 @@ from settings import ENVIRONMENTS, Settings, load
 from settings.names import SERVICES, certificate_names, endpoints, hosts
 from tests.harness.patched import patched
 
-GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 19456}
+GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
 
 
 def committed(environment: str, **changes: object) -> Settings:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from layers.platform.gitlab import FILES
+from layers.platform.runner import NAMES
 from places.templates import compiled
 from settings.cache import environment as cache_environment
 from settings.cache import sources as cache_sources
-from tests.harness.deploy import deploy
+from tests.harness.deploy import Deployed, deploy
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 TOKEN = "glpat-" + "x" * 20
 WANTED = "wanted-password"
 VALUES = {
@@ -186,12 +189,12 @@ def test_a_revoked_token_is_given_again(rails: Rails) -> None:
 
 
 RUNNER: dict[str, Any] = {
-    "concurrent": 4,
     "url": "https://gitlab.lab.home.arpa",
-    "token": 'glrt-"\\x',
+    "runners": [
+        {"name": "a", "token": 'glrt-"\\x', "limit": 2, "memory_mib": 768, "cpus": 1.5},
+        {"name": "b", "token": "glrt-b", "limit": 1, "memory_mib": 1600, "cpus": None},
+    ],
     "image": "docker.io/library/ubuntu:24.04",
-    "memory_mib": 768,
-    "cpus": 1.5,
     "network": "datalab",
     "docker_host": "tcp://docker.lab.home.arpa:2376",
     "hosts": {"gitlab.lab.home.arpa": "192.168.1.201"},
@@ -214,9 +217,8 @@ def runner(**change: Any) -> dict[str, Any]:
 
 def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
     found = runner()
-    assert found["concurrent"] == 4
-    (one,) = found["runners"]
-    assert one["token"] == RUNNER["token"]
+    one, two = found["runners"]
+    assert (one["token"], two["token"]) == ('glrt-"\\x', "glrt-b")
     assert one["tls-ca-file"] == "/etc/gitlab-runner/certs/ca.crt"
     docker = one["docker"]
     assert docker["host"] == RUNNER["docker_host"]
@@ -224,14 +226,22 @@ def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
     assert docker["tls_cert_path"] == "/etc/gitlab-runner/docker"
     assert docker["privileged"] is False
     assert (docker["memory"], docker["memory_swap"], docker["cpus"]) == ("768m", "768m", "1.5")
+    assert two["docker"]["memory"] == "1600m"
+    assert "cpus" not in two["docker"]
     assert docker["extra_hosts"] == ["gitlab.lab.home.arpa:192.168.1.201"]
     assert "/var/run/docker.sock" not in json.dumps(docker)
 
 
+def test_no_runner_can_take_the_slots_of_another() -> None:
+    """GitLab Runner asks for jobs in turn: without limits, those that wait would hold all slots."""
+    found = runner()
+    assert [one["limit"] for one in found["runners"]] == [2, 1]
+    assert found["concurrent"] == 3
+
+
 def test_the_runner_uses_the_local_socket_where_there_is_no_host() -> None:
-    (one,) = runner(docker_host="", url="http://gitlab:8929", cpus=None, environment={})["runners"]
+    one = runner(docker_host="", url="http://gitlab:8929", environment={})["runners"][0]
     assert "host" not in one["docker"]
-    assert "cpus" not in one["docker"]
     assert "tls-ca-file" not in one
     assert one["environment"] == []
     assert "pre_build_script" not in runner(sources={})["runners"][0]
@@ -290,7 +300,8 @@ def test_apt_and_apk_of_jobs_use_the_cache(
 
 def job_environment(config: str) -> dict[str, str]:
     """What jobs have by a config.toml; the runner expands $NAME, ${NAME}, and $$ to one dollar."""
-    (one,) = tomllib.loads(config)["runners"]
+    one, *others = tomllib.loads(config)["runners"]
+    assert all(other["environment"] == one["environment"] for other in others)
     lines = [re.sub(r"\$(\$|\w+|\{\w+\})", _expanded, line) for line in one["environment"]]
     return dict(line.split("=", 1) for line in lines)
 
@@ -299,20 +310,13 @@ def _expanded(found: re.Match[str]) -> str:
     return "$" if found[1] == "$" else ""
 
 
-@pytest.mark.parametrize("environment", ["dev", "lab"])
-def test_jobs_install_through_the_package_cache(environment: str) -> None:
-    """With all that a laptop would set, at the address that containers reach."""
-    kinds = {
-        "pypi": "https://pypi.test/simple",
-        "npm": "https://npm.test",
-        "pulumi": "https://get.pulumi.com/releases/plugins",
-    }
+def deployed_config(environment: str, **more: Any) -> tuple[Deployed, str]:
+    """Layer 2, deployed with a GitLab, and the runner's configuration in it."""
     change: dict[str, Any] = {
         "platform.gitlab.enabled": True,
         "common.unpinned_downloads": "allow",
-        **{f"foundation.cache.upstreams.{k}": {"kind": k, "url": kinds[k]} for k in kinds},
-        "foundation.cache.upstreams.github": {"kind": "pulumi", "url": "https://github.com"},
-        **({"common.engine.memory_mib": 20000} if environment == "dev" else {}),
+        **({"common.engine.memory_mib": 20480} if environment == "dev" else {}),
+        **more,
     }
     deployed = deploy(environment, change, layers=("foundation", "platform"))["platform"]
     configs = [
@@ -327,6 +331,58 @@ def test_jobs_install_through_the_package_cache(environment: str) -> None:
         and (job := json.loads(text))
     ]
     (config,) = configs
+    return deployed, config
+
+
+@pytest.mark.parametrize("environment", ["dev", "lab"])
+def test_a_request_that_waits_cannot_hold_the_provisioners_slot(environment: str) -> None:
+    deployed, config = deployed_config(environment)
+    (runner,) = deployed.all("datalab:platform:Runner")
+    tags = {
+        made.inputs["description"]: made.inputs.get("tagLists", [])
+        for made in deployed.all("UserRunner")
+    }
+    assert tags == {
+        "datalab": [],
+        "datalab-large": ["datalab-large"],
+        "datalab-provision": ["datalab-provision"],
+    }
+    for made in deployed.all("UserRunner"):
+        assert made.inputs["untagged"] == (made.inputs["description"] == "datalab")
+        assert made.parent == runner.urn
+    found = tomllib.loads(config)
+    limits = {one["name"]: one["limit"] for one in found["runners"]}
+    assert limits == {"datalab": 2, "datalab-large": 1, "datalab-provision": 1}
+    assert found["concurrent"] == deployed.settings.platform.runner.concurrent == 4
+    sizes = {one["name"]: one["docker"]["memory"] for one in found["runners"]}
+    assert sizes["datalab-large"] == "1600m"
+    assert sizes["datalab-provision"] == "192m"
+
+
+def test_the_labs_own_jobs_have_the_tags_of_its_runners() -> None:
+    *_, pipelines = yaml.safe_load_all((ROOT / ".gitlab-ci.yml").read_text())
+    assert pipelines["default"]["tags"] == [NAMES["large_job"]]
+    provisioner = yaml.safe_load((ROOT / ".ci/provisioner.yml").read_text())[".provisioner"]
+    assert provisioner["tags"] == [NAMES["provision_job"]]
+    for kind in ("postgres", "kafka", "ollama"):
+        *_, jobs = yaml.safe_load_all((ROOT / f".ci/{kind}.yml").read_text())
+        assert jobs[f"provision:{kind}"]["extends"] == ".provisioner"
+        assert "tags:" not in (ROOT / f".ci/provision/{kind}.yml").read_text()
+
+
+@pytest.mark.parametrize("environment", ["dev", "lab"])
+def test_jobs_install_through_the_package_cache(environment: str) -> None:
+    """With all that a laptop would set, at the address that containers reach."""
+    kinds = {
+        "pypi": "https://pypi.test/simple",
+        "npm": "https://npm.test",
+        "pulumi": "https://get.pulumi.com/releases/plugins",
+    }
+    change: dict[str, Any] = {
+        **{f"foundation.cache.upstreams.{k}": {"kind": k, "url": kinds[k]} for k in kinds},
+        "foundation.cache.upstreams.github": {"kind": "pulumi", "url": "https://github.com"},
+    }
+    deployed, config = deployed_config(environment, **change)
     base = {"dev": "http://cache:8480", "lab": "http://cache.lab.home.arpa:8480"}[environment]
     found = job_environment(config)
     assert found == cache_environment(deployed.settings.foundation.cache, base)
