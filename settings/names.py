@@ -205,6 +205,16 @@ def hosts(settings: "Settings") -> dict[IPv4Address, tuple[str, ...]]:
     return {address: tuple(dict.fromkeys(names)) for address, names in found.items()}
 
 
+def job_hosts(settings: "Settings") -> dict[str, str]:
+    """Name -> address of every service, for CI jobs, which are outside of the containers' network.
+
+    Empty in `dev`, where they are inside.
+    """
+    if settings.common.place == "docker":
+        return {}
+    return {name: str(address) for address, names in hosts(settings).items() for name in names}
+
+
 def machine_hosts(settings: "Settings") -> dict[str, str]:
     """Name -> address of the machines' services, for containers, which no DNS server tells them.
 

@@ -24,7 +24,7 @@ from settings import Settings
 from settings.cache import DOCKER_HUB
 from settings.cache import environment as cache_environment
 from settings.cache import sources as cache_sources
-from settings.names import endpoints, machine_hosts
+from settings.names import endpoints, job_hosts
 from settings.program import Secrets
 
 
@@ -178,14 +178,16 @@ def _gitlab(
             settings=settings.platform.runner,
             place=base.place,
             gitlab_url=where["gitlab"].inner_url,
-            network=settings.platform.docker.network.name,
+            # In `dev` services listen on the machine's loopback address, which no job with a
+            # network of its own could reach.
+            network=settings.platform.docker.network.name if settings.common.engine else "",
             docker_host=engine["host"],
             ca=below.ca_certificate,
             certificate=engine["certificate"],
             key=engine["key"],
             environment=cache_environment(settings.foundation.cache, where["cache"].inner_url),
             sources=cache_sources(settings.foundation.cache, where["cache"].inner_url),
-            hosts=machine_hosts(settings),
+            hosts=job_hosts(settings),
         ),
         base.options(api),
     )

@@ -24,7 +24,8 @@ class RunnerArgs:
 
     docker_host is empty for the engine of the machine at hand; certificate and key are the
     client's for any other (PEM). environment are variables of every job, sources where its apt and
-    apk find their archives (settings.cache.sources), hosts the machines' names and addresses.
+    apk find their archives (settings.cache.sources), hosts the lab's names and addresses. Jobs join
+    `network`; where it is empty each has its own, with the services it names.
     """
 
     settings: RunnerSettings

@@ -182,9 +182,14 @@ def _ci_access(
         ca_cert_file=trust_file(foundation.ca_certificate, settings.common.trust_path),
     )
     database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
-    # Jobs run in the containers' network; Vault does only in `dev`.
-    inside = {"host": database.inner_host, "port": str(database.inner_port)}
-    outside = {"host": str(database.address), "port": str(database.port)}
+    # Jobs and Vault are in the containers' network in `dev` only.
+    inside = settings.common.engine is not None
+    server = {
+        "host": database.inner_host if inside else database.host,
+        "port": str(database.inner_port if inside else database.port),
+        "sslmode": "verify-full",
+    }
+    models = host.endpoint("ollama")
     CiAccess(
         "ci-access",
         CiAccessArgs(
@@ -192,14 +197,17 @@ def _ci_access(
             project_id=project.id,
             records={
                 "infra/provision/postgres": {
-                    **inside,
+                    **server,
                     "user": "provisioner",
                     "password": roles["provisioner"],
                     "vault_user": "vault",
-                    "sslmode": "verify-full",
                 },
-                "infra/provision/kafka": {"bootstrap": f"{broker.inner_host}:{broker.inner_port}"},
-                "infra/provision/ollama": {"url": host.endpoint("ollama").inner_url},
+                "infra/provision/kafka": {
+                    "bootstrap": f"{broker.inner_host}:{broker.inner_port}"
+                    if inside
+                    else bootstrap(host)
+                },
+                "infra/provision/ollama": {"url": models.inner_url if inside else models.url},
                 "shared/provision": {
                     "url": host.endpoint("gitlab").inner_url,
                     "project_id": project.id,
@@ -210,8 +218,7 @@ def _ci_access(
                 "infra/ci/notes": {"GITLAB_TOKEN": project.tokens["notes"]},
             },
             database={
-                **(inside if settings.common.engine is not None else outside),
-                "sslmode": "verify-full",
+                **server,
                 "ca": foundation.ca_certificate,
                 "username": "vault",
                 "password": roles["vault"],

@@ -195,7 +195,7 @@ RUNNER: dict[str, Any] = {
         {"name": "b", "token": "glrt-b", "limit": 1, "memory_mib": 1600, "cpus": None},
     ],
     "image": "docker.io/library/ubuntu:24.04",
-    "network": "datalab",
+    "network": "",
     "docker_host": "tcp://docker.lab.home.arpa:2376",
     "hosts": {"gitlab.lab.home.arpa": "192.168.1.201"},
     "environment": {
@@ -230,6 +230,17 @@ def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
     assert "cpus" not in two["docker"]
     assert docker["extra_hosts"] == ["gitlab.lab.home.arpa:192.168.1.201"]
     assert "/var/run/docker.sock" not in json.dumps(docker)
+
+
+def test_no_job_is_in_the_services_network_where_they_can_be_reached_otherwise() -> None:
+    """There a job's `services: [{alias: kafka}]` answered in the broker's place, to everybody."""
+    for one in runner()["runners"]:
+        assert one["feature_flags"] == {"FF_NETWORK_PER_BUILD": True}
+        # It would win over the flag (networks.Manager.Create of GitLab Runner).
+        assert "network_mode" not in one["docker"]
+    for one in runner(network="datalab")["runners"]:
+        assert one["docker"]["network_mode"] == "datalab"
+        assert "feature_flags" not in one
 
 
 def test_no_runner_can_take_the_slots_of_another() -> None:

@@ -17,7 +17,12 @@ PLAIN = {
     "registry_url": "http://localhost:5050",
     "ssh_port": 2222,
 }
-LOCAL = {"docker_host": "", "url": "http://gitlab.lab.home.arpa:8929", "hosts": {}}
+LOCAL = {
+    "docker_host": "",
+    "url": "http://gitlab.lab.home.arpa:8929",
+    "hosts": {},
+    "network": "datalab",
+}
 GITLAB, TOML, HCL = (
     gitlab.FILES / "gitlab.rb.j2",
     gitlab.FILES / "config.toml.j2",

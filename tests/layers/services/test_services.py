@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qs, urlsplit
@@ -13,9 +14,9 @@ from cli.ci import gate
 from layers.services.mlflow import CA, USER, allowed_hosts
 from provision import kafka, ollama, postgres, request
 from settings.images import PATH, catalogue
-from settings.names import endpoints
+from settings.names import certificate_names, endpoints, hosts
 from settings.services import Workflow
-from tests.harness.deploy import deploy, settings_of
+from tests.harness.deploy import Deployed, deploy, settings_of
 from tests.harness.gitlab import check_request
 from tests.harness.inputs import check_inputs, declared
 from tests.layers.containers import container, files, published, variables, world
@@ -28,6 +29,28 @@ def body(inputs: dict[str, Any]) -> dict[str, Any]:
     """A resource's inputs as the provider puts them into a request, without the project's id."""
     names = {name: re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", name) for name in inputs}
     return {names[key]: value for key, value in inputs.items() if key != "project"}
+
+
+def job_network(platform: Deployed) -> tuple[set[str], bool]:
+    """The names that the runner tells its jobs, and whether they join the services' network."""
+    texts = [
+        upload["content"] for r in platform.resources for upload in r.inputs.get("uploads", [])
+    ] + [
+        str(json.loads(r.inputs["stdin"])["variables"].get("gitlab_runner_config"))
+        for r in platform.resources
+        if r.inputs.get("stdin")
+    ]
+    (config,) = [text for text in texts if "[runners.docker]" in text]
+    found = tomllib.loads(config)["runners"]
+    (known,) = {frozenset(one["docker"]["extra_hosts"]) for one in found}
+    return {line.partition(":")[0] for line in known}, "network_mode" in found[0]["docker"]
+
+
+def outer_urls(layers: dict[str, Deployed]) -> list[str]:
+    """What a deployment asks whether it answers (cli/ci/probe.py)."""
+    outputs = [layers[name].outputs for name in ("services", "apps")]
+    pages = [found for layer in outputs for found in layer.values() if isinstance(found, dict)]
+    return [page["url"] for page in pages if "url" in page] + list(outputs[1]["urls"].values())
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
@@ -289,6 +312,33 @@ class TestGitLabProject:
             if {"GITLAB_TOKEN", "read_token"} & json.loads(record.inputs["dataJson"]).keys()
         }
         assert holders == set(gate.RECORDS)
+
+    @pytest.mark.parametrize("variant", ["dev with GitLab", "lab"])
+    def test_jobs_reach_every_address_that_they_are_told(self, variant: str) -> None:
+        """In the lab from a network of their own, by names that no DNS server needs to know."""
+        layers = world(variant)
+        known, joins = job_network(layers["platform"])
+        records = {
+            r.inputs["name"]: json.loads(r.inputs["dataJson"])
+            for r in layers["services"].all("vault:kv/secretV2:SecretV2")
+        }
+        database = records[postgres.ADMIN_PATH]
+        broker = records[kafka.ADMIN_PATH]["bootstrap"]
+        models = records[ollama.ADMIN_PATH]["url"]
+        if joins:
+            assert (database["host"], broker) == ("postgresql", "kafka:29092")
+            assert models == "http://ollama:11434"
+            return
+        assert database["host"] == "postgresql.lab.home.arpa"
+        assert broker == "192.168.1.202:9092"  # where the broker's outer listener sends them on to
+        assert models == "https://ollama.lab.home.arpa"
+        told = [database["host"], *(urlsplit(url).hostname for url in outer_urls(layers))]
+        told += [urlsplit(models).hostname, urlsplit(records[request.GITLAB_PATH]["url"]).hostname]
+        assert len(told) > 8
+        settings = layers["services"].settings
+        names = {name for address in hosts(settings).values() for name in address}
+        assert set(told) <= names == known
+        assert database["host"] in certificate_names(settings, "postgresql")[0]
 
     def test_jobs_find_in_vault_what_provision_reads(self) -> None:
         records = {
