@@ -269,13 +269,18 @@ def visible(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def adopt(resources: list[dict[str, Any]], made: dict[str, Any]) -> None:
-    """Put `made` into the state; what it was to replace is gone, or waits for its deletion."""
-    for entry in [entry for entry in resources if entry["urn"] == made["urn"]]:
-        if entry.get("pendingReplacement"):
-            resources.remove(entry)
+    """Put `made` into the state; what it was to replace is gone, or waits for its deletion.
+
+    In that one's place: what depends on it comes later, or Pulumi refuses the state.
+    """
+    places = [at for at, entry in enumerate(resources) if entry["urn"] == made["urn"]]
+    place = min(places, default=len(resources))
+    for at in reversed(places):
+        if resources[at].get("pendingReplacement"):
+            del resources[at]
         else:
-            entry["delete"] = True
-    resources.append(made)
+            resources[at]["delete"] = True
+    resources.insert(place, made)
 
 
 def repair(values: argparse.Namespace) -> int:

@@ -116,6 +116,22 @@ class Environment:
         layer, number = sample(up[1], f"kill {self.env}", index)
         after_a_kill(*up, layer, number)
 
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_a_kill_in_a_replacement_then_repair_and_up_converges(
+        self, here: Lab, number: int
+    ) -> None:
+        """After the old container's deletion, and after its successor's creation."""
+        before = here.contents()
+        here.configure({"services.kafka.heap_mib": 400})
+        here.kill_at(number)
+        answer = here.up("services")
+        assert answer.code == -9, answer.said[-2000:]
+        here.repair("services")
+        answer = here.up("services")
+        assert answer.code == 0, answer.said[-4000:]
+        here.at_rest("services")
+        assert here.contents() == before
+
     @pytest.mark.long
     @pytest.mark.parametrize("layer", LAYERS)
     def test_every_refusal_then_up_converges(self, up: tuple[Lab, Calls], layer: str) -> None:

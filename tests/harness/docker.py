@@ -18,11 +18,17 @@ http: {{addr: 127.0.0.1:{port}}}
 """
 
 
+# Where an engine's networks must not touch the machine's, nor another engine's: without any, or
+# in a network namespace of its own, where published ports are reached from within only.
+NO_NETWORK = ("--bridge", "none", "--iptables=false")
+NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+
+
 @contextmanager
-def engine(folder: Path, *options: str) -> Iterator[str]:
+def engine(folder: Path, *options: str, networks: bool = False) -> Iterator[str]:
     """Run an engine with its own data; yields its DOCKER_HOST. Needs root and docker.io.
 
-    Without networks of its own: it must not touch the machine's, nor another engine's.
+    With `networks` it can make networks and publish ports, in a namespace of its own.
     """
     if shutil.which("dockerd") is None:
         raise FileNotFoundError("dockerd: apt-get install docker.io (tests/packages.txt)")
@@ -37,9 +43,10 @@ def engine(folder: Path, *options: str) -> Iterator[str]:
 
     with server(
         [
+            *(NAMESPACE if networks else ()),
             "dockerd",
             *("--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"),
-            *("--pidfile", folder / "docker.pid", "--bridge", "none", "--iptables=false"),
+            *("--pidfile", folder / "docker.pid", *(() if networks else NO_NETWORK)),
             *("--storage-driver", "vfs", *options),
         ],
         ready,

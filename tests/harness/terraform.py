@@ -1,0 +1,190 @@
+"""The real provider of pulumi-docker: the Terraform provider that the official plugin wraps.
+
+The plugin itself cannot be had without its vendor's downloads; this provider builds from its Go
+module. Its program speaks Terraform's plugin protocol, version 6, which this module speaks too.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgpack
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+
+from tests.harness.cache import cached
+from tests.harness.process import clean_environment
+
+MODULE = Path(__file__).parents[1] / "fixtures" / "docker"
+PROVIDER = "github.com/terraform-providers/terraform-provider-docker"
+# Without it a provider's program takes itself for called by hand (hashicorp/go-plugin).
+COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
+# cty's unknown value in msgpack: any extension of type 0.
+SINGLE = 1  # Schema.NestedBlock.NestingMode: an object; the others in use are lists and sets
+UNKNOWN = msgpack.ExtType(0, b"")
+
+
+class ProviderError(Exception):
+    """The provider refused; its own words."""
+
+
+def programs() -> Path:
+    """A folder with `provider`, `stub` and the protocol's description, built where it is new."""
+    sources = [path for path in sorted(MODULE.rglob("*")) if path.is_file()]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+    def build(folder: Path) -> None:
+        source = shutil.copytree(MODULE, folder / "source")
+        env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+        for target, package in (("provider", PROVIDER), ("stub", "./stub")):
+            command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / target)]
+            subprocess.run([*command, package], cwd=source, env=env, check=True)
+        run = ["go", "run", "./descriptor"]
+        text = subprocess.run(run, cwd=source, env=env, check=True, capture_output=True).stdout
+        (folder / "protocol.binpb").write_bytes(text)
+
+    return cached(f"terraform-docker-{key}", build)
+
+
+@cache
+def _messages() -> Mapping[str, type]:
+    """The protocol's messages by name, such as `PlanResourceChange.Request`."""
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    file = descriptor_pb2.FileDescriptorProto.FromString(
+        (programs() / "protocol.binpb").read_bytes()
+    )
+    pool.Add(file)
+    found = {}
+    for outer in file.message_type:
+        for name in (outer.name, *(f"{outer.name}.{inner.name}" for inner in outer.nested_type)):
+            described = pool.FindMessageTypeByName(f"tfplugin6.{name}")
+            found[name] = message_factory.GetMessageClass(described)
+    return found
+
+
+class Provider:
+    """A running provider."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self.schema = self.call("GetProviderSchema")
+
+    def call(self, name: str, **fields: Any) -> Any:
+        """Ask; values named in `fields` are cty values and go as msgpack unless bytes or text."""
+        known = _messages()
+        request = known[f"{name}.Request"](
+            **{
+                key: value
+                if isinstance(value, bytes | str)
+                else known["DynamicValue"](msgpack=msgpack.packb(value, use_bin_type=True))
+                for key, value in fields.items()
+            }
+        )
+        response: Any = known[f"{name}.Response"]
+        ask: grpc.UnaryUnaryMultiCallable[Any, Any] = self._channel.unary_unary(
+            f"/tfplugin6.Provider/{name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        answer = ask(request)
+        errors = [
+            f"{'.'.join(step.attribute_name for step in said.attribute.steps)} {said.summary}"
+            f" {said.detail}".strip()
+            for said in answer.diagnostics
+            if said.severity == 1  # ERROR
+        ]
+        if errors:
+            raise ProviderError("; ".join(errors))
+        return answer
+
+    def block(self, type_: str) -> Any:
+        """The schema of a resource type, or of the provider itself for an empty name."""
+        if not type_:
+            return self.schema.provider.block
+        return self.schema.resource_schemas[type_].block
+
+
+def value(dynamic: Any) -> Any:
+    """A cty value from the wire: null is None, unknown is UNKNOWN."""
+    return msgpack.unpackb(dynamic.msgpack, raw=False, strict_map_key=False)
+
+
+def shape(block: Any) -> dict[str, Any]:
+    """Attribute or block -> its type as cty writes it in JSON."""
+    made = {attribute.name: json.loads(attribute.type) for attribute in block.attributes}
+    for nested in block.block_types:
+        inner = ["object", shape(nested.block)]
+        made[nested.type_name] = inner if nested.nesting == SINGLE else ["list", inner]
+    return made
+
+
+def proposed(block: Any, prior: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What Terraform would propose to the provider: computed values stay where none is wanted.
+
+    `prior` is None for a new resource. Terraform's objchange.ProposedNew, for what is used here:
+    attributes, and blocks in lists or sets whose computed parts follow the block's own content.
+    """
+    before = prior or {}
+    result = {}
+    for attribute in block.attributes:
+        given = wanted.get(attribute.name)
+        kept = given is None and attribute.computed
+        result[attribute.name] = before.get(attribute.name) if kept else given
+    for nested in block.block_types:
+        if nested.nesting == SINGLE:  # time-outs, which the program does not give
+            result[nested.type_name] = wanted.get(nested.type_name)
+            continue
+        old = list(before.get(nested.type_name) or [])
+        rows = []
+        for row in wanted.get(nested.type_name) or []:
+            same = next((one for one in old if _agrees(row, one)), None)
+            rows.append(proposed(nested.block, same, row))
+        result[nested.type_name] = rows
+    return result
+
+
+def _agrees(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    return all(there.get(key) == part for key, part in wanted.items() if part not in (None, []))
+
+
+def settled(given: Any) -> Any:
+    """A value such that two that mean the same are equal.
+
+    Providers on Terraform's older SDK do not tell zero from null, and their sets have no order.
+    """
+    if isinstance(given, Mapping):
+        parts = {key: settled(part) for key, part in given.items()}
+        return {
+            key: part for key, part in parts.items() if part not in (None, "", 0, False, [], {})
+        }
+    if isinstance(given, list):
+        return sorted((settled(part) for part in given), key=repr)
+    return given
+
+
+@contextmanager
+def running(folder: Path, **variables: str) -> Iterator[Provider]:
+    """Run the provider with `variables` in its environment; its log is in `folder`."""
+    env = clean_environment(
+        TF_PLUGIN_MAGIC_COOKIE=COOKIE, PLUGIN_PROTOCOL_VERSIONS="6", TMPDIR=str(folder), **variables
+    )
+    with (folder / "provider.log").open("wb") as log:
+        process = subprocess.Popen(
+            [programs() / "provider"], stdout=subprocess.PIPE, stderr=log, env=env
+        )
+    try:
+        assert process.stdout is not None
+        # go-plugin's handshake: CORE|PROTOCOL|NETWORK|ADDRESS|TRANSPORT|...
+        words = process.stdout.readline().decode().split("|")
+        yield Provider(f"unix:{words[3]}")
+    finally:
+        process.terminate()
+        process.wait(15)
