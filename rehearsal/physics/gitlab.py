@@ -21,9 +21,6 @@ SCHEDULE = "gitlab:index/pipelineSchedule:PipelineSchedule"
 TRIGGER = "gitlab:index/pipelineTrigger:PipelineTrigger"
 RUNNER = "gitlab:index/userRunner:UserRunner"
 PROJECT_TOKEN = "gitlab:index/projectAccessToken:ProjectAccessToken"  # noqa: S105 - a type
-GROUP_TOKEN = "gitlab:index/groupAccessToken:GroupAccessToken"  # noqa: S105 - a type
-DEPLOY_TOKEN = "gitlab:index/projectDeployToken:ProjectDeployToken"  # noqa: S105 - a type
-TOKENS = (PROJECT_TOKEN, GROUP_TOKEN)
 
 # GitLab's own patterns: app/models/concerns/ci/maskable.rb.
 MASKED = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
@@ -72,7 +69,7 @@ def path_is_valid(step: Step) -> None:
         raise RefusedError("gitlab-path", path=path)
 
 
-@rule(*TOKENS)
+@rule(PROJECT_TOKEN)
 def token_ends_in_time(step: Step) -> None:
     ends = step.inputs.get("expiresAt")
     if ends is None:
@@ -87,7 +84,7 @@ def token_ends_in_time(step: Step) -> None:
         raise RefusedError("gitlab-token-past", date=ends)
 
 
-@rule(*TOKENS)
+@rule(PROJECT_TOKEN)
 def token_scopes_exist(step: Step) -> None:
     unknown = sorted(set(step.inputs["scopes"]) - SCOPES)
     if unknown:
@@ -228,7 +225,7 @@ def runner_outputs(step: Step) -> dict[str, Any]:
     return {} if step.old is not None else {"token": _token("glrt")}
 
 
-@outputs(*TOKENS)
+@outputs(PROJECT_TOKEN)
 def token_outputs(step: Step) -> dict[str, Any]:
     if step.old is not None and step.old.get("expiresAt") == step.inputs.get("expiresAt"):
         return {}
@@ -240,8 +237,3 @@ def token_outputs(step: Step) -> dict[str, Any]:
         "token": _token("glpat"),
         "userId": _own(step),
     }
-
-
-@outputs(DEPLOY_TOKEN)
-def deploy_token_outputs(step: Step) -> dict[str, Any]:
-    return {"expired": False, "revoked": False, "token": _token("gldt")}

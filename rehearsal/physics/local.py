@@ -4,7 +4,6 @@ import base64
 import json
 import secrets
 import string
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +12,8 @@ from rehearsal.reach import listens
 from rehearsal.refusals import RefusedError
 
 PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105 - a type
-STRING = "random:index/randomString:RandomString"
 LOCAL = "command:local:Command"
-REMOTE = ("command:remote:Command", "command:remote:CopyToRemote", "command:remote:CopyFile")
+REMOTE = "command:remote:Command"
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"  # the provider's own, by its documentation
 CLASSES = {
     "Upper": string.ascii_uppercase,
@@ -34,7 +32,7 @@ def _classes(inputs: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     return found
 
 
-@check(PASSWORD, STRING)
+@check(PASSWORD)
 def length_is_enough(inputs: Mapping[str, Any]) -> None:
     length = inputs.get("length")
     if not isinstance(length, int):
@@ -48,17 +46,16 @@ def length_is_enough(inputs: Mapping[str, Any]) -> None:
         raise RefusedError("random-classes", at="special")
 
 
-@outputs(PASSWORD, STRING)
-def random_text(step: Step) -> dict[str, Any]:
+@outputs(PASSWORD)
+def random_password(step: Step) -> dict[str, Any]:
     classes = _classes(step.inputs)
     chosen = [secrets.choice(c) for c, least in classes.values() for _ in range(least)]
     every = "".join(characters for characters, _ in classes.values())
     chosen += [secrets.choice(every) for _ in range(step.inputs["length"] - len(chosen))]
     secrets.SystemRandom().shuffle(chosen)
-    result = "".join(chosen)
     # Not a hash of the password: nobody is let in by it here.
-    bcrypt = {"bcryptHash": f"$2a$10${secrets.token_urlsafe(40)[:53]}"}
-    return {"result": result, **(bcrypt if step.type == PASSWORD else {})}
+    bcrypt = f"$2a$10${secrets.token_urlsafe(40)[:53]}"
+    return {"result": "".join(chosen), "bcryptHash": bcrypt}
 
 
 @outputs("random:index/randomId:RandomId")
@@ -73,23 +70,12 @@ def random_id(step: Step) -> dict[str, Any]:
     }
 
 
-@outputs("random:index/randomBytes:RandomBytes")
-def random_bytes(step: Step) -> dict[str, Any]:
-    made = secrets.token_bytes(step.inputs["length"])
-    return {"hex": made.hex(), "base64": base64.b64encode(made).decode()}
-
-
-@outputs("random:index/randomUuid:RandomUuid")
-def random_uuid(step: Step) -> dict[str, Any]:
-    return {"result": str(uuid.uuid4())}
-
-
-@outputs(LOCAL, REMOTE[0])
+@outputs(LOCAL, REMOTE)
 def command_outputs(step: Step) -> dict[str, Any]:
     return {"stdout": "", "stderr": ""}
 
 
-@rule(LOCAL, *REMOTE)
+@rule(LOCAL, REMOTE)
 def host_is_there(step: Step) -> None:
     """The host of a remote command, or of one of the lab's own that goes over SSH by itself."""
     host = (step.inputs.get("connection") or {}).get("host")

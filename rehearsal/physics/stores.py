@@ -23,13 +23,8 @@ JWT_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 VAULT_POLICY = "vault:index/policy:Policy"
 SECRET = "vault:kv/secretV2:SecretV2"  # noqa: S105 - a type
 ENDPOINT = "vault:generic/endpoint:Endpoint"
-GENERIC = "vault:generic/secret:Secret"
 CONNECTION = "vault:database/secretBackendConnection:SecretBackendConnection"
-DATABASE_ROLES = (
-    CONNECTION,
-    "vault:database/secretBackendRole:SecretBackendRole",
-    "vault:database/secretBackendStaticRole:SecretBackendStaticRole",
-)
+DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
 ROLE = "postgresql:index/role:Role"
 GRANT = "postgresql:index/grant:Grant"
 
@@ -133,7 +128,7 @@ def policy_says_something(step: Step) -> None:
         raise RefusedError("vault-policy-empty")
 
 
-@rule(SECRET, *DATABASE_ROLES)
+@rule(SECRET, CONNECTION, DATABASE_ROLE)
 def mount_is_there(step: Step) -> None:
     mount = str(step.inputs.get("mount") or step.inputs.get("backend")).strip("/")
     if not any(_path(other.inputs) == mount for other in step.others(MOUNT)):
@@ -162,7 +157,7 @@ def login_is_bound(step: Step) -> None:
         raise RefusedError("vault-role-unbound")
 
 
-@check(SECRET, GENERIC, ENDPOINT)
+@check(SECRET, ENDPOINT)
 def data_is_json(inputs: Mapping[str, Any]) -> None:
     text = inputs.get("dataJson")
     if isinstance(text, str):

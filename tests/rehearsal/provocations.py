@@ -536,8 +536,8 @@ case("random-classes", local.PASSWORD, length=8, lower=False, upper=False, numer
 @provokes("command-unreachable")
 def command_unreachable(lab: Lab) -> None:
     vm(lab, 201)
-    lab.create(local.REMOTE[0], "up", connection={"host": "192.168.1.201"}, create="true")
-    lab.create(local.REMOTE[0], "down", connection={"host": "192.168.1.202"}, create="true")
+    lab.create(local.REMOTE, "up", connection={"host": "192.168.1.201"}, create="true")
+    lab.create(local.REMOTE, "down", connection={"host": "192.168.1.202"}, create="true")
 
 
 def everything_fits(lab: Lab) -> None:
