@@ -3,23 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, kw_only=True)
-class Storage:
-    """A storage of the node: what it may hold, and how much."""
-
-    content: tuple[str, ...]
-    capacity_gib: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PciDevice:
-    """A device in the node; the path is without its function (0000:01:00)."""
-
-    path: str
-    id: str
-    iommu_group: int
-    subsystem_id: str = ""
+from settings.machines import PciDevice, Storage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import yaml
 from cli.backend import file_backend
 from cli.engine import Engine
 from layers import LAYERS
-from rehearsal.facts import PciDevice, Storage, WorldFacts
+from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, load
 from settings.names import endpoints, hosts
 from settings.stackfile import read_config
@@ -158,12 +158,7 @@ def facts(settings: Settings) -> WorldFacts:
         memory_mib=node.memory_mib,
         reserved_mib=node.reserved_mib,
         bridges=(node.bridge,),
-        storages={
-            name: Storage(content=storage.content, capacity_gib=storage.capacity_gib)
-            for name, storage in node.storages.items()
-        },
-        pci=tuple(
-            PciDevice(path=d.path, id=d.id, iommu_group=d.iommu_group) for d in node.pci.values()
-        ),
+        storages=node.storages,
+        pci=tuple(node.pci.values()),
         engine_cores=machine.cores if machine else 1,
     )

@@ -9,9 +9,10 @@ import grpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from rehearsal import wire
-from rehearsal.facts import PciDevice, Storage, WorldFacts
+from rehearsal.facts import WorldFacts
 from rehearsal.servers import serve
 from rehearsal.world import World
+from settings.machines import PciDevice, Storage
 
 # A node like the reference lab's.
 FACTS = WorldFacts(
@@ -24,7 +25,7 @@ FACTS = WorldFacts(
         "local": Storage(content=("iso", "vztmpl", "import"), capacity_gib=100),
         "local-lvm": Storage(content=("images", "rootdir"), capacity_gib=900),
     },
-    pci=(PciDevice(path="0000:01:00", id="10de:1f15", iommu_group=10),),
+    pci=(PciDevice(path="0000:01:00", id="10de:1f15", subsystem_id="17aa:3a47", iommu_group=10),),
     names={"docker.lab.home.arpa": "192.168.1.202", "localhost": "127.0.0.1"},
     built_here=("registry.lab.home.arpa:5050/",),
 )
