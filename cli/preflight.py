@@ -11,9 +11,9 @@ import urllib3
 from cli.doctor import Finding
 from cli.privileges import privileges
 from settings import Settings
-from settings.base import walk
-from settings.machines import Lxc, Machine, Node, PciDevice, Vm
-from settings.names import hosts
+from settings.budget import Budget, budget
+from settings.machines import Node, PciDevice
+from settings.names import endpoints
 
 GIB = 1024**3
 TIMEOUT_S = 10
@@ -33,16 +33,16 @@ def findings(
     node = settings.common.node
     if node is None:
         return
-    get = _api(node, token)
+    get, planned = _api(node, token), budget(settings)
     try:
         version = str(get("version")["version"])
         yield _version(version)
         yield privileges(node, version, token, get("access/permissions"))
         guests = get("cluster/resources?type=vm")
-        yield from _storages(settings, node, guests, get(f"nodes/{node.name}/storage"))
-        yield from _owners(settings, guests, taken)
+        yield from _storages(planned, node, guests, get(f"nodes/{node.name}/storage"))
+        yield from _owners(settings, planned, guests, taken)
         yield _bridge(node, get(f"nodes/{node.name}/network"))
-        yield _memory(settings, node, guests, get(f"nodes/{node.name}/status"))
+        yield _memory(planned, node, guests, get(f"nodes/{node.name}/status"))
         if node.pci:
             # Without the blacklist, which hides bridges and memory controllers of the same group.
             devices = get(f"nodes/{node.name}/hardware/pci?pci-class-blacklist=")
@@ -105,13 +105,11 @@ def _version(version: str) -> Finding:
 
 
 def _storages(
-    settings: Settings, node: Node, guests: list[dict[str, Any]], data: list[dict[str, Any]]
+    planned: Budget, node: Node, guests: list[dict[str, Any]], data: list[dict[str, Any]]
 ) -> Iterator[Finding]:
-    machines = [machine for _, machine in walk(settings, Machine)]
-    kinds = {"vztmpl" for m in machines if isinstance(m, Lxc)}
-    kinds |= {"import" for m in machines if isinstance(m, Vm)}
+    kinds = {{"LXC": "vztmpl", "VM": "import"}[machine.kind] for machine in planned.machines}
     there = {guest["vmid"] for guest in guests}
-    disks = sum(machine.disk_gib for machine in machines if machine.id not in there)
+    disks = sum(machine.disk_gib for machine in planned.machines if machine.id not in there)
     by_name = {row["storage"]: row for row in data}
     # A template has 0.2 GiB, a cloud image 0.6; both may be there in two versions.
     for name, wanted, space in (
@@ -148,30 +146,32 @@ def _storage(name: str, wanted: set[str], space: int, row: Mapping[str, Any] | N
 
 
 def _owners(
-    settings: Settings, guests: list[dict[str, Any]], taken: Callable[[IPv4Address], bool]
+    settings: Settings,
+    planned: Budget,
+    guests: list[dict[str, Any]],
+    taken: Callable[[IPv4Address], bool],
 ) -> Iterator[Finding]:
     by_id = {guest["vmid"]: guest for guest in guests}
-    names = hosts(settings)
-    for key, machine in walk(settings, Machine):
-        name = names[machine.address][0].partition(".")[0]
-        what = f"machine {name}"
+    names = endpoints(settings)
+    for machine in planned.machines:
+        what, address = f"machine {machine.name}", names[machine.name].address
         guest = by_id.get(machine.id)
         if guest is not None:
-            ours = guest.get("name") == name and "datalab" in str(guest.get("tags", ""))
+            ours = guest.get("name") == machine.name and "datalab" in str(guest.get("tags", ""))
             yield Finding(
                 what=what,
                 found=f"{machine.id} is there" if ours else f"{machine.id} is {guest.get('name')}",
                 # The provider would adopt it without a word (bpg#2925).
-                remedy="" if ours else f"choose another datalab:{key}.id",
+                remedy="" if ours else f"choose another datalab:{machine.key}.id",
             )
-        elif taken(machine.address):
+        elif taken(address):
             yield Finding(
                 what=what,
-                found=f"somebody answers at {machine.address}",
-                remedy=f"choose another datalab:{key}.address",
+                found=f"somebody answers at {address}",
+                remedy=f"choose another datalab:{machine.key}.address",
             )
         else:
-            yield Finding(what=what, found=f"{machine.id} and {machine.address} are free")
+            yield Finding(what=what, found=f"{machine.id} and {address} are free")
 
 
 def somebody_answers(address: IPv4Address) -> bool:
@@ -198,9 +198,9 @@ def _bridge(node: Node, data: list[dict[str, Any]]) -> Finding:
 
 
 def _memory(
-    settings: Settings, node: Node, guests: list[dict[str, Any]], data: Mapping[str, Any]
+    planned: Budget, node: Node, guests: list[dict[str, Any]], data: Mapping[str, Any]
 ) -> Finding:
-    ours = {machine.id for _, machine in walk(settings, Machine)}
+    ours = {machine.id for machine in planned.machines}
     others = sum(
         int(guest.get("maxmem", 0))
         for guest in guests
@@ -211,7 +211,7 @@ def _memory(
     total = int(data["memory"]["total"]) // 1024**2
     # What firmware and kernel keep is missing from what the node says of itself.
     short = node.memory_mib * 0.95 - total
-    need = sum(_floor(machine) for _, machine in walk(settings, Machine)) + node.reserved_mib
+    need = planned.floor_mib + node.reserved_mib
     left = total - others // 1024**2 - need
     found = f"{total} MiB; the lab needs {need}, other guests have {others // 1024**2}"
     remedy = ""
@@ -220,12 +220,6 @@ def _memory(
     elif left < 0:
         remedy = f"{-left} MiB too few: stop other guests, or lower memory_mib of the machines"
     return Finding(what="memory", found=found, remedy=remedy)
-
-
-def _floor(machine: Machine) -> int:
-    if isinstance(machine, Vm) and machine.floor_mib is not None and machine.gpu is None:
-        return machine.floor_mib
-    return machine.memory_mib
 
 
 def _device(name: str, device: PciDevice, data: list[dict[str, Any]]) -> Finding:

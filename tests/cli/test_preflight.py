@@ -88,10 +88,16 @@ class Node:
     asked: list[str]
 
     def look(
-        self, *, taken: Mapping[str, bool] | None = None, token: str = TOKEN, **change: Any
+        self,
+        *,
+        taken: Mapping[str, bool] | None = None,
+        token: str = TOKEN,
+        gitlab: bool = True,
+        **change: Any,
     ) -> list[Finding]:
         """What the preflight finds; every address is free but those in `taken`."""
         values = {
+            "platform.gitlab.enabled": gitlab,
             "common.node.endpoint": self.endpoint,
             "common.node.verify_tls": False,
             **{f"common.node.{key}": value for key, value in change.items()},
@@ -232,6 +238,15 @@ def test_an_id_or_an_address_of_somebody_else(node: Node) -> None:
     finding = only(node.look(taken={"192.168.1.102": True}))
     assert finding.found == "somebody answers at 192.168.1.102"
     assert finding.remedy == "choose another datalab:foundation.vault.machine.address"
+
+
+def test_a_machine_of_what_is_switched_off_is_not_counted(node: Node) -> None:
+    node.answers["cluster/resources"] = [{"vmid": 201, "name": "windows", "status": "stopped"}]
+    found = {finding.what: finding for finding in node.look(gitlab=False)}
+    assert not [finding for finding in found.values() if finding.remedy]
+    assert "machine gitlab" not in found
+    assert "620 GiB wanted" in found["storage local-lvm"].found
+    assert "the lab needs 22528," in found["memory"].found
 
 
 def test_memory_that_others_have(node: Node) -> None:
