@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,19 +17,11 @@ import httpx
 import yaml
 
 from cli.fault import Fault, SettingsFault
+from cli.registry import request_manifest
 from settings.images import PATH, CatalogueError, catalogue
 from toolchain import install
 
 TIMEOUT_S = 30.0
-# An index of platforms comes before one platform's manifest: the digest must fit any machine.
-MANIFESTS = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
-)
 # The one registry whose API has another host than its name (distribution/reference).
 API_HOSTS = {"docker.io": "registry-1.docker.io"}
 
@@ -115,32 +106,12 @@ def digest(client: httpx.Client, gap: Gap) -> str:
     host, _, repository = gap.entry["image"].partition("/")
     scheme = "http" if host.startswith("127.0.0.1") else "https"
     url = f"{scheme}://{API_HOSTS.get(host, host)}/v2/{repository}/manifests/{gap.entry['tag']}"
-    headers = {"Accept": MANIFESTS}
-    answer = client.get(url, headers=headers)
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
-        headers["Authorization"] = f"Bearer {token(client, answer)}"
-        answer = client.get(url, headers=headers)
-    answer.raise_for_status()
+    answer = request_manifest(client, "GET", url).raise_for_status()
     found = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
     told = answer.headers.get("Docker-Content-Digest", found)
     if told != found:
         raise Fault(f"{host} says {told}, but what it sent is {found}; not pinned")
     return found
-
-
-def token(client: httpx.Client, refusal: httpx.Response) -> str:
-    """An anonymous pull token, from where the registry's refusal points."""
-    challenge = refusal.headers.get("WWW-Authenticate", "")
-    fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-    if not challenge.startswith("Bearer") or "realm" not in fields:
-        raise Fault("the registry asks for a login")
-    realm = fields.pop("realm")
-    answer = client.get(
-        realm, params={k: v for k, v in fields.items() if k in {"service", "scope"}}
-    )
-    answer.raise_for_status()
-    given = answer.json()
-    return str(given.get("token") or given.get("access_token"))
 
 
 def sum_of(client: httpx.Client, gap: Gap) -> str:
@@ -158,8 +129,7 @@ def sum_of(client: httpx.Client, gap: Gap) -> str:
             for part in answer.iter_bytes():
                 hashed.update(part)
         return hashed.hexdigest()
-    answer = client.get(sums)
-    answer.raise_for_status()
+    answer = client.get(sums).raise_for_status()
     for line in answer.text.splitlines():
         found = re.fullmatch(r"([0-9a-fA-F]{64})\s+[* ]?(?:\./)?(.+?)\s*", line)
         if found and Path(found[2]).name == name:

@@ -23,6 +23,7 @@ import httpx
 
 from cli.ci.forge import required
 from cli.fault import Fault
+from cli.registry import request_manifest
 from layers.engine import builder
 from places.image import ROOT, Builder, Recipe, version
 from settings import Settings
@@ -53,15 +54,6 @@ EVERYBODYS = ("runner", "deployer")
 NEWEST = ("ubuntu", "custom")  # the name by which jobs of old know the runner image
 # How the job has the certificate for the lab's engine -> the file that docker wants it in.
 PEMS = {"DOCKER_CA_PEM": "ca.pem", "DOCKER_CERT_PEM": "cert.pem", "DOCKER_KEY_PEM": "key.pem"}
-MANIFESTS = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in (
-        "docker.distribution.manifest.v2",
-        "docker.distribution.manifest.list.v2",
-        "oci.image.manifest.v1",
-        "oci.image.index.v1",
-    )
-)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -179,26 +171,15 @@ class Registry:
                 verify=ssl.create_default_context(cafile=authority or None),
                 timeout=30,
                 trust_env=False,
-                headers={"Accept": MANIFESTS},
             ) as client:
-                answer = client.head(f"/v2/{path}/manifests/{tag}")
-                if answer.status_code == httpx.codes.UNAUTHORIZED:
-                    token = self._token(client, answer.headers.get("WWW-Authenticate", ""))
-                    login = {"Authorization": f"Bearer {token}"}
-                    answer = client.head(f"/v2/{path}/manifests/{tag}", headers=login)
+                login = (self.username, self.password)
+                answer = request_manifest(client, "HEAD", f"/v2/{path}/manifests/{tag}", login)
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     return None
                 answer.raise_for_status()
                 return str(answer.headers["Docker-Content-Digest"])
-        except (httpx.HTTPError, KeyError) as error:
+        except (httpx.HTTPError, KeyError, Fault) as error:
             raise Fault(f"the registry at {self.url} failed: {error}") from None
-
-    def _token(self, client: httpx.Client, challenge: str) -> str:
-        asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-        answer = client.get(
-            asked.pop("realm"), params=asked, auth=(self.username, self.password)
-        ).raise_for_status()
-        return str(answer.json()["token"])
 
 
 def make(reference: str, recipe: Recipe, how: Builder) -> None:

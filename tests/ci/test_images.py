@@ -221,9 +221,7 @@ def test_gitlabs_registry_wants_a_token_first(monkeypatch: pytest.MonkeyPatch) -
         httpx,
         "Client",
         lambda **options: client(
-            base_url=options["base_url"],
-            headers=options["headers"],
-            transport=httpx.MockTransport(answer),
+            base_url=options["base_url"], transport=httpx.MockTransport(answer)
         ),
     )
     there = images.Registry("http://reg.test", "reg.test/g/p", "job", "password")
