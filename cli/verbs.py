@@ -4,7 +4,7 @@ Standard library only, as it is read before anything is installed.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from layers import LAYERS
@@ -33,22 +33,23 @@ class Argument:
     options: dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Verb:
     """One verb: where its function is, and what must be set up before it runs."""
 
     name: str
     help: str
     run: str  # "module:function"; it takes argparse.Namespace and returns the exit code
+    _: KW_ONLY
     arguments: tuple[Argument, ...] = ()
     requirements: str = RUN  # the file to install from; empty: the machine's Python is enough
-    engine: bool = False  # whether Pulumi must be there
+    engine: bool = True  # whether Pulumi must be there
     passes_on: bool = False  # whether words after `--` go to the plain command
 
 
-def arg(*name: str, **options: Any) -> Argument:
+def arg(name: str, **options: Any) -> Argument:
     """A row's argument; `name` is a word (`env`) or one option (`--json`)."""
-    return Argument(name[0], options)
+    return Argument(name, options)
 
 
 def tier(word: str) -> str:
@@ -78,10 +79,9 @@ YES = arg("--yes", action="store_true", help="do not ask")
 
 VERBS = (
     Verb(
-        name="rehearse",
-        help="bring the whole lab up in simulation, prove it, take it down",
-        run="rehearsal.command:rehearse",
-        engine=True,
+        "rehearse",
+        "bring the whole lab up in simulation, prove it, take it down",
+        "rehearsal.command:rehearse",
         arguments=(
             arg(
                 "env",
@@ -110,33 +110,29 @@ VERBS = (
         ),
     ),
     Verb(
-        name="init",
-        help="make state folder and stacks; ask for what only you know",
-        run="cli.init:init",
-        engine=True,
+        "init",
+        "make state folder and stacks; ask for what only you know",
+        "cli.init:init",
         arguments=(ENV,),
     ),
     Verb(
-        name="preview",
-        help="what `up` would do",
-        run="cli.stacks:preview",
-        engine=True,
+        "preview",
+        "what `up` would do",
+        "cli.stacks:preview",
         passes_on=True,
         arguments=(ENV, LAYER),
     ),
     Verb(
-        name="up",
-        help="bring layers up, lowest first",
-        run="cli.stacks:up",
-        engine=True,
+        "up",
+        "bring layers up, lowest first",
+        "cli.stacks:up",
         passes_on=True,
         arguments=(ENV, LAYER, YES),
     ),
     Verb(
-        name="down",
-        help="take layers down, highest first; data and the servers it stands on stay",
-        run="cli.stacks:down",
-        engine=True,
+        "down",
+        "take layers down, highest first; data and the servers it stands on stay",
+        "cli.stacks:down",
         passes_on=True,
         arguments=(
             ENV,
@@ -146,68 +142,68 @@ VERBS = (
         ),
     ),
     Verb(
-        name="drift",
-        help="whether everything is still as the state says, machines' insides included",
-        run="cli.drift:drift",
-        engine=True,
+        "drift",
+        "whether everything is still as the state says, machines' insides included",
+        "cli.drift:drift",
         arguments=(ENV, LAYER),
     ),
     Verb(
-        name="repair",
-        help="after a killed `up`: remove its lock, settle what it left open",
-        run="cli.repair:repair",
-        engine=True,
+        "repair",
+        "after a killed `up`: remove its lock, settle what it left open",
+        "cli.repair:repair",
         arguments=(ENV, LAYER, YES),
     ),
     Verb(
-        name="env",
-        help='what plain `pulumi` needs: eval "$(./lab env dev)"',
-        run="cli.backend:print_env",
-        engine=True,
+        "env",
+        'what plain `pulumi` needs: eval "$(./lab env dev)"',
+        "cli.backend:print_env",
         arguments=(ENV,),
     ),
     Verb(
-        name="check",
-        help="validate the settings, every fault at once",
-        run="cli.reports:check",
+        "check",
+        "validate the settings, every fault at once",
+        "cli.reports:check",
         arguments=(ENV,),
+        engine=False,
     ),
     Verb(
-        name="budget",
-        help="memory, cores and disk: what is planned and what fits",
-        run="cli.reports:budget",
+        "budget",
+        "memory, cores and disk: what is planned and what fits",
+        "cli.reports:budget",
         arguments=(ENV,),
+        engine=False,
     ),
     Verb(
-        name="hosts",
-        help="lines for /etc/hosts of a laptop",
-        run="cli.reports:hosts",
+        "hosts",
+        "lines for /etc/hosts of a laptop",
+        "cli.reports:hosts",
         arguments=(ENV,),
+        engine=False,
     ),
     Verb(
-        name="doctor",
-        help="what this machine has and lacks, and what to do about it",
-        run="cli.doctor:doctor",
+        "doctor",
+        "what this machine has and lacks, and what to do about it",
+        "cli.doctor:doctor",
         requirements="",
         arguments=(MAYBE_ENV,),
+        engine=False,
     ),
     Verb(
-        name="pin",
-        help="fill empty digests and checksums of images.yaml from their sources",
-        run="cli.pin:pin",
+        "pin",
+        "fill empty digests and checksums of images.yaml from their sources",
+        "cli.pin:pin",
+        engine=False,
     ),
     Verb(
-        name="vault",
-        help="keys: show Vault's unseal key, to keep a copy elsewhere",
-        run="cli.vault:vault",
-        engine=True,
+        "vault",
+        "keys: show Vault's unseal key, to keep a copy elsewhere",
+        "cli.vault:vault",
         arguments=(arg("action", metavar="keys", choices=("keys",), help="what to do"), ENV),
     ),
     Verb(
-        name="state",
-        help="move: state into the lab's own store; rescue: restore the foundation's",
-        run="cli.state:state",
-        engine=True,
+        "state",
+        "move: state into the lab's own store; rescue: restore the foundation's",
+        "cli.state:state",
         arguments=(
             arg("action", metavar="move|rescue", choices=("move", "rescue"), help="what to do"),
             ENV,
@@ -215,17 +211,15 @@ VERBS = (
         ),
     ),
     Verb(
-        name="logins",
-        help="where the services' administrators log in",
-        run="cli.logins:logins",
-        engine=True,
+        "logins",
+        "where the services' administrators log in",
+        "cli.logins:logins",
         arguments=(ENV, arg("--show", action="store_true", help="the passwords too")),
     ),
     Verb(
-        name="secrets",
-        help="make a generated secret anew, at its server and all its users",
-        run="cli.secrets:secrets",
-        engine=True,
+        "secrets",
+        "make a generated secret anew, at its server and all its users",
+        "cli.secrets:secrets",
         arguments=(
             arg("action", metavar="rotate", choices=("rotate",), help="what to do"),
             arg("name", metavar="NAME", help="its name; a wrong one lists them"),
@@ -234,10 +228,9 @@ VERBS = (
         ),
     ),
     Verb(
-        name="gitlab",
-        help="publish: this repository into the lab's GitLab, with what its pipelines need",
-        run="cli.ci.publish:run",
-        engine=True,
+        "gitlab",
+        "publish: this repository into the lab's GitLab, with what its pipelines need",
+        "cli.ci.publish:run",
         arguments=(
             arg("action", metavar="publish", choices=("publish",), help="what to do"),
             ENV,
@@ -245,10 +238,9 @@ VERBS = (
         ),
     ),
     Verb(
-        name="ci",
-        help="what the lab's own pipelines run; docs/ci.md",
-        run="cli.ci.run:run",
-        engine=True,
+        "ci",
+        "what the lab's own pipelines run; docs/ci.md",
+        "cli.ci.run:run",
         arguments=(
             arg("action", metavar="ACTION", choices=CI_ACTIONS, help=", ".join(CI_ACTIONS)),
             ENV,
@@ -256,9 +248,9 @@ VERBS = (
         ),
     ),
     Verb(
-        name="cache",
-        help="the package cache's figures; `cache env`: what makes a laptop use it",
-        run="cli.cache:cache",
+        "cache",
+        "the package cache's figures; `cache env`: what makes a laptop use it",
+        "cli.cache:cache",
         arguments=(
             arg(
                 "what",
@@ -270,13 +262,13 @@ VERBS = (
             MAYBE_ENV,
             arg("--json", action="store_true", help="the figures as JSON"),
         ),
+        engine=False,
     ),
     Verb(
-        name="test",
-        help="run the tests; installs what they need",
-        run="cli.tests:test",
+        "test",
+        "run the tests; installs what they need",
+        "cli.tests:test",
         requirements=TESTS,
-        engine=True,
         passes_on=True,
         arguments=(
             arg(
