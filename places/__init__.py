@@ -25,7 +25,6 @@ class Health:
     test: Sequence[str]  # Docker's form: ("CMD", program, argument...) or ("CMD-SHELL", line)
     interval_s: int = 10
     timeout_s: int = 5
-    retries: int = 6
     start_period_s: int = 5
     wait_s: int = 180  # how long `up` waits for the first healthy answer
 
@@ -51,7 +50,7 @@ class Container:
     image: pulumi.Input[str]
     memory_mib: int
     health: Health
-    cpus: float | None = None
+    cpus: float | None
     command: Sequence[pulumi.Input[str]] = ()
     entrypoint: Sequence[str] = ()
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -75,7 +74,7 @@ class Role:
     """
 
     name: str
-    variables: Mapping[str, pulumi.Input[object]] = field(default_factory=dict)
+    variables: Mapping[str, pulumi.Input[object]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ in the state; nothing of it is in an argument or a file (ansible/plugins/invento
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ ANSIBLE = Path(__file__).parent.parent / "ansible"
 PLAYBOOK = ".venv/bin/ansible-playbook --inventory /dev/stdin ansible/machine.yml"
 ADHOC = ".venv/bin/ansible all --inventory /dev/stdin --module-name command --args"
 HOST_KEY = "sh ansible/host_key.sh"
+SSH_PORT = 22
+SSH_WAIT_S = 600  # for the first answer of a new machine
 # Roles that the others are made with.
 SHARED = ("apply", "packages", "program", "service")
 ENVIRONMENT = {
@@ -33,18 +35,16 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class HostArgs:
-    """A machine that answers to SSH, or will within `wait_s` seconds of its creation.
+    """A machine that answers to SSH, or will soon after its creation.
 
     private_key is an OpenSSH private key. resource is the machine; what is known of the host is
     forgotten when it is replaced.
     """
 
-    address: IPv4Address | str
+    address: IPv4Address
     user: str
     private_key: pulumi.Input[str]
     resource: pulumi.Resource
-    port: int = 22
-    wait_s: int = 600
 
 
 class Host(pulumi.ComponentResource):
@@ -64,11 +64,11 @@ class Host(pulumi.ComponentResource):
         found = local.Command(
             f"{name}-host-key",
             create=HOST_KEY,
-            update=f"{HOST_KEY} known",  # an address or a port that changed is no first contact
+            update=f"{HOST_KEY} known",  # an address that changed is no first contact
             environment={
                 "SSH_ADDRESS": str(args.address),
-                "SSH_PORT": str(args.port),
-                "SSH_WAIT_S": str(args.wait_s),
+                "SSH_PORT": str(SSH_PORT),
+                "SSH_WAIT_S": str(SSH_WAIT_S),
             },
             add_previous_output_in_env=True,
             opts=pulumi.ResourceOptions(
@@ -84,7 +84,7 @@ class ConfigurationArgs:
     """The roles that a host gets, in this order."""
 
     host: Host
-    roles: Sequence[Role] = field(default_factory=tuple)
+    roles: Sequence[Role]
 
 
 class Configuration(pulumi.ComponentResource):
@@ -129,7 +129,7 @@ def _job(args: ConfigurationArgs) -> pulumi.Output[str]:
     job = {
         "host": args.host.name,
         "address": str(host.address),
-        "port": host.port,
+        "port": SSH_PORT,
         "user": host.user,
         "private_key": host.private_key,
         "host_keys": args.host.keys,

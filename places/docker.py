@@ -130,7 +130,7 @@ def _container(
             tests=list(health.test),
             interval=_duration(health.interval_s),
             timeout=_duration(health.timeout_s),
-            retries=health.retries,
+            retries=6,
             start_period=_duration(health.start_period_s),
         ),
         # When the machine stops, and when the provider does: without the latter it kills at once.

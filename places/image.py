@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -48,11 +48,11 @@ class Builder:
     images that the registry has, by name: of the same version they are run and not built again.
     """
 
-    sources: Mapping[str, str] = field(default_factory=dict)
-    hosts: Mapping[str, str] = field(default_factory=dict)
-    platform: str | None = None
-    registry: Registry | None = None
-    pushed: Mapping[str, Pushed] = field(default_factory=dict)
+    sources: Mapping[str, str]
+    hosts: Mapping[str, str]
+    platform: str | None
+    registry: Registry | None
+    pushed: Mapping[str, Pushed]
 
     @property
     def network(self) -> str | None:

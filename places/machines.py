@@ -115,7 +115,6 @@ class MachinePlace:
             image=image.volume,
             public_key=args.public_key,
             domain=args.domain,
-            gpu=machine.gpu,
         )
         return VirtualMachine(name, vm, self._own(opts, needed))
 

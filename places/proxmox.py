@@ -84,11 +84,8 @@ def image_file(name: str, args: ImageArgs) -> str:
     """
     if args.kind == "disk":
         return f"{name}-{args.download.version}.qcow2"
-    return f"{name}-{args.download.version}{_archive_suffix(args.download.url)}"
-
-
-def _archive_suffix(url: str) -> str:
-    return "".join(PurePosixPath(urlsplit(url).path).suffixes[-2:])
+    ending = "".join(PurePosixPath(urlsplit(args.download.url).path).suffixes[-2:])
+    return f"{name}-{args.download.version}{ending}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +200,7 @@ class Lxc(pulumi.ComponentResource):
 class VirtualMachineArgs:
     """A VM. image is an Image's volume, public_key an OpenSSH line.
 
-    gpu is the name of a PciMapping that must be there first (depends_on), or None.
+    The machine's gpu is the name of a PciMapping that must be there first (depends_on), or None.
     """
 
     node: machines.Node
@@ -211,7 +208,6 @@ class VirtualMachineArgs:
     image: str
     public_key: pulumi.Input[str]
     domain: str
-    gpu: str | None = None
 
 
 class VirtualMachine(pulumi.ComponentResource):
@@ -280,14 +276,14 @@ class VirtualMachine(pulumi.ComponentResource):
 
 def _memory(args: VirtualMachineArgs) -> proxmox.VmLegacyMemoryArgs:
     # Without `floating` there is no balloon. A passed-through device pins all memory (bpg#634).
-    floor = None if args.gpu else args.machine.floor_mib
+    floor = None if args.machine.gpu else args.machine.floor_mib
     return proxmox.VmLegacyMemoryArgs(dedicated=args.machine.memory_mib, floating=floor)
 
 
 def _gpu(args: VirtualMachineArgs) -> list[proxmox.VmLegacyHostpciArgs] | None:
-    if args.gpu is None:
+    if args.machine.gpu is None:
         return None
-    return [proxmox.VmLegacyHostpciArgs(device="hostpci0", mapping=args.gpu, pcie=True)]
+    return [proxmox.VmLegacyHostpciArgs(device="hostpci0", mapping=args.machine.gpu, pcie=True)]
 
 
 def _cloud_init(args: VirtualMachineArgs) -> proxmox.VmLegacyInitializationArgs:

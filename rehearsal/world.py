@@ -154,10 +154,6 @@ class World:
         partial.write_text(json.dumps(self.dump()), encoding="utf-8")
         partial.replace(path)
 
-    def load(self, path: Path) -> None:
-        """Read what `save` wrote."""
-        self.restore(json.loads(path.read_text(encoding="utf-8")))
-
 
 def _matches(wanted: tuple[str, str], type_: str, name: str) -> bool:
     """Whether a resource is the one wanted; the type in full or by its last part."""

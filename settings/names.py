@@ -26,7 +26,6 @@ class Service:
     """
 
     name: str
-    layer: str
     scheme: str
     port_key: str
     exposure: Exposure
@@ -47,10 +46,8 @@ class Service:
 
 def _own(name: str, key: str, scheme: str, section: str, **more: Any) -> Service:
     """A service that answers on a machine of its own: `section`'s."""
-    layer = section.partition(".")[0]
     return Service(
         name=name,
-        layer=layer,
         scheme=scheme,
         port_key=f"{section}.{key}",
         exposure="machine",
@@ -64,7 +61,6 @@ def _container(name: str, scheme: str, exposure: Exposure, inner: int, label: st
     layer = "apps" if name in ("model-server", "web") else "services"
     return Service(
         name=name,
-        layer=layer,
         scheme=scheme,
         port_key=f"{layer}.{name.replace('-', '_')}.port",
         exposure=exposure,
@@ -105,7 +101,6 @@ SERVICES: dict[str, Service] = {
 class Endpoint:
     """Where a service answers: to people and programs outside, and to containers inside."""
 
-    name: str
     scheme: str
     host: str
     port: int
@@ -163,7 +158,6 @@ def _endpoint(settings: "Settings", service: Service) -> Endpoint:
         scheme, host = own.get(service.name, (service.scheme, "localhost"))
         inner_host = fqdn if service.name in own else host_name
         return Endpoint(
-            name=service.name,
             scheme=scheme,
             host=host,
             port=port,
@@ -180,7 +174,6 @@ def _endpoint(settings: "Settings", service: Service) -> Endpoint:
     inside = service.exposure != "machine"
     outer_port = settings.services.gateway.port if service.exposure == "gateway" else port
     return Endpoint(
-        name=service.name,
         scheme="https" if service.exposure == "gateway" else scheme,
         host=fqdn,
         port=outer_port,

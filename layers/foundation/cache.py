@@ -26,7 +26,7 @@ class PackageCacheArgs:
     place: Place
     publish: str  # the address that containers publish ports on
     address: Endpoint
-    nameservers: tuple[IPv4Address, ...] = ()
+    nameservers: tuple[IPv4Address, ...]
 
 
 class PackageCache(pulumi.ComponentResource):

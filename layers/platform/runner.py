@@ -1,7 +1,7 @@
 """GitLab's runner, whose jobs run on the Docker host."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -38,7 +38,7 @@ class RunnerArgs:
     key: pulumi.Input[str]
     environment: Mapping[str, str]
     sources: Mapping[str, str]
-    hosts: Mapping[str, str] = field(default_factory=dict)
+    hosts: Mapping[str, str]
 
 
 class Runner(pulumi.ComponentResource):

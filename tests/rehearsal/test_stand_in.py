@@ -1,5 +1,6 @@
 """The provider protocol: checks, previews, secrets, diffs, ids, imports, faults."""
 
+import json
 import threading
 from typing import Any
 
@@ -333,7 +334,7 @@ def test_the_world_is_saved_and_restored(lab: Lab, tmp_path: Any) -> None:
     saved = lab.world.dump()
     lab.world.save(tmp_path / "world.json")
     other = World()
-    other.load(tmp_path / "world.json")
+    other.restore(json.loads((tmp_path / "world.json").read_text()))
     assert other.dump() == saved
     make.lxc(lab, 110)
     lab.world.restore(saved)
