@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -51,8 +51,8 @@ class Builder:
     sources: Mapping[str, str]
     hosts: Mapping[str, str]
     platform: str | None
-    registry: Registry | None
-    pushed: Mapping[str, Pushed]
+    registry: Registry | None = None
+    pushed: Mapping[str, Pushed] = field(default_factory=dict)
 
     @property
     def network(self) -> str | None:
