@@ -19,6 +19,13 @@ from toolchain import install, pulumi_cli
 DEV_PASSPHRASE = "dev"  # noqa: S105 - a published word
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 CONNECTION = ("PULUMI_BACKEND_URL", *PASSPHRASE, "PULUMI_HOME", "PATH")
+# What leads the Docker provider elsewhere. A context overrides even the host that the program gives
+# (terraform-provider-docker), but not for builds; DOCKER_HOST overrides it for builds alone.
+DOCKER_CONTEXT = "DOCKER_CONTEXT"
+DOCKER_ENGINE = (
+    *("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+    *("DOCKER_CA_MATERIAL", "DOCKER_CERT_MATERIAL", "DOCKER_KEY_MATERIAL"),
+)
 
 
 def chosen(layer: str | None) -> tuple[str, ...]:
@@ -171,9 +178,15 @@ def store_access(env: str) -> dict[str, str]:
     return access
 
 
-def variables(env: str, secret: dict[str, str]) -> dict[str, str]:
+def unwanted(place: str) -> set[str]:
+    """Variables of the shell that no provider may see: only `dev` is on the shell's own engine."""
+    return {DOCKER_CONTEXT, *(() if place == "docker" else DOCKER_ENGINE)}
+
+
+def variables(env: str, place: str, secret: dict[str, str]) -> dict[str, str]:
     """The environment of every process that `./lab` runs for `env`."""
-    base = {name: value for name, value in os.environ.items() if name not in PASSPHRASE}
+    left = {*PASSPHRASE, *unwanted(place)}
+    base = {name: value for name, value in os.environ.items() if name not in left}
     store = store_access(env) if url(env).startswith("s3:") else {}
     base |= {"PULUMI_BACKEND_URL": url(env), **secret, **store}
     return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
@@ -192,9 +205,10 @@ def checked(env: str) -> Settings:
 def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Settings]:
     """Check everything that can be checked before the engine starts; Fault says what to do."""
     settings = checked(env)
-    secret = passphrase(env, settings.common.place) if secret is None else secret
+    place = settings.common.place
+    secret = passphrase(env, place) if secret is None else secret
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Engine(folder=install.ROOT, variables=variables(env, secret)), settings
+    return Engine(folder=install.ROOT, variables=variables(env, place, secret)), settings
 
 
 def print_env(values: argparse.Namespace) -> int:
@@ -212,8 +226,9 @@ def print_env(values: argparse.Namespace) -> int:
         print(f"lab: {fault}", file=sys.stderr)
         secret = {}
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
-    wanted = variables(env, secret)
-    for name in (*CONNECTION, "ANSIBLE_HOME", "PULUMI_SKIP_UPDATE_CHECK", *store_access(env)):
+    wanted = variables(env, place, secret)
+    told = (*CONNECTION, "ANSIBLE_HOME", "PULUMI_SKIP_UPDATE_CHECK", *store_access(env))
+    for name in (*told, *sorted(unwanted(place))):
         if name in wanted:
             # The operator's own passphrase is in the shell already; printing it would show it.
             if name not in PASSPHRASE or wanted[name] != os.environ.get(name):

@@ -138,3 +138,20 @@ def test_faults_are_settings_faults(checkout: Checkout) -> None:
     (checkout.root / "Pulumi.dev.yaml").write_text("nothing: here\n")
     with pytest.raises(SettingsFault, match=r"^Pulumi\.dev\.yaml: "):
         backend.settings_of("dev")
+
+
+def test_the_shells_docker_engine_is_devs_and_never_the_labs(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A context in the shell put the lab's containers on the laptop's engine."""
+    mine = {name: f"mine-{name}" for name in (*backend.DOCKER_ENGINE, backend.DOCKER_CONTEXT)}
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    kept = {n: v for n, v in mine.items() if n != backend.DOCKER_CONTEXT}
+    for env, place, expected in (("dev", "docker", kept), ("lab", "proxmox", {})):
+        given = backend.variables(env, place, {})
+        assert {n: v for n, v in given.items() if n in mine} == expected
+        assert checkout.lab("env", env) == 0
+        unset = {line for line in capsys.readouterr().out.splitlines() if line.startswith("unset")}
+        assert {f"unset {name}" for name in mine.keys() - expected.keys()} <= unset
+        assert not {f"unset {name}" for name in expected} & unset
