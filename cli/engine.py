@@ -6,13 +6,16 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from cli.fault import Fault
+
+# The key by which Pulumi marks a secret value in a state file (sdk/go/common/resource/sig).
+SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a published constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,15 @@ class Engine:
         """The resources in a stack's state; with the option --show-secrets they are in clear."""
         state = json.loads(self.capture("stack", "export", *options, "-s", stack))
         return state["deployment"].get("resources") or []
+
+
+def visible(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Properties with the wrapping of secrets taken off, in memory only."""
+    for name, value in properties.items():
+        if isinstance(value, dict) and SECRET_MARK in value:
+            yield name, json.loads(value["plaintext"])
+        else:
+            yield name, value
 
 
 def say(arguments: Sequence[str]) -> None:

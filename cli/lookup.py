@@ -1,15 +1,12 @@
 """Asks running servers for the ids that they themselves gave, by name. Reads only."""
 
-import os
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import gitlab
 
+from cli import docker
 from cli.fault import Fault
 
 GITLAB_TIMEOUT_S = 20.0
@@ -32,44 +29,8 @@ def find(kind: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> s
     """
     package = kind.partition(":")[0]
     if package == "docker":
-        return docker_id(kind, str(inputs["name"]), provider)
+        return docker.find(kind, str(inputs["name"]), provider)
     return gitlab_id(kind, inputs, provider)
-
-
-def docker_id(kind: str, name: str, provider: Mapping[str, Any]) -> str | None:
-    """The engine's id of a container or network."""
-    what = "network" if kind.endswith(":Network") else "container"
-    with tempfile.TemporaryDirectory() as folder:
-        env = dict(os.environ)
-        if provider.get("host"):
-            env["DOCKER_HOST"] = str(provider["host"])
-        files = {"caMaterial": "ca.pem", "certMaterial": "cert.pem", "keyMaterial": "key.pem"}
-        for material, file in files.items():
-            if provider.get(material):
-                path = Path(folder, file)
-                path.touch(0o600)
-                path.write_text(str(provider[material]))
-                env |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": folder}
-        try:
-            answer = subprocess.run(
-                ["docker", what, "inspect", "--format", "{{.Id}}", name],
-                capture_output=True,
-                text=True,
-                check=False,
-                env=env,
-                timeout=60,
-            )
-        except FileNotFoundError:
-            raise Fault(
-                f"the docker command is needed to look for {what} {name}: apt install docker.io"
-            ) from None
-        except subprocess.TimeoutExpired:
-            raise Fault(f"the Docker engine did not answer within 60 s about {name}") from None
-    if answer.returncode == 0:
-        return answer.stdout.strip()
-    if "No such" in answer.stderr or "not found" in answer.stderr:
-        return None
-    raise Fault(f"cannot ask the Docker engine about {what} {name}: {answer.stderr.strip()}")
 
 
 def gitlab_id(kind: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,13 +21,11 @@ import yaml
 
 from cli import ask, lookup
 from cli.backend import chosen, prepare, trust
-from cli.engine import Engine
+from cli.engine import Engine, visible
 from cli.fault import Fault
 
 # (type, inputs, the provider's inputs) -> the id, or None where there is no such thing.
 Find = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str | None]
-# The key by which Pulumi marks a secret value in a state file (sdk/go/common/resource/sig).
-SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a published constant
 # How Pulumi names a lock that is in its way, and what Go says of one that is no JSON or not a
 # lock's (pkg/backend/diy/lock.go).
 HELD = re.compile(r"created by (.*)@([^@]*) \(pid (\d+)\) at (\S+)")
@@ -257,15 +255,6 @@ def identify(
         return way.format_map({"environmentScope": "*", **inputs})
     except KeyError:
         return None
-
-
-def visible(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Properties with the wrapping of secrets taken off, in memory only."""
-    for name, value in properties.items():
-        if isinstance(value, dict) and SECRET_MARK in value:
-            yield name, json.loads(value["plaintext"])
-        else:
-            yield name, value
 
 
 def adopt(resources: list[dict[str, Any]], made: dict[str, Any]) -> None:

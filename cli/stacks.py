@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from cli import ask, repair, rescue
+from cli import ask, docker, repair, rescue
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault
@@ -55,6 +55,7 @@ def up(values: argparse.Namespace) -> int:
             return code
         if layer == LAYERS[0] and engine.stacks().get(stack):
             rescue.keep(engine, stack, settings.common.rescue.path)
+        docker.require_health(engine, stack)
     return 0
 
 

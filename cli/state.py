@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli import ask, backend, repair, rescue
-from cli.engine import Engine
+from cli import ask, backend, rescue
+from cli.engine import Engine, visible
 from cli.fault import Fault
 from layers import LAYERS
 from settings.common import STORE_ROOT_USER
@@ -98,7 +98,7 @@ def as_root(env: str, engine: Engine) -> Iterator[None]:
     between, `./lab` still has access, and rotating the key again ends it.
     """
     made = {
-        entry["urn"].rpartition("::")[2]: dict(repair.visible(entry.get("outputs", {})))
+        entry["urn"].rpartition("::")[2]: dict(visible(entry.get("outputs", {})))
         for entry in engine.resources(f"{env}-{LAYERS[0]}", "--show-secrets")
     }
     keep_credentials(env, STORE_ROOT_USER, made["object-store-root"]["result"])

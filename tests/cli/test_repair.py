@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli import repair
-from cli.engine import Engine
+from cli.engine import SECRET_MARK, Engine
 from cli.fault import Fault
 from tests.harness.process import wait_for
 
@@ -161,7 +161,7 @@ def test_an_id_comes_from_the_inputs() -> None:
 
 
 def test_a_secret_name_is_opened() -> None:
-    secret = {repair.SECRET_MARK: "1b47061264138c4ac30d75fd1eb44270", "plaintext": '"state"'}
+    secret = {SECRET_MARK: "1b47061264138c4ac30d75fd1eb44270", "plaintext": '"state"'}
     made = {"urn": "u::n", "type": "minio:index/iamUser:IamUser", "inputs": {"name": secret}}
     assert repair.identify(made, [], lambda *_: None) == "state"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli import backend, repair
-from cli.engine import Engine
+from cli import backend
+from cli.engine import SECRET_MARK, Engine
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 
@@ -61,7 +61,7 @@ def test_the_key_that_opens_the_state_changes_while_root_opens_it(
     root = {
         "urn": "urn:pulumi:lab-foundation::object-store-root",
         "type": "random:index/randomPassword:RandomPassword",
-        "outputs": {"result": {repair.SECRET_MARK: "1b4706", "plaintext": '"root-password"'}},
+        "outputs": {"result": {SECRET_MARK: "1b4706", "plaintext": '"root-password"'}},
     }
     stacks[THERE]["lab-foundation"] = [root]
     (lab.fake / "state.json").write_text(json.dumps(stacks))

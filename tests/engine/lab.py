@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from cli import repair, stacks
+from cli.engine import visible
 from layers import LAYERS
 from rehearsal import apply, scratch
 from rehearsal.servers import serve
@@ -121,7 +122,7 @@ class Lab:
             text = self.scratch.engine.capture("stack", "export", "--show-secrets", "-s", stack)
             for resource in json.loads(text)["deployment"].get("resources") or []:
                 made = set(resource.get("outputs", {})) - set(resource.get("inputs", {}))
-                for name, value in repair.visible(resource.get("outputs", {})):
+                for name, value in visible(resource.get("outputs", {})):
                     wrapped = resource["outputs"][name] is not value
                     if name in made and wrapped and resource.get("id"):
                         found |= {text for text in strings(value) if len(text) >= 12}

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 import pytest
 
 from cli import lookup, repair
+from cli.docker import require_health
+from cli.fault import Fault
 from layers import LAYERS
 from rehearsal import apply, stand_in
 from settings.images import catalogue
@@ -158,6 +160,15 @@ def test_what_is_replaced_is_stopped_first_and_keeps_its_data(dev: Lab, docker: 
     signals = [json.loads(line)["Actor"]["Attributes"]["signal"] for line in told.splitlines()]
     assert signals == ["15"]
     assert docker.ask("volume", "inspect", "--format", created, "datalab-kafka-data") == volume
+
+
+def test_what_somebody_stopped_is_named(dev: Lab, docker: Docker) -> None:
+    require_health(dev.scratch.engine, "dev-services")
+    docker.ask("stop", "datalab-gateway")
+    with pytest.raises(Fault, match="datalab-gateway is exited: docker logs datalab-gateway"):
+        require_health(dev.scratch.engine, "dev-services")
+    docker.ask("start", "datalab-gateway")
+    require_health(dev.scratch.engine, "dev-services")
 
 
 def test_what_somebody_removed_is_seen_and_comes_back(dev: Lab, docker: Docker) -> None:
