@@ -7,6 +7,7 @@ import argparse
 import os
 import platform
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -143,12 +144,41 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
         required=False,
     )
     yield plugins()
+    yield from names(env)
     if place == "docker":
         yield docker()
     else:
         yield openssh()
         if made:
             yield from node(env)
+
+
+def names(env: str) -> Iterator[Finding]:
+    """Whether this machine knows the lab's names; where it has none, nothing.
+
+    In `dev` with GitLab the Docker engine itself asks by one: a registry sends it to GitLab's own
+    address for a token, and no image could be pushed.
+    """
+    from cli import backend
+    from settings.names import hosts
+
+    checked = backend.settings_of(env)
+    wanted = {name: str(address) for address, row in hosts(checked).items() for name in row}
+    wrong = []
+    for name, address in wanted.items():
+        try:
+            known = socket.gethostbyname(name)
+        except OSError:
+            known = ""
+        if known != address:
+            wrong.append(name)
+    if wanted:
+        yield Finding(
+            what=f"names of {env}",
+            found=f"{len(wrong)} of {len(wanted)} unknown here" if wrong else "known",
+            remedy=f"./lab hosts {env} | sudo tee -a /etc/hosts" if wrong else "",
+            required=checked.common.place == "docker",
+        )
 
 
 def openssh() -> Finding:

@@ -1,6 +1,7 @@
 """`./lab doctor`: each lack is named with its remedy."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,31 @@ def test_bare_machine(
 def test_what_is_not_required_does_not_fail() -> None:
     finding = doctor.Finding(what="disk", found="1 GB", remedy="free some", required=False)
     assert str(finding).startswith("warn")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_names_that_the_registry_sends_the_engine_to(
+    machine: Checkout,
+    known: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A push to GitLab's registry asks for a token at GitLab's own name."""
+    docker(machine.fake, "echo 20.10.24", monkeypatch)
+    file = machine.root / "Pulumi.dev.yaml"
+    text = file.read_text().replace("enabled: false", "enabled: true")
+    file.write_text(text.replace("memory_mib: 10240", "memory_mib: 24576"))
+    asked: list[str] = []
+
+    def lookup(name: str) -> str:
+        asked.append(name)
+        if not known:
+            raise socket.gaierror
+        return "127.0.0.1"
+
+    monkeypatch.setattr(socket, "gethostbyname", lookup)
+    assert machine.lab("doctor", "dev") == (0 if known else 1)
+    said = capsys.readouterr().out
+    assert asked == ["gitlab.lab.home.arpa"]
+    assert ("FAIL  names of dev: 1 of 1 unknown here" in said) is not known
+    assert ("./lab hosts dev | sudo tee -a /etc/hosts" in said) is not known
