@@ -34,6 +34,8 @@ class TestFiles:
             "/ubuntu/pool/main/a_1.orig.tar.xz",
             "/alpine/v3.22/main/x86_64/a-1-r0.apk",
             "/plugins/pulumi-resource-random-v4.tar.gz",
+            "/plugins/someone/pulumi-thing/releases/download/v4.0.0/pulumi-resource-thing.tar.gz",
+            "/plugins/org/silo/releases/download/RELEASE.2026-09-16T00-00-00Z/silo.tar.gz",
         ],
     )
     def test_once_fetched_they_need_no_origin(
@@ -44,6 +46,25 @@ class TestFiles:
         origin.stop()
         again = cache.get(path)
         assert (again.status, again.cache, again.body) == (200, "HIT", content)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/plugins/org/repo/archive/refs/heads/main.tar.gz",
+            "/plugins/org/repo/releases/latest/download/tool.tar.gz",
+            "/plugins/org/repo/releases/download/nightly/tool.tar.gz",
+            "/plugins/org/repo/raw/main/install.sh",
+            "/plugins/org/repo/releases/download/v4/../../latest/download/tool.tar.gz",
+            "/plugins/latest-version",
+        ],
+    )
+    def test_what_may_change_is_not_taken_for_a_plugin(
+        self, cache: Running, origin: Origin, path: str
+    ) -> None:
+        """It was kept for a year, whatever became of it upstream."""
+        origin.files[path] = b"of today"
+        assert cache.get(path).status in (400, 404)
+        assert not origin.requests
 
     @pytest.mark.parametrize("size", [1, SLICE - 1, SLICE, SLICE + 1, 3 * SLICE])
     def test_every_byte_is_fetched_once(self, cache: Running, origin: Origin, size: int) -> None:
