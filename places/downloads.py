@@ -8,17 +8,24 @@ import pulumi
 from places import Role
 
 
+def unpinned_fault(what: str, sha256: str, unpinned: Literal["refuse", "allow"]) -> str:
+    """Why a download must not be used; empty where it may."""
+    if sha256 or unpinned == "allow":
+        return ""
+    return (
+        f"images.yaml: the sha256 of {what} is empty, so nobody could tell a forged file: run "
+        "./lab pin on a connected machine, or set datalab:common.unpinned_downloads to allow"
+    )
+
+
 def require_checksum(what: str, sha256: str, unpinned: Literal["refuse", "allow"]) -> None:
     """Refuse to bring up what has no checksum; a preview only warns, as `./lab pin` comes later.
 
     Raises pulumi.RunError.
     """
-    if sha256 or unpinned == "allow":
+    message = unpinned_fault(what, sha256, unpinned)
+    if not message:
         return
-    message = (
-        f"images.yaml: the sha256 of {what} is empty, so nobody could tell a forged file: run "
-        "./lab pin on a connected machine, or set datalab:common.unpinned_downloads to allow"
-    )
     if not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(message)
     pulumi.log.warn(message)

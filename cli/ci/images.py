@@ -24,7 +24,9 @@ import httpx
 from cli.ci.forge import required
 from cli.fault import Fault
 from cli.registry import request_manifest
+from layers.apps.runner_image import CHECKSUM
 from layers.engine import builder
+from places.downloads import unpinned_fault
 from places.image import ROOT, Builder, Recipe, version
 from settings import Settings
 
@@ -69,6 +71,12 @@ def build_all(settings: Settings, out: Path) -> int:
     """Build, scan and push what is new; write the manifest into `out`."""
     registry, how = Registry.of_job(), builder(settings)
     manifest = {}
+    for recipe in recipes().values():
+        checksum = recipe.base.get(CHECKSUM, "none is wanted")
+        if fault := unpinned_fault(
+            "downloads.pulumi", checksum, settings.common.unpinned_downloads
+        ):
+            raise Fault(fault)
     with docker_host():
         registry.login()
         for name, recipe in recipes().items():

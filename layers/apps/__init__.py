@@ -7,10 +7,11 @@ AppsOutputs.
 import pulumi
 
 from layers.apps.model_server import ModelServer, ModelServerArgs
-from layers.apps.runner_image import DEPLOYER, RunnerImage, RunnerImageArgs
+from layers.apps.runner_image import CHECKSUM, DEPLOYER, RunnerImage, RunnerImageArgs
 from layers.apps.web import Web, WebArgs
 from layers.engine import engine, gitlab_provider
 from layers.outputs import AppsOutputs, FoundationOutputs, PlatformOutputs, ServicesOutputs
+from places.downloads import require_checksum
 from settings import Settings
 from settings.program import Secrets
 
@@ -40,6 +41,10 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
     gitlab = []
     if settings.platform.gitlab.enabled:
         gitlab = [gitlab_provider(settings, foundation, platform)]
+        # Its Dockerfile takes what it is given.
+        require_checksum(
+            "downloads.pulumi", DEPLOYER.base[CHECKSUM], settings.common.unpinned_downloads
+        )
         RunnerImage(
             "deployer-image",
             RunnerImageArgs(

@@ -11,6 +11,7 @@ from places.image import Recipe
 from settings import images
 
 PROJECT = Path(__file__).parents[2]
+CHECKSUM = "PULUMI_SHA256"  # the build argument
 # Whose plugins are not on Pulumi's own server.
 SERVERS = {"proxmoxve": "github://api.github.com/muhlba91/pulumi-proxmoxve"}
 
@@ -33,7 +34,7 @@ DEPLOYER = Recipe(
     base={
         "UBUNTU_IMAGE": images.image("ubuntu"),
         "PULUMI_URL": images.download("pulumi")["url"],
-        "PULUMI_SHA256": images.download("pulumi")["sha256"],
+        CHECKSUM: images.download("pulumi")["sha256"],
         "PULUMI_PLUGINS": plugins((PROJECT / "requirements.txt").read_text(encoding="utf-8")),
     },
 )

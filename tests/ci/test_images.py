@@ -189,6 +189,18 @@ def test_a_build_installs_through_the_package_cache_by_its_name(project: Path) -
     assert set(build(project)) == set(NAMES)
 
 
+def test_no_image_is_built_of_a_download_without_a_sum(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpinned = Recipe(context="runner", base={"PULUMI_SHA256": ""})
+    monkeypatch.setattr(images, "recipes", lambda: dict.fromkeys(NAMES, unpinned))
+    with pytest.raises(Fault, match=r"the sha256 of downloads\.pulumi is empty.*lab pin"):
+        images.build_all(LAB, project / "out")
+    assert images.Registry.of_job().digest("runner", version(unpinned)) is None
+    allowed = LAB.common.model_copy(update={"unpinned_downloads": "allow"})
+    assert images.build_all(LAB.model_copy(update={"common": allowed}), project / "out") == 0
+
+
 def test_a_build_that_fails_says_so(project: Path) -> None:
     (project / "runner" / "Dockerfile").write_text("FROM scratch\nCOPY missing /\n")
     with pytest.raises(Fault, match="docker build failed"):

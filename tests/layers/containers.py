@@ -5,7 +5,11 @@ from typing import Any
 
 from tests.harness.deploy import Deployed, deploy
 
-GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576}
+GITLAB = {
+    "platform.gitlab.enabled": True,
+    "common.engine.memory_mib": 24576,
+    "common.unpinned_downloads": "allow",  # as images.yaml is not pinned yet
+}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dev": ("dev", {}),
     "dev with GitLab": ("dev", GITLAB),

@@ -1,10 +1,15 @@
 """The applications' containers, and the image of CI jobs."""
 
+from dataclasses import replace
+
+import pulumi
 import pytest
 
 from apps.model_server.settings import load
+from layers.apps.runner_image import CHECKSUM, DEPLOYER
 from settings.images import PATH
-from tests.layers.containers import container, published, variables, world
+from tests.harness.deploy import deploy
+from tests.layers.containers import GITLAB, container, published, variables, world
 
 ROOT = PATH.parent
 
@@ -52,6 +57,16 @@ def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str
     assert variable["key"] == "DATALAB_RUNNER_IMAGE"
     assert "@sha256:" in variable["value"]
     assert variable["value"] == layer.outputs["images"]["runner"]
+
+
+def test_an_image_without_the_sum_of_its_download_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unpinned = replace(DEPLOYER, base={**DEPLOYER.base, CHECKSUM: ""})
+    monkeypatch.setattr("layers.apps.DEPLOYER", unpinned)
+    change = {**GITLAB, "common.unpinned_downloads": "refuse"}
+    with pytest.raises(pulumi.RunError, match=r"the sha256 of downloads\.pulumi is empty.*lab pin"):
+        deploy("dev", change)
 
 
 def test_outputs_name_what_runs() -> None:
