@@ -20,12 +20,14 @@ VERSION_LENGTH = 12
 class Recipe:
     """What is in an image; paths are relative to the project.
 
-    base maps a build argument to the reference of an image that it is built on.
+    parts are what is taken of the context, unless all of it. base maps a build argument to the
+    reference of an image that it is built on.
     """
 
     context: str
     base: Mapping[str, str]
     dockerfile: str = ""  # the context's own, unless said otherwise
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,8 @@ def _dockerfile(recipe: Recipe) -> str:
 
 def _files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     root, ignored = ROOT / recipe.context, _ignored(recipe)
-    for path in sorted(root.rglob("*")):
+    places = [root / part for part in recipe.parts] or [root]
+    for path in sorted(path for place in places for path in (place, *place.rglob("*"))):
         relative = path.relative_to(root)
         hidden = any(fnmatchcase(part, name) for part in relative.parts for name in ignored)
         if path.is_file() and not hidden:
@@ -155,7 +158,14 @@ def _ignored(recipe: Recipe) -> tuple[str, ...]:
     for file in (own, ROOT / recipe.context / ".dockerignore"):
         if file.exists():
             lines = file.read_text(encoding="utf-8").split()
-            if wrong := [line for line in lines if not line.startswith("**/")]:
-                raise ValueError(f"{file}: only lines **/NAME are understood, not {wrong}")
-            return tuple(line.removeprefix("**/") for line in lines)
+            first = ["*", *(f"!{part}" for part in recipe.parts)] if recipe.parts else []
+            names = lines[len(first) :]
+            wrong = [line for line in names if not line.startswith("**/")]
+            if wrong or lines[: len(first)] != first:
+                raise ValueError(
+                    f"{file}: only lines **/NAME are understood, not {wrong}, after {first}"
+                )
+            return tuple(line.removeprefix("**/") for line in names)
+    if recipe.parts:
+        raise ValueError(f"{own}: is missing, so the build would take more than {recipe.parts}")
     return ()

@@ -22,6 +22,7 @@ from toolchain import progress
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+BAKED = Path("/opt/datalab/venv")  # of images/deployer, for the checkouts of jobs
 HALF = ".unfinished"  # in an environment that is being changed
 
 
@@ -66,7 +67,13 @@ def replace(target: Path, content: bytes, mode: int = 0o644) -> None:
 
 def stamp_of(requirements: str) -> str:
     """What a finished environment depends on; it cannot be moved, hence its path."""
-    return f"{hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()} {VENV}"
+    place = BAKED if linked() else VENV
+    return f"{hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()} {place}"
+
+
+def linked() -> bool:
+    """Whether `.venv` is the image's own environment."""
+    return VENV.is_symlink() and VENV.readlink() == BAKED
 
 
 def stamp_file(requirements: str) -> Path:
@@ -90,6 +97,10 @@ def ensure_python(requirements: str) -> None:
     with exclusive():
         if python_ready(requirements):
             return
+        if BAKED.is_dir() and not VENV.exists() and not VENV.is_symlink():
+            VENV.symlink_to(BAKED)
+            if python_ready(requirements):
+                return
         make_environment()
         (VENV / HALF).touch()
         log = cache_folder() / "log" / "pip.log"
@@ -159,6 +170,8 @@ def make_environment() -> None:
 
     Its scripts hold its path, so that it cannot be made beside and moved; HALF marks it instead.
     """
+    if linked():  # it is of other requirements than these
+        VENV.unlink()
     if VENV.is_symlink():
         raise SetupError(
             f"{VENV} is a link to {VENV.readlink()}, which may be another checkout's; ./lab makes "

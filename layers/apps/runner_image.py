@@ -29,7 +29,8 @@ def plugins(requirements: str) -> str:
 
 
 DEPLOYER = Recipe(
-    context="provision",
+    context=".",
+    parts=("provision", "requirements.txt"),
     dockerfile="images/deployer/Dockerfile",
     base={
         "UBUNTU_IMAGE": images.image("ubuntu"),

@@ -96,6 +96,36 @@ def test_a_dockerfile_outside_of_its_context_has_its_own_ignore_file(root: Path)
     assert version(recipe) == before
 
 
+def test_parts_of_a_context_are_all_that_is_in_the_image(root: Path) -> None:
+    (root / "images/one/Dockerfile.dockerignore").write_text("*\n!code\n!pins\n**/junk\n")
+    (root / "code/deep").mkdir(parents=True)
+    for name in ("pins", "code/main.py", "code/deep/junk", "secret"):
+        (root / name).write_text("x")
+    recipe = Recipe(
+        context=".", dockerfile="images/one/Dockerfile", parts=("code", "pins"), base={}
+    )
+    before = version(recipe)
+    for name in ("secret", "code/deep/junk"):
+        (root / name).write_text("y")
+    assert version(recipe) == before
+    for name in ("pins", "code/main.py"):
+        (root / name).write_text("y")
+        now = version(recipe)
+        assert now != before
+        before = now
+
+
+@pytest.mark.parametrize("lines", [None, "**/junk\n", "!code\n*\n", "*\n!code\n!secret\n"])
+def test_parts_that_the_build_would_not_take_alike_are_refused(
+    root: Path, lines: str | None
+) -> None:
+    if lines is not None:
+        (root / "images/one/Dockerfile.dockerignore").write_text(lines)
+    recipe = Recipe(context=".", dockerfile="images/one/Dockerfile", parts=("code",), base={})
+    with pytest.raises(ValueError, match=r"Dockerfile\.dockerignore: "):
+        version(recipe)
+
+
 def builds(variant: str) -> dict[str, Registered]:
     layers = world(variant).values()
     return {

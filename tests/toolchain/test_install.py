@@ -172,6 +172,53 @@ def test_an_index_that_fails_costs_no_working_environment(
     assert (bare / ".venv" / "mine").exists()
 
 
+@pytest.fixture
+def baked(bare: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The image's own environment, finished as images/deployer/Dockerfile says it is."""
+    folder = bare.parent / "opt"
+    text = (ROOT / "images/deployer/Dockerfile").read_text()
+    assert str(install.BAKED) in text
+    (stamp,) = re.findall(r"printf '%s %s' .*?installed", text, re.DOTALL)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    for there, here in ((install.BAKED, folder), (install.BAKED.parent, bare)):
+        stamp = stamp.replace(str(there), str(here))
+    subprocess.run(["sh", "-ec", stamp], check=True)
+    monkeypatch.setattr(install, "BAKED", folder)
+    return folder
+
+
+def test_a_job_takes_the_environment_of_its_image(
+    bare: Path, baked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(baked.rglob("*"))
+    for _ in range(2):
+        install.ensure_python("requirements.txt")
+        assert install.python_ready("requirements.txt")
+    assert (bare / ".venv").readlink() == baked
+    assert capsys.readouterr().err == ""  # nothing was installed
+    python = bare / ".venv" / "bin" / "python"
+    prefix = subprocess.run(
+        [python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert prefix == str(install.VENV), "start.py would start itself for ever"
+
+    install.ensure_python("requirements-dev.txt")
+    assert not (bare / ".venv").is_symlink()
+    assert install.python_ready("requirements-dev.txt")
+    assert sorted(baked.rglob("*")) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_of_other_requirements_it_is_not_taken(bare: Path, baked: Path, when: str) -> None:
+    if when == "after":
+        install.ensure_python("requirements.txt")
+    (bare / "requirements.txt").write_text("# one byte more\n")
+    assert not install.python_ready("requirements.txt")
+    install.ensure_python("requirements.txt")
+    assert not (bare / ".venv").is_symlink()
+    assert install.python_ready("requirements.txt")
+
+
 @pytest.mark.parametrize("target", ["theirs", "nowhere"])
 def test_a_link_is_refused_and_not_followed(bare: Path, target: str) -> None:
     theirs = bare / "theirs"
