@@ -38,13 +38,15 @@ class HostArgs:
     """A machine that answers to SSH, or will soon after its creation.
 
     private_key is an OpenSSH private key. resource is the machine; what is known of the host is
-    forgotten when it is replaced.
+    forgotten when it is replaced. boot is a text that changes when it reboots: what stands on the
+    machine then waits for SSH, and for its roles to find their services up.
     """
 
     address: IPv4Address
     user: str
     private_key: pulumi.Input[str]
     resource: pulumi.Resource
+    boot: pulumi.Input[str]
 
 
 class Host(pulumi.ComponentResource):
@@ -64,11 +66,12 @@ class Host(pulumi.ComponentResource):
         found = local.Command(
             f"{name}-host-key",
             create=HOST_KEY,
-            update=f"{HOST_KEY} known",  # an address that changed is no first contact
+            update=f"{HOST_KEY} known",  # what changes here is no first contact
             environment={
                 "SSH_ADDRESS": str(args.address),
                 "SSH_PORT": str(SSH_PORT),
                 "SSH_WAIT_S": str(SSH_WAIT_S),
+                "MACHINE_BOOT": args.boot,
             },
             add_previous_output_in_env=True,
             opts=pulumi.ResourceOptions(
@@ -105,7 +108,11 @@ class Configuration(pulumi.ComponentResource):
             create=PLAYBOOK,
             # No `triggers`: they would replace the command, and with it everything that depends
             # on it would be unknown in a preview. A changed input runs it again in place.
-            environment={**ENVIRONMENT, "ROLE_FILES": files_hash([r.name for r in args.roles])},
+            environment={
+                **ENVIRONMENT,
+                "ROLE_FILES": files_hash([r.name for r in args.roles]),
+                "MACHINE_BOOT": host.boot,
+            },
             stdin=_job(args),
             logging=local.Logging.STDOUT_AND_STDERR,
             add_previous_output_in_env=False,

@@ -88,6 +88,7 @@ class MachinePlace:
                 user=made.user,
                 private_key=self.args.private_key,
                 resource=made.resource,
+                boot=made.boot,
             ),
             opts,
         )

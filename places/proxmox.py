@@ -139,11 +139,13 @@ class Lxc(pulumi.ComponentResource):
     address: IPv4Address
     user: str
     resource: proxmox.ContainerLegacy
+    boot: pulumi.Output[str]
 
     def __init__(self, name: str, args: LxcArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:places:Lxc", name, None, opts)
         node, machine = args.node, args.machine
         self.address, self.user = machine.address, LXC_USER
+        self.boot = _boot(args, bridge=node.bridge)
         self.resource = proxmox.ContainerLegacy(
             f"{name}-lxc",
             node_name=node.name,
@@ -219,6 +221,7 @@ class VirtualMachine(pulumi.ComponentResource):
     address: IPv4Address
     user: str
     resource: proxmox.VmLegacy
+    boot: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: VirtualMachineArgs, opts: pulumi.ResourceOptions | None = None
@@ -226,6 +229,14 @@ class VirtualMachine(pulumi.ComponentResource):
         super().__init__("datalab:places:VirtualMachine", name, None, opts)
         node, machine = args.node, args.machine
         self.address, self.user = machine.address, VM_USER
+        self.boot = _boot(
+            args,
+            cores=machine.cores,
+            floor=_floor(args),
+            gpu=machine.gpu,
+            key=args.public_key,
+            storage=node.disk_storage,
+        )
         self.resource = proxmox.VmLegacy(
             f"{name}-vm",
             name=name,
@@ -275,9 +286,13 @@ class VirtualMachine(pulumi.ComponentResource):
 
 
 def _memory(args: VirtualMachineArgs) -> proxmox.VmLegacyMemoryArgs:
-    # Without `floating` there is no balloon. A passed-through device pins all memory (bpg#634).
-    floor = None if args.machine.gpu else args.machine.floor_mib
-    return proxmox.VmLegacyMemoryArgs(dedicated=args.machine.memory_mib, floating=floor)
+    # Without `floating` there is no balloon.
+    return proxmox.VmLegacyMemoryArgs(dedicated=args.machine.memory_mib, floating=_floor(args))
+
+
+def _floor(args: VirtualMachineArgs) -> int | None:
+    # A passed-through device pins all memory (bpg#634).
+    return None if args.machine.gpu else args.machine.floor_mib
 
 
 def _gpu(args: VirtualMachineArgs) -> list[proxmox.VmLegacyHostpciArgs] | None:
@@ -304,6 +319,22 @@ def _cloud_init(args: VirtualMachineArgs) -> proxmox.VmLegacyInitializationArgs:
             username=VM_USER, keys=[args.public_key]
         ),
     )
+
+
+def _boot(args: LxcArgs | VirtualMachineArgs, **more: pulumi.Input[object]) -> pulumi.Output[str]:
+    """What the provider reboots a machine for when it changes (bpg vm.go, container.go).
+
+    It returns once the machine was started, with neither SSH nor any service there yet.
+    """
+    node, machine = args.node, args.machine
+    common = {
+        "memory": machine.memory_mib,
+        "interface": _interface(machine, node),
+        "gateway": str(node.gateway),
+        "nameservers": [str(server) for server in node.nameservers],
+        "domain": args.domain,
+    }
+    return pulumi.Output.json_dumps({**common, **more}, sort_keys=True)
 
 
 def _interface(machine: machines.Machine, node: machines.Node) -> str:

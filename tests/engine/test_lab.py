@@ -32,10 +32,21 @@ class TestLab(Environment):
             {"foundation.object_store.machine.disk_gib": 250},
             {"foundation": {"store-lxc": "update"}},
         ),
+        "more memory for a VM, which reboots": (
+            {"platform.gitlab.machine.memory_mib": 9216},
+            {
+                "platform": {
+                    "gitlab-vm": "update",
+                    "gitlab-host-key": "update",
+                    "gitlab-roles": "update",
+                    "runner-roles": "update",
+                }
+            },
+        ),
         "how long backups are kept": (
             {"platform.gitlab.backup_days": 30},
             {
-                "foundation": {"backups-lifecycle": "update"},
+                "foundation": {"backups-lifecycle": "replace"},
                 "platform": {"gitlab-roles": "update"},
             },
         ),

@@ -131,6 +131,41 @@ def test_a_role_that_changed_runs_again_and_touches_no_machine(up: Lab) -> None:
     up.restore("after platform")
 
 
+# A change -> what is updated with it. The provider returns from a reboot when the machine starts,
+# so that what needs its services must wait for its roles.
+WAITED_FOR = {
+    "lxc-memory_mib": {"vault-lxc", "vault-host-key", "vault-roles"},
+    "lxc-cores": {"vault-lxc"},
+    "lxc-disk_gib": {"vault-lxc"},
+    "vm-cores": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
+    "vm-memory_mib": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
+    "vm-disk_gib": {"gitlab-vm"},
+    "vm-gpu": {"docker-vm", "docker-host-key", "docker-roles"},
+}
+
+
+@pytest.mark.parametrize("case", WAITED_FOR)
+def test_a_machine_that_reboots_is_waited_for(up: Lab, case: str) -> None:
+    up.restore("after platform")
+    change = CASES[case]
+    up.configure({k: v for k, v in change.items() if v is not None}, removed(change))
+    steps = up.steps("platform" if case.startswith("vm-") else "foundation")
+    assert {name for name, step in steps.items() if step == "update"} == WAITED_FOR[case]
+    up.restore("after platform")
+
+
+def test_new_name_servers_reboot_every_machine(up: Lab) -> None:
+    up.restore("after platform")
+    up.configure(THE_NODE["nameservers"])
+    for layer, machines in (("foundation", 3), ("platform", 2)):
+        steps = up.steps(layer)
+        assert len([name for name in steps if name.endswith(("-lxc", "-vm"))]) == machines
+        for name in steps:
+            stem = name.removesuffix("-lxc").removesuffix("-vm")
+            assert stem == name or {f"{stem}-host-key", f"{stem}-roles"} <= set(steps), steps
+    up.restore("after platform")
+
+
 def test_the_state_has_what_looking_into_machines_takes(up: Lab) -> None:
     up.restore("after platform")
     engine = up.scratch.engine
