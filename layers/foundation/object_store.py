@@ -197,7 +197,14 @@ class StoreContents(pulumi.ComponentResource):
                     for prefix, days in sorted(args.kept_days.get(bucket, {}).items())
                 ),
             ],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[versioning],
+                # The provider's update hides its errors (aminueza minioUpdateILMPolicy), and
+                # backups would go by the old days; its creation does not. Meanwhile nothing goes.
+                replace_on_changes=["rules"],
+                delete_before_replace=True,
+            ),
         )
 
 
