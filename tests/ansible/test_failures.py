@@ -111,6 +111,17 @@ def test_a_task_that_fails_is_named_with_its_role_and_machine(lab: Lab) -> None:
     lab.apply(["common"], common(lab))
 
 
+def test_a_first_boot_that_takes_too_long_says_so(lab: Lab) -> None:
+    stand_in = lab.machine.root / "usr/local/bin/cloud-init"
+    stand_in.write_text("#!/bin/sh\nexit 124\n")  # as `timeout` ends
+    stand_in.chmod(0o755)
+    try:
+        last = failed(lab.machine.job([], {}), seconds=180)
+    finally:
+        stand_in.unlink()
+    assert "cloud-init has not ended within 1800 s" in last
+
+
 def test_no_machine_is_no_success() -> None:
     done = play({"host": "nothing"})
     assert done.code != 0
