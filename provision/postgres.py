@@ -25,6 +25,8 @@ ADMIN_PATH = "infra/provision/postgres"
 # Any fixed number; one provisioner at a time holds it, as CREATE DATABASE allows no transaction.
 LOCK = 0x6461_7461_6C61_62
 LOCK_SECONDS = 120
+# One project must not hold all connections of the server, which has 100 of them by default.
+CONNECTIONS = 20
 # What PostgreSQL answers when the password is wrong, or the role may not log in.
 LOGIN_REFUSED = ("28P01", "28000")
 
@@ -111,7 +113,9 @@ class _Server:
             "SELECT 1 FROM pg_roles WHERE rolname = %s", (self.spec.user,)
         ).fetchone():
             with self.connection.transaction():
-                self.connection.execute(sql.SQL("CREATE ROLE {}").format(self.user))
+                self.connection.execute(
+                    sql.SQL("CREATE ROLE {} CONNECTION LIMIT {}").format(self.user, CONNECTIONS)
+                )
                 self.connection.execute(
                     sql.SQL("COMMENT ON ROLE {} IS {}").format(self.user, sql.Literal(self.mark))
                 )
@@ -201,7 +205,10 @@ def _dynamic(server: _Server, admin: Record, vault: Vault) -> None:
         {
             "db_name": "postgres",
             "creation_statements": [
-                (statements / "create_user.sql").read_text().replace("@owner@", spec.user)
+                (statements / "create_user.sql")
+                .read_text()
+                .replace("@owner@", spec.user)
+                .replace("@limit@", str(CONNECTIONS))
             ],
             "revocation_statements": [(statements / "drop_user.sql").read_text()],
             "default_ttl": "1h",

@@ -27,6 +27,11 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "provisioner": ("create_database", "create_role"),
     "vault": ("create_role",),
 }
+# Databases that every server has -> who may enter them. By default that is everybody, and whoever
+# takes an advisory lock there, as `provision` does, keeps it from all others.
+COMMON: Mapping[str, tuple[str, ...]] = {"postgres": ("provisioner", "vault"), "template1": ()}
+# With it the lab's own get in when other projects hold all other connections.
+RESERVED = "pg_use_reserved_connections"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +119,38 @@ class Databases(pulumi.ComponentResource):
                 password=args.passwords[role],
                 create_database="create_database" in rights,
                 create_role="create_role" in rights,
-                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    protect=args.protect,
+                    # The provider reads memberships back (resource_postgresql_role.go): without
+                    # this, what provisioning grants is drift, and a refreshed `up` takes it away.
+                    ignore_changes=["roles"],
+                ),
             )
             for role, rights in ROLES.items()
         }
+        for role, made in roles.items():
+            postgresql.GrantRole(
+                f"{role}-reserved",
+                role=made.name,
+                grant_role=RESERVED,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         self.names = {
             database: self._database(database, roles[database].name, args.protect)
             for database in DATABASES
         }
+        for database, users in COMMON.items():
+            self._closed(database, database)
+            for user in users:
+                postgresql.Grant(
+                    f"{database}-{user}",
+                    database=database,
+                    role=roles[user].name,
+                    object_type="database",
+                    privileges=["CONNECT"],
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
         self.register_outputs({})
 
     def _database(self, name: str, owner: pulumi.Output[str], protect: bool) -> pulumi.Output[str]:
@@ -136,12 +165,16 @@ class Databases(pulumi.ComponentResource):
             lc_ctype="C.UTF-8",
             opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
+        return self._closed(name, made.name)
+
+    def _closed(self, name: str, database: pulumi.Input[str]) -> pulumi.Output[str]:
+        """Take from everybody the right to enter, which a new database gives; its name."""
         closed = postgresql.Grant(
             f"{name}-public",
-            database=made.name,
+            database=database,
             role="public",
             object_type="database",
-            privileges=[],  # by default everybody may connect to every database
+            privileges=[],
             opts=pulumi.ResourceOptions(parent=self),
         )
         return closed.database

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layers.services.postgresql import COMMON, DATABASES, ROLES
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.gitlab_vault import configure
 from tests.harness.inputs import declared
@@ -20,13 +21,20 @@ from tests.harness.vault_api import VaultServer, openbao
 ROOT = Path(__file__).parents[2]
 LAB_PROJECT = 1
 READ_TOKEN = "glpat-reads-pipelines-0123456789"
-SETUP_SQL = """
-CREATE ROLE provisioner LOGIN CREATEDB CREATEROLE PASSWORD 'provisioner-of-the-test';
-CREATE ROLE vault LOGIN CREATEROLE PASSWORD 'vault-of-the-test';
-GRANT pg_signal_backend TO vault;
-CREATE ROLE mlflow LOGIN PASSWORD 'mlflow-of-the-test';
-CREATE DATABASE mlflow OWNER mlflow;
-"""
+OPTIONS = {"create_database": "CREATEDB", "create_role": "CREATEROLE"}
+
+
+def setup_sql() -> Iterator[str]:
+    """What the services layer makes of an empty server: its own tables of roles and databases."""
+    for role, rights in ROLES.items():
+        options = " ".join(OPTIONS[right] for right in rights)
+        yield f"CREATE ROLE {role} LOGIN {options} PASSWORD '{role}-of-the-test'"
+    for database in DATABASES:
+        yield f"CREATE DATABASE {database} OWNER {database}"
+    for database, users in {**COMMON, **dict.fromkeys(DATABASES, ())}.items():
+        yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
+        for user in users:
+            yield f"GRANT CONNECT ON DATABASE {database} TO {user}"
 
 
 @dataclass
@@ -140,7 +148,7 @@ def lab(
         database = stack.enter_context(postgresql(places["postgresql"]))
         models = stack.enter_context(ollama())
         with database.connect() as connection:
-            for statement in filter(str.strip, SETUP_SQL.split(";")):
+            for statement in setup_sql():
                 connection.execute(statement.encode())
         made = Lab(
             bao=bao,

@@ -2,11 +2,13 @@
 
 import re
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 
+from provision import postgres
 from tests.provision.lab import LAB_PROJECT, Lab
 
 pytestmark = pytest.mark.service
@@ -225,6 +227,41 @@ def test_dynamic_users_own_what_they_make_together(servers: Lab) -> None:
     servers.bao.client().write_data("sys/leases/revoke-prefix/database/creds/project-42-dyn")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         servers.postgres.connect("dyn", *users[0])
+
+
+def test_a_dynamic_user_goes_when_its_hour_is_over_though_it_is_connected(servers: Lab) -> None:
+    words = servers.ask(42, "postgres", database="leaving", user="leaving_owner", mode="dynamic")
+    assert servers.run(*words)[0] == 0
+    answer: Any = servers.bao.client().read("database/creds/project-42-leaving")
+    user = answer["data"]
+    session = servers.postgres.connect("leaving", user["username"], user["password"])
+    session.execute("CREATE TABLE made (a int)")
+    servers.bao.client().write_data("sys/leases/revoke-prefix/database/creds/project-42-leaving")
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        session.execute("SELECT 1")
+    with servers.postgres.connect("leaving") as connection:
+        assert not connection.execute(
+            "SELECT 1 FROM pg_roles WHERE rolname = %s", (user["username"],)
+        ).fetchone()
+        assert connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'made'")
+
+
+def test_one_project_cannot_stop_the_others(servers: Lab) -> None:
+    """Neither by the lock of `provision`, nor by taking every connection."""
+    assert servers.run(*servers.ask(42, "postgres", database="greedy", user="greedy"))[0] == 0
+    found = record(servers, "greedy")
+    for common in ("postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            login(servers, {**found, "DB_NAME": common})
+    with ExitStack() as stack:
+        for _ in range(postgres.CONNECTIONS):
+            stack.enter_context(login(servers, found)).execute(
+                "SELECT pg_advisory_lock_shared(%s)", (postgres.LOCK,)
+            )
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            login(servers, found)
+        code, output = servers.run(*servers.ask(OTHER, "postgres", database="calm", user="calm"))
+        assert code == 0, output
 
 
 @pytest.mark.parametrize("table", ["postgres", "vault"])

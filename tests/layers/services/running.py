@@ -40,6 +40,7 @@ def running(folder: Path, authority: Authority, pair: Pair, password: str) -> It
         "postgresql.conf": files(inputs)[CONFIG]["content"]
         .replace(FOLDER, str(folder))
         .replace("port = 5432", f"port = {port}")
+        .replace("reserved_connections =", "# from version 16 on:")
         .replace("listen_addresses = '*'", "listen_addresses = '127.0.0.1'")
         + "unix_socket_directories = ''\n",
         "start.sh": (FILES / "postgresql.sh").read_text(),

@@ -1,12 +1,14 @@
 """PostgreSQL as the layer starts it: on the volume, over TLS only, with the newest password."""
 
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from layers.services.postgresql import DATABASES, FOLDER, ROLES
+from layers.services.postgresql import DATABASES, FOLDER, RESERVED, ROLES
 from tests.harness.certificates import Authority
+from tests.harness.deploy import deploy
 from tests.layers.containers import container, files, published, variables, world
 from tests.layers.services.running import connect, running
 
@@ -49,6 +51,31 @@ def test_nobody_but_the_owner_enters_a_database() -> None:
         assert database.protect
         assert grants[name]["role"] == "public"
         assert grants[name]["privileges"] == []
+
+
+def test_nobody_but_the_labs_own_enters_the_databases_of_all() -> None:
+    """There an advisory lock stops every other project's provisioning."""
+    layer = world("dev")["services"]
+    for name, users in {"postgres": {"provisioner", "vault"}, "template1": set()}.items():
+        grants = [g.inputs for g in layer.all("Grant") if g.inputs["database"] == name]
+        rights = {g["role"]: g["privileges"] for g in grants}
+        assert rights == {"public": [], **{user: ["CONNECT"] for user in users}}
+
+
+@pytest.mark.parametrize("connections", [20, 100, 1000])
+def test_other_projects_leave_connections_for_the_lab(connections: int) -> None:
+    layer = deploy("dev", {"services.postgresql.max_connections": connections})["services"]
+    text = files(container(layer, "postgresql"))[f"{FOLDER}/postgresql.conf"]["content"]
+    (kept,) = re.findall(r"(?m)^reserved_connections = (\d+)$", text)
+    assert 5 <= int(kept) < connections - 3  # superuser_reserved_connections
+    members = {g.inputs["role"] for g in layer.all("GrantRole")}
+    assert members == set(ROLES)
+    assert {g.inputs["grantRole"] for g in layer.all("GrantRole")} == {RESERVED}
+
+
+def test_memberships_that_provisioning_grants_are_no_drift() -> None:
+    for role in world("dev")["services"].all("postgresql:index/role:Role"):
+        assert "roles" in role.ignore_changes
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
