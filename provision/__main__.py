@@ -8,6 +8,7 @@ import argparse
 import importlib
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
@@ -26,15 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--" in words:  # argparse would take the words after it for RECORDs
         words, command = words[: words.index("--")], words[words.index("--") + 1 :]
     options = _parser().parse_args(words, argparse.Namespace(command=command))
+    # What GitLab sends to a job that is cancelled: what tidies up should run then as well.
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         return int(options.function(options) or 0)
     except Fault as fault:
         for line in str(fault).splitlines():
             print(f"provision: {line}", file=sys.stderr)
         return fault.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("provision: interrupted; run it again to finish", file=sys.stderr)
-        return 130
+        return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def _parser() -> argparse.ArgumentParser:

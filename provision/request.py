@@ -18,11 +18,13 @@ from gitlab.v4.objects import Project, ProjectPipeline
 
 from provision.faults import Fault, TimedOut
 from provision.specs import PROJECT, Spec, identifier
-from provision.vault import Vault
+from provision.vault import Record, Vault
 
 GITLAB_PATH = "shared/provision"
 FIRST_WAIT, LONGEST_WAIT = 1.0, 15.0
 TAIL_LINES = 40
+# How long a request stays that nobody waits for any more, as its pipeline may be pending for long.
+KEPT = "24h"
 # https://docs.gitlab.com/api/pipelines/: every other status is on its way to one of these.
 # `manual` waits for a click that will not come.
 ENDED = ("success", "failed", "canceled", "skipped", "manual")
@@ -36,33 +38,33 @@ def request(spec: Spec, timeout: float) -> None:
     request_id = uuid.uuid4().hex
     path = f"projects/{project}/requests/{request_id}"
     wanted = {name: str(value) for name, value in asdict(spec).items()}
-    vault.write(path, {"kind": spec.kind, **wanted})
+    vault.expire(path, KEPT)
+    kept = False
     try:
-        try:
-            _await_pipeline(spec.kind, project, request_id, vault, timeout)
-        except (gitlab.GitlabError, requests.RequestException) as error:
-            raise Fault(f"GitLab failed: {str(error)[:300]}") from error
+        vault.write(path, {"kind": spec.kind, **wanted})
+        _await_pipeline(spec.kind, project, request_id, vault, timeout)
+    except TimedOut:
+        kept = True  # the lab may still come to it
+        raise
+    except (gitlab.GitlabError, requests.RequestException) as error:
+        raise Fault(f"GitLab failed: {str(error)[:300]}") from error
     finally:
-        vault.delete(path)
+        if not kept:
+            vault.delete(path)
 
 
 def _await_pipeline(kind: str, project: str, request_id: str, vault: Vault, timeout: float) -> None:
     lab = vault.require(GITLAB_PATH)
-    server = gitlab.Gitlab(
-        lab["url"],
-        private_token=lab["read_token"],
-        ssl_verify=os.environ.get("VAULT_CACERT") or True,
-        retry_transient_errors=True,
-        timeout=30,
-    )
-    home = server.projects.get(int(lab["project_id"]), lazy=True)
     inputs = {f"provision_{kind}": True, "request_project": project, "request_id": request_id}
-    pipeline = home.trigger_pipeline(lab["ref"], lab["trigger_token"], inputs=inputs)
-    print(f"the lab works on it in pipeline {pipeline.id}", flush=True)
-    end, wait, status = time.monotonic() + timeout, FIRST_WAIT, ""
-    while pipeline.status not in ENDED:
-        if pipeline.status != status:
-            status = pipeline.status
+    # Without the other token, by which GitLab would take this for one who may only read.
+    started = _project(lab).trigger_pipeline(lab["ref"], lab["trigger_token"], inputs=inputs)
+    print(f"the lab works on it in pipeline {started.id}", flush=True)
+    home = _project(lab, private_token=lab["read_token"])
+    pipeline = home.pipelines.get(started.id, lazy=True)
+    end, wait, status, told = time.monotonic() + timeout, FIRST_WAIT, started.status, ""
+    while status not in ENDED:
+        if status != told:
+            told = status
             print(f"pipeline {pipeline.id}: {status}", flush=True)
         if time.monotonic() + wait > end:
             with suppress(gitlab.GitlabError, requests.RequestException):  # it is TimedOut anyhow
@@ -71,9 +73,21 @@ def _await_pipeline(kind: str, project: str, request_id: str, vault: Vault, time
         time.sleep(wait)
         wait = min(wait * 1.5, LONGEST_WAIT)
         pipeline.refresh()
-    if pipeline.status != "success":
+        status = pipeline.status
+    if status != "success":
         _print_logs(home, pipeline)
-        raise Fault(f"pipeline {pipeline.id} of the lab is {pipeline.status}")
+        raise Fault(f"pipeline {pipeline.id} of the lab is {status}")
+
+
+def _project(lab: Record, private_token: str | None = None) -> Project:
+    server = gitlab.Gitlab(
+        lab["url"],
+        private_token=private_token,
+        ssl_verify=os.environ.get("VAULT_CACERT") or True,
+        retry_transient_errors=True,
+        timeout=30,
+    )
+    return server.projects.get(int(lab["project_id"]), lazy=True)
 
 
 def _print_logs(home: Project, pipeline: ProjectPipeline) -> None:

@@ -114,6 +114,13 @@ class Vault:
                     raise
         return self.require(path)
 
+    def expire(self, path: str, after: str) -> None:
+        """Let what is written at `path` from now on go by itself, `after` such as 24h."""
+        with self._explained(f"set an end to {path}"):
+            self._client.secrets.kv.v2.update_metadata(
+                path, delete_version_after=after, mount_point=MOUNT
+            )
+
     def delete(self, path: str) -> None:
         """Remove the record with all its versions. The login may have expired by now."""
         self._login()

@@ -185,6 +185,40 @@ def test_another_project_cannot_take_over_the_names(
     assert "no record postgres/ci_cd_db for this project" in output
 
 
+def test_the_projects_own_defaults_do_not_reach_the_job_that_asks(
+    servers: Lab, consumer: Repository, commands: Path
+) -> None:
+    file = consumer.folder / ".gitlab-ci.yml"
+    text = file.read_text()
+    assert text.count("default:\n") == 1
+    defaults = "default:\n  tags: [theirs]\n  before_script: [exit 9]\n  after_script: [exit 9]\n"
+    file.write_text(text.replace("default:\n", defaults) + "\ntheirs:\n  script: ['true']\n")
+    code, output = run(servers, consumer, commands, "datalab-postgres")
+    assert code == 0, output
+    assert run(servers, consumer, commands, "theirs")[0] != 0, "the defaults are none"
+
+
+@pytest.mark.parametrize("wait", [None, 10_000])
+def test_the_job_lasts_longer_than_it_waits(consumer: Repository, wait: int | None) -> None:
+    """GitLab ends a job after an hour by default, and a model takes two."""
+    file = consumer.folder / ".gitlab-ci.yml"
+    if wait:
+        model = 'inputs: { model: "smollm2:135m"'
+        assert model in file.read_text()
+        file.write_text(file.read_text().replace(model, f"{model}, timeout: {wait}"))
+    jobs = consumer.expanded()
+    for kind, waits in {"postgres": 1800, "kafka": 1800, "ollama": wait or 7200}.items():
+        job = jobs[f"datalab-{kind}"]
+        assert f'--timeout "{waits}"' in str(job["script"])
+        # As ChronicDuration reads it, which adds up numbers with their units.
+        units = {"seconds": 1, "minutes": 60}
+        words = job["timeout"].split()
+        lasts = sum(
+            int(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True)
+        )
+        assert lasts == waits + 600
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

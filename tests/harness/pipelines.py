@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.harness.node import NODE, tool
 from tests.harness.process import clean_environment
 
@@ -153,3 +155,17 @@ class Repository:
         lines = done.stdout.splitlines()
         start = next(n for n, line in enumerate(lines) if line.startswith("name;"))
         return {row["name"]: row["when"] for row in csv.DictReader(lines[start:], delimiter=";")}
+
+    def expanded(self) -> dict[str, Any]:
+        """The whole configuration, with what it includes and without inputs."""
+        done = subprocess.run(
+            self.command("--preview", variables={}),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        start = done.stdout.index("---\n")
+        found: dict[str, Any] = yaml.safe_load(done.stdout[start:])
+        return found

@@ -1,7 +1,9 @@
 """The consumer's side: request, env and run, against a real Vault API and GitLab's stand-in."""
 
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -90,12 +92,33 @@ def test_every_kind_of_failure_fails_the_caller_within_one_poll(servers: Lab, st
     assert requests_of(servers, 44) == []
 
 
-def test_a_pipeline_that_never_starts_times_out(servers: Lab) -> None:
+def test_a_pipeline_that_never_starts_times_out_and_may_still_do_it(servers: Lab) -> None:
     comes_to(servers, "pending")
-    code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(44))
+    code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(45))
     assert code == 4
     assert "pipeline 1 is pending after 2 s" in output
-    assert requests_of(servers, 44) == []
+    (request,) = requests_of(servers, 45)
+    code, output = servers.run("postgres", "--project", "45", "--request", request)
+    assert code == 0, output
+    kv = servers.bao.client().secrets.kv.v2
+    metadata = kv.read_secret_metadata(f"projects/45/requests/{request}", mount_point="kv")["data"]
+    ((_, version),) = metadata["versions"].items()
+    made, gone = (
+        datetime.fromisoformat(version[key][:19]) for key in ("created_time", "deletion_time")
+    )
+    assert timedelta(hours=23) < gone - made < timedelta(hours=25)
+
+
+def test_a_cancelled_job_takes_its_request_back(servers: Lab) -> None:
+    comes_to(servers, "running")
+    process = servers.start(*POSTGRES, env=servers.environment(46))
+    while not servers.gitlab.pipelines:
+        time.sleep(0.05)
+    assert len(requests_of(servers, 46)) == 1
+    process.terminate()
+    code, output = servers.finish(process)
+    assert (code, "interrupted; run it again" in output) == (143, True), output
+    assert requests_of(servers, 46) == []
 
 
 def test_a_timeout_shows_how_far_the_running_job_came(servers: Lab) -> None:

@@ -6,7 +6,8 @@ path "kv/data/projects/{{identity.entity.aliases.${accessor}.metadata.project_id
   capabilities = ["create", "update", "read"]
 }
 path "kv/metadata/projects/{{identity.entity.aliases.${accessor}.metadata.project_id}}/requests/*" {
-  capabilities = ["delete"]
+  # To say when a request goes by itself, before it is written.
+  capabilities = ["create", "update", "delete"]
 }
 path "kv/data/shared/*" {
   capabilities = ["read"]
