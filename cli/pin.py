@@ -69,7 +69,7 @@ def empty(text: str) -> Iterator[Gap]:
     """The empty digests and checksums of images.yaml, in its order."""
     tree = yaml.compose(text, Loader=yaml.SafeLoader)
     for section, field in (("images", "digest"), ("downloads", "sha256")):
-        for key, node in mapping(mapping_node(tree, section)):
+        for key, node in mapping(dict(mapping(tree)).get(section)):
             fields = dict(mapping(node))
             entry = {name: str(value.value) for name, value in fields.items()}
             if field in fields and not entry[field]:
@@ -87,11 +87,6 @@ def mapping(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield str(key.value), value
-
-
-def mapping_node(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    """The value node under `name`."""
-    return dict(mapping(node)).get(name)
 
 
 def filled(text: str, found: Sequence[tuple[Gap, str]]) -> str:

@@ -78,7 +78,9 @@ class Rehearsal:
         left = self.world.faults_left
         while True:
             self.tell(f"{layer}: coming up")
-            outcome = self._run_up(layer)
+            outcome = self.runner.run(
+                "up", "-s", self.scratch.stack(layer), "--yes", "--skip-preview"
+            )
             if not outcome.code:
                 return time.monotonic() - begin
             if self.world.faults_left == left:
@@ -92,10 +94,6 @@ class Rehearsal:
                 self.repair(layer)
             else:
                 self.recovered += [f"{layer}: {error}" for error in outcome.errors]
-
-    def _run_up(self, layer: str) -> Outcome:
-        stack = self.scratch.stack(layer)
-        return self.runner.run("up", "-s", stack, "--yes", "--skip-preview")
 
     def repair(self, layer: str) -> None:
         """What `./lab repair` does, asking the simulated world where it would ask servers."""

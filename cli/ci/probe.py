@@ -44,7 +44,11 @@ def probe(engine: Engine, stack: str) -> int:
 
 def targets(outputs: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
     """A check for each service that the outputs name; it raises OSError or httpx.HTTPError."""
-    urls = {name: found["url"] for name, found in outputs.items() if _has_url(found)}
+    urls = {
+        name: found["url"]
+        for name, found in outputs.items()
+        if isinstance(found, Mapping) and isinstance(found.get("url"), str)
+    }
     urls |= outputs.get("urls") or {}
     found: dict[str, Callable[[], None]] = {
         name: _page(url.rstrip("/") + PAGES.get(name, "/")) for name, url in urls.items()
@@ -52,10 +56,6 @@ def targets(outputs: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
     for name, address in _addresses(outputs):
         found[name] = _port(address)
     return found
-
-
-def _has_url(found: object) -> bool:
-    return isinstance(found, Mapping) and isinstance(found.get("url"), str)
 
 
 def _addresses(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:

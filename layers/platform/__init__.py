@@ -40,7 +40,9 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         network=below.network,
     ).behind(below.cache.apply(partial(mirrors, settings.foundation.cache)))
     local = settings.common.engine is not None
-    engine = _local_engine() if local else _docker_host(settings, base, below)
+    engine: Mapping[str, pulumi.Input[str]] = {"host": "", "ca": "", "certificate": "", "key": ""}
+    if not local:
+        engine = _docker_host(settings, base, below)
     network = below.network if local else _network(settings, engine)
     server = None
     if settings.platform.gitlab.enabled:
@@ -57,10 +59,6 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         ),
         vault_jwt_accessor=server.accessor if server else pulumi.Output.from_input(""),
     ).export()
-
-
-def _local_engine() -> dict[str, pulumi.Input[str]]:
-    return {"host": "", "ca": "", "certificate": "", "key": ""}
 
 
 def _docker_host(

@@ -51,10 +51,6 @@ def roles(project_id: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _secret(value: pulumi.Input[str]) -> pulumi.Output[str]:
-    return pulumi.Output.secret(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class CiAccessArgs:
     """accessor: of GitLab's auth mount; project_id: the lab's own project.
@@ -104,7 +100,7 @@ class CiAccess(pulumi.ComponentResource):
                 mount=MOUNT,
                 name=path,
                 data_json=pulumi.Output.json_dumps(
-                    {key: _secret(value) for key, value in record.items()}
+                    {key: pulumi.Output.secret(value) for key, value in record.items()}
                 ),
                 opts=child,
             )
