@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pulumi
 import pulumi_command as command
-import pulumi_docker as docker
 import pulumi_random as random
 
 from layers.engine import Engine
@@ -31,8 +30,6 @@ class KafkaArgs:
 class Kafka(pulumi.ComponentResource):
     """The broker and its topics."""
 
-    container: docker.Container
-
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Kafka", name, None, opts)
         identity = random.RandomId(
@@ -41,16 +38,16 @@ class Kafka(pulumi.ComponentResource):
             # A volume that was formatted for another cluster does not start.
             opts=pulumi.ResourceOptions(parent=self, protect=args.engine.host.protect),
         )
-        self.container = args.engine.run(
+        container = args.engine.run(
             self, name, _container(args.engine, identity.hex.apply(cluster_id))
         )
         for topic, wanted in sorted(args.engine.settings.services.kafka.topics.items()):
             command.local.Command(
                 f"{topic}-topic",
                 create=provision(bootstrap(args.engine), topic, wanted),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.container]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
             )
-        self.register_outputs({"id": self.container.id})
+        self.register_outputs({"id": container.id})
 
 
 def cluster_id(unique: str) -> str:

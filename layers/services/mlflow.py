@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 import pulumi
-import pulumi_docker as docker
 
 from layers.engine import Engine
 from places import Container, File, Health
@@ -39,13 +38,11 @@ class MlflowArgs:
 class Mlflow(pulumi.ComponentResource):
     """The server, which alone has the keys: clients send artifacts through it."""
 
-    container: docker.Container
-
     def __init__(self, name: str, args: MlflowArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Mlflow", name, None, opts)
         image = args.engine.build(self, name, RECIPE, args.registry)
-        self.container = args.engine.run(self, name, _container(args, image))
-        self.register_outputs({"id": self.container.id})
+        container = args.engine.run(self, name, _container(args, image))
+        self.register_outputs({"id": container.id})
 
 
 def allowed_hosts(endpoint: Endpoint) -> str:

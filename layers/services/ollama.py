@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_command as command
-import pulumi_docker as docker
 
 from layers.engine import Engine
 from places import Container, Health
@@ -24,12 +23,10 @@ class OllamaArgs:
 class Ollama(pulumi.ComponentResource):
     """The server with its models."""
 
-    container: docker.Container
-
     def __init__(self, name: str, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Ollama", name, None, opts)
         wanted = args.engine.settings.services.ollama
-        self.container = args.engine.run(
+        container = args.engine.run(
             self,
             name,
             Container(
@@ -60,12 +57,12 @@ class Ollama(pulumi.ComponentResource):
                 },
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[self.container, args.gateway],
+                    depends_on=[container, args.gateway],
                     # 40 GB over a home's line take hours.
                     custom_timeouts=pulumi.CustomTimeouts(create="4h", update="4h"),
                 ),
             )
-        self.register_outputs({"id": self.container.id})
+        self.register_outputs({"id": container.id})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +77,10 @@ class OpenWebUiArgs:
 class OpenWebUi(pulumi.ComponentResource):
     """The chat page."""
 
-    container: docker.Container
-
     def __init__(self, name: str, args: OpenWebUiArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:OpenWebUi", name, None, opts)
         wanted, endpoint = args.engine.settings.services.open_webui, args.engine.endpoint(name)
-        self.container = args.engine.run(
+        container = args.engine.run(
             self,
             name,
             Container(
@@ -118,4 +113,4 @@ class OpenWebUi(pulumi.ComponentResource):
                 ),
             ),
         )
-        self.register_outputs({"id": self.container.id})
+        self.register_outputs({"id": container.id})

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
 from layers.engine import Engine
 from places import Container, File, Health
@@ -30,12 +29,10 @@ class PortainerArgs:
 class Portainer(pulumi.ComponentResource):
     """Portainer with its administrator and the Docker host already known to it."""
 
-    container: docker.Container
-
     def __init__(self, name: str, args: PortainerArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Portainer", name, None, opts)
         size = args.engine.settings.services.portainer.container
-        self.container = args.engine.run(
+        container = args.engine.run(
             self,
             name,
             Container(
@@ -53,7 +50,7 @@ class Portainer(pulumi.ComponentResource):
                 ),
             ),
         )
-        self.register_outputs({"id": self.container.id})
+        self.register_outputs({"id": container.id})
 
 
 def _command(args: PortainerArgs) -> list[pulumi.Input[str]]:
