@@ -54,6 +54,13 @@ class Engine:
         listed: list[dict[str, Any]] = json.loads(self.capture("stack", "ls", "--json"))
         return {row["name"]: row.get("resourceCount", 0) for row in listed}
 
+    def outputs(self, stack: str, *options: str) -> dict[str, Any]:
+        """A stack's outputs; with the option --show-secrets they are all in clear."""
+        found: dict[str, Any] = json.loads(
+            self.capture("stack", "output", "--json", *options, "-s", stack)
+        )
+        return found
+
     def resources(self, stack: str, *options: str) -> list[dict[str, Any]]:
         """The resources in a stack's state; with the option --show-secrets they are in clear."""
         state = json.loads(self.capture("stack", "export", *options, "-s", stack))

@@ -1,7 +1,6 @@
 """`./lab logins`: where the services' administrators log in."""
 
 import argparse
-import json
 import sys
 
 from rich.console import Console
@@ -24,8 +23,7 @@ def logins(values: argparse.Namespace) -> int:
     found: dict[str, dict[str, str]] = {}
     for stack in (f"{values.env}-{layer}" for layer in LAYERS):
         if known.get(stack):
-            text = engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack)
-            found |= json.loads(text).get("logins", {})
+            found |= engine.outputs(stack, "--show-secrets").get("logins", {})
     if not found:
         raise Fault(f"{values.env} has no logins yet: run ./lab up {values.env} first")
     rows: list[tuple[object, ...]] = [

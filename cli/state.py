@@ -73,8 +73,7 @@ def target(engine: Engine, env: str) -> Engine:
     They are kept beside the state, readable by the operator alone: what opens the state's store
     cannot come out of that state.
     """
-    stack = f"{env}-{LAYERS[0]}"
-    outputs = json.loads(engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack))
+    outputs = engine.outputs(f"{env}-{LAYERS[0]}", "--show-secrets")
     store, own = outputs["object_store"], outputs["credentials"]["state"]
     keep_credentials(env, own["access_key"], own["secret_key"])
     authority = backend.folder(env) / "ca.pem"

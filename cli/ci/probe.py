@@ -1,6 +1,5 @@
 """Whether what was deployed answers, asked from where its users are."""
 
-import json
 import os
 import socket
 import ssl
@@ -30,8 +29,7 @@ PAGES: Mapping[str, str] = {
 
 def probe(engine: Engine, stack: str) -> int:
     """Ask every service of the stack until it answers; Fault names those that do not."""
-    outputs = json.loads(engine.capture("stack", "output", "--json", "-s", stack))
-    checks = targets(outputs)
+    checks = targets(engine.outputs(stack))
     end = time.monotonic() + PATIENCE_S
     while True:
         checks = {name: check for name, check in checks.items() if not _passes(name, check)}

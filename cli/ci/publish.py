@@ -1,7 +1,6 @@
 """`./lab gitlab publish ENV`: this repository into the lab's GitLab, run from outside the lab."""
 
 import argparse
-import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from cli.ci.tree import git
 from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
+from places.trust import keep
 from settings import Settings
 from settings.names import endpoints
 from toolchain.install import ROOT
@@ -41,12 +41,13 @@ def run(values: argparse.Namespace) -> int:
     if git("status", "--porcelain", "--untracked-files=no"):
         raise Fault("there are changes that are not committed; commit or discard them first")
     project = _project(engine, values)
-    platform = _outputs(engine, f"{values.env}-platform")
-    authority = _authority(engine, values.env, settings)
+    foundation = engine.outputs(f"{values.env}-foundation", "--show-secrets")
+    platform = engine.outputs(f"{values.env}-platform", "--show-secrets")
+    authority = keep(foundation["ca_certificate"], ROOT / settings.common.trust_path)
     push(f"{platform['gitlab']['url']}/{project['path']}.git", platform["gitlab_token"], authority)
     print(f"pushed to {platform['gitlab']['url']}/{project['path']}")
     keep_forks_out(platform["gitlab"]["url"], platform["gitlab_token"], project["id"], authority)
-    _hand_over(engine, values.env, settings, authority, platform["docker"])
+    _hand_over(engine, values.env, settings, foundation, platform["docker"], authority=authority)
     return 0
 
 
@@ -54,8 +55,8 @@ def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
     """The project, which the services layer makes: one owner for one thing."""
     stack = f"{values.env}-services"
     for last in (False, True):
-        known = engine.stacks()
-        found = _outputs(engine, stack).get("gitlab_project") if known.get(stack) else None
+        outputs = engine.outputs(stack, "--show-secrets") if engine.stacks().get(stack) else {}
+        found = outputs.get("gitlab_project")
         if found and found.get("id"):
             return dict(found)
         if last:
@@ -65,20 +66,6 @@ def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
         if code := stacks.up(argparse.Namespace(**options)):
             raise Fault(f"{LAYERS[2]} did not come up, so there is no project to push to", code)
     raise Fault(f"{stack} has no GitLab project; is platform.gitlab.enabled new? ./lab up first")
-
-
-def _outputs(engine: Engine, stack: str) -> dict[str, Any]:
-    text = engine.capture("stack", "output", "--json", "--show-secrets", "-s", stack)
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _authority(engine: Engine, env: str, settings: Settings) -> str:
-    certificate = _outputs(engine, f"{env}-foundation")["ca_certificate"]
-    path = ROOT / settings.common.trust_path / f"{env}-ca.pem"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(certificate)
-    return str(path)
 
 
 def push(remote: str, token: str, authority: str) -> None:
@@ -116,7 +103,13 @@ def keep_forks_out(url: str, token: str, project: str, authority: str | None) ->
 
 
 def _hand_over(
-    engine: Engine, env: str, settings: Settings, authority: str, docker: Mapping[str, str]
+    engine: Engine,
+    env: str,
+    settings: Settings,
+    foundation: Mapping[str, Any],
+    docker: Mapping[str, str],
+    *,
+    authority: str,
 ) -> None:
     """Write what previews and deployments need into Vault: the backend and its passphrase."""
     backend = url(env)
@@ -126,7 +119,6 @@ def _hand_over(
             f"./lab state move {env}, then this command again"
         )
         return
-    foundation = _outputs(engine, f"{env}-foundation")
     identity = foundation["vault_identities"]["services"]
     common = {"PULUMI_BACKEND_URL": backend, PASSPHRASE: passphrase_of(engine.variables)}
     given = state_records(env, common, foundation["credentials"])

@@ -25,6 +25,7 @@ from cli.ci.forge import Forge
 from cli.ci.gate import TOKEN as TOKEN_TYPE
 from cli.ci.gate import refusals
 from cli.ci.plan import Plan, Step, reduce
+from cli.drift import DRIFTED
 from cli.engine import Engine
 from cli.fault import Fault
 from cli.verbs import CI_ACTIONS
@@ -293,7 +294,7 @@ def test_drift_is_one_issue_from_its_first_day_to_its_last(
     def seen(engine: object, env: str, layer: str, *options: str) -> tuple[int, Plan]:
         assert options == ("--refresh", "--expect-no-changes")
         steps = found.get(layer, ())
-        return (run.CHANGES if steps else 0), Plan(layer=layer, tree="t", steps=steps)
+        return (DRIFTED if steps else 0), Plan(layer=layer, tree="t", steps=steps)
 
     monkeypatch.setattr(run, "_preview", seen)
     monkeypatch.setattr(run, "runs", lambda engine, stack: ())
@@ -431,7 +432,7 @@ def test_what_was_deployed_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(probe._passes(name, check) for name, check in broken.items())
     monkeypatch.setattr(probe, "PATIENCE_S", 0)
     with pytest.raises(Fault, match="no answer after 0 s: ollama"):
-        probe.probe(Outputs(json.dumps({"ollama": {"url": url}})), "lab-services")  # type: ignore[arg-type]
+        probe.probe(Outputs({"ollama": {"url": url}}), "lab-services")  # type: ignore[arg-type]
     web.shutdown()
     web.server_close()
 
@@ -439,11 +440,11 @@ def test_what_was_deployed_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 class Outputs:
     """An engine that only knows a stack's outputs."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
 
-    def capture(self, *arguments: str) -> str:
-        return self.text
+    def outputs(self, stack: str) -> dict[str, Any]:
+        return self.found
 
 
 def archive(files: dict[str, bytes]) -> bytes:
@@ -645,14 +646,13 @@ def test_each_job_gets_the_store_s_user_that_it_needs(
         "credentials": credentials,
     }
     backend = "s3://pulumi-state?endpoint=https://store"
-    monkeypatch.setattr(publish, "_outputs", lambda engine, stack: foundation)
     monkeypatch.setattr(publish, "url", lambda env: backend)
     monkeypatch.setattr("hvac.Client", lambda *_, **__: client)
     # What this machine itself would use is nobody else's.
     own = {publish.PASSPHRASE: "phrase", "AWS_SECRET_ACCESS_KEY": "the operator's"}
     engine = Engine(folder=tmp_path, variables=own)
     settings = load_file(ROOT / "Pulumi.lab.yaml")
-    publish._hand_over(engine, "lab", settings, "/ca.pem", {"host": ""})
+    publish._hand_over(engine, "lab", settings, foundation, {"host": ""}, authority="/ca.pem")
     assert written == {
         f"kv/infra/ci/{path}": {
             "PULUMI_BACKEND_URL": backend,
@@ -665,7 +665,7 @@ def test_each_job_gets_the_store_s_user_that_it_needs(
 
     del credentials["state-reader"]
     with pytest.raises(Fault, match=r"no user state-reader yet: run \./lab up lab foundation"):
-        publish._hand_over(engine, "lab", settings, "/ca.pem", {"host": ""})
+        publish._hand_over(engine, "lab", settings, foundation, {"host": ""}, authority="/ca.pem")
 
 
 def test_jobs_that_change_nothing_log_in_as_those_who_may_change_nothing() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cli.ci import note, run
 from cli.ci.plan import Plan, reduce
+from cli.drift import DRIFTED
 from tests.engine.lab import Lab, bring_up, lab, strings
 
 pytestmark = pytest.mark.engine
@@ -85,7 +86,7 @@ def test_drift_is_a_step(at_rest: Lab) -> None:
     code, plan = preview()
     assert (code, plan.steps) == (0, ()), "only a refresh can see the world"
     code, plan = preview("--refresh")
-    assert code == run.CHANGES
+    assert code == DRIFTED
     assert not plan.failed
     assert [step.name for step in plan.steps] == ["vault-container"]
     assert "memory" in plan.steps[0].properties
@@ -93,6 +94,6 @@ def test_drift_is_a_step(at_rest: Lab) -> None:
 
 def test_a_program_that_fails_is_a_failed_plan(made: Lab) -> None:
     code, plan = run._preview(made.scratch.engine, made.env, "apps")
-    assert code not in (0, run.CHANGES)
+    assert code not in (0, DRIFTED)
     assert plan.failed
     assert reduce("apps", "t", {}).steps == ()
