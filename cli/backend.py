@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from rich.console import Console
 
 from cli.engine import Engine
-from cli.fault import Fault, SettingsFault
+from cli.fault import Fault, SettingsFault, say
 from layers import LAYERS
 from settings import Settings, SettingsError, load_file
 from toolchain import install, pulumi_cli
@@ -223,7 +223,7 @@ def print_env(values: argparse.Namespace) -> int:
     try:
         secret = passphrase(env, place)
     except Fault as fault:
-        print(f"lab: {fault}", file=sys.stderr)
+        say(fault)
         secret = {}
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = variables(env, place, secret)

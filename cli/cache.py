@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from cli.backend import settings_of
-from cli.fault import Fault
+from cli.fault import Fault, say
 from settings import ENVIRONMENTS, Settings
 from settings.cache import LINKING, environment, urls
 from settings.names import endpoints
@@ -253,7 +252,7 @@ def client_settings(settings: Settings) -> str:
             mirror = json.dumps({"registry-mirrors": [base]})
             lines.append(f"# docker, /etc/docker/daemon.json: {mirror}")
     if not lines:
-        print("lab: this cache has no upstreams; see foundation.cache", file=sys.stderr)
+        say("this cache has no upstreams; see foundation.cache")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from cli.backend import DOCKER_CONTEXT
 from cli.engine import Engine, visible
-from cli.fault import Fault
+from cli.fault import Fault, say
 
 TIMEOUT_S = 60
 # How long a container that somebody has just restarted may take to its first health check.
@@ -88,7 +87,7 @@ def require_health(engine: Engine, stack: str) -> None:
             while "starting" in (found := states(names, env)).values() and time.monotonic() < end:
                 time.sleep(2)
     except Fault as fault:
-        print(f"lab: {stack}: are its containers healthy? {fault}", file=sys.stderr)
+        say(f"{stack}: are its containers healthy? {fault}")
         return
     if sick := {name: state for name, state in found.items() if state != "healthy"}:
         lines = [f"{name} is {state}: docker logs {name}" for name, state in sick.items()]

@@ -27,7 +27,7 @@ class Engine:
 
     def run(self, *arguments: str) -> int:
         """Run with the terminal's own input and output; returns Pulumi's exit code."""
-        say(arguments)
+        show_command(arguments)
         return wait(["pulumi", *arguments], self.folder, self.variables)
 
     def capture(self, *arguments: str, text: str | None = None) -> str:
@@ -76,7 +76,7 @@ def visible(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def say(arguments: Sequence[str]) -> None:
+def show_command(arguments: Sequence[str]) -> None:
     """Print the plain command, as a person would type it after `eval "$(./lab env ENV)"`."""
     print(f"$ pulumi {shlex.join(arguments)}", file=sys.stderr, flush=True)
 

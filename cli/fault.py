@@ -1,4 +1,6 @@
-"""What a user can mend."""
+"""What a user can mend, and how the user is told."""
+
+import sys
 
 
 class Fault(Exception):
@@ -14,3 +16,8 @@ class SettingsFault(Fault):
 
     def __init__(self, message: str):
         super().__init__(message, 2)
+
+
+def say(text: object) -> None:
+    """A line for the person at the terminal; standard output is for what was asked for."""
+    print(f"lab: {text}", file=sys.stderr)

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 
 from cli import ask, backend, cache, stackfile
 from cli.engine import Engine
-from cli.fault import Fault, SettingsFault
+from cli.fault import Fault, SettingsFault, say
 from layers import LAYERS
 from settings import PROJECT, Settings, SettingsError, load_file
 from settings.stackfile import read_config
@@ -43,11 +42,11 @@ def init(values: argparse.Namespace) -> int:
     for layer in LAYERS:
         stack = f"{env}-{layer}"
         if stack in known:
-            print(f"lab: {stack} is there", file=sys.stderr)
+            say(f"{stack} is there")
         else:
             engine.capture("stack", "init", stack)
-            print(f"lab: {stack} made", file=sys.stderr)
-    print(f"lab: ready; next: ./lab up {env}", file=sys.stderr)
+            say(f"{stack} made")
+    say(f"ready; next: ./lab up {env}")
     return 0
 
 
@@ -68,7 +67,7 @@ def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
 def ask_token(env: str) -> str | None:
     """The Proxmox API token that a person gives; None where it is in the settings already."""
     if TOKEN_KEY in read_config(backend.stack_file(env)):
-        print("lab: the Proxmox API token is there", file=sys.stderr)
+        say("the Proxmox API token is there")
         return None
     token = ask.secret("Proxmox API token (USER@pam!TOKENID=UUID)")
     if not TOKEN.fullmatch(token):
@@ -98,7 +97,7 @@ def write_settings(engine: Engine, env: str, settings: Settings, token: str | No
             raise SettingsFault(str(error)) from None
     stackfile.write(file, text)
     if token:
-        print(f"lab: {TOKEN_KEY} is in {file.name}, encrypted", file=sys.stderr)
+        say(f"{TOKEN_KEY} is in {file.name}, encrypted")
 
 
 def sealed(engine: Engine, env: str, text: str, token: str | None) -> list[Addition]:
@@ -132,11 +131,11 @@ def indexes(settings: Settings) -> Iterator[Addition]:
         if any(upstream.kind == kind for upstream in settings.foundation.cache.upstreams.values()):
             continue
         if address is None:
-            print(f"lab: no {kind} index is configured here; set {path}.url", file=sys.stderr)
+            say(f"no {kind} index is configured here; set {path}.url")
             continue
         if urlsplit(address).username:
             # Stack files are committed and the cache sends no credentials.
-            print(f"lab: your {kind} index has credentials: set {path}.url", file=sys.stderr)
+            say(f"your {kind} index has credentials: set {path}.url")
             continue
         written: dict[str, Any] = {"kind": kind, "url": address}
         if address.startswith("http:"):
@@ -144,12 +143,12 @@ def indexes(settings: Settings) -> Iterator[Addition]:
         try:
             hosts = cache.file_hosts(kind, address)
         except Fault as fault:
-            print(f"lab: {fault}; if it links to other hosts set {path}.files", file=sys.stderr)
+            say(f"{fault}; if it links to other hosts set {path}.files")
             hosts = []
         if hosts:
             written["files"] = hosts
         yield ("config", *f"{PROJECT}:{path}".split(".")), written
-        print(f"lab: {path}: {address}", file=sys.stderr)
+        say(f"{path}: {address}")
 
 
 def pip_index() -> str | None:

@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 
 from cli.backend import prepare
-from cli.fault import Fault
+from cli.fault import Fault, say
 from cli.reports import grid
 from layers import LAYERS
 
@@ -35,5 +35,5 @@ def logins(values: argparse.Namespace) -> int:
     else:
         print("\n".join("\t".join(map(str, row)) for row in rows))
     if not values.show:
-        print(f"lab: ./lab logins {values.env} --show prints the passwords", file=sys.stderr)
+        say(f"./lab logins {values.env} --show prints the passwords")
     return 0

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cli.command_line import parse
-from cli.fault import Fault, SettingsFault
+from cli.fault import Fault, SettingsFault, say
 from toolchain.install import SetupError
 
 
@@ -19,10 +19,10 @@ def main(arguments: Sequence[str]) -> int:
         print(fault, file=sys.stderr)
         return fault.code
     except Fault as fault:
-        print(f"lab: {fault}", file=sys.stderr)
+        say(fault)
         return fault.code
     except SetupError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        say(error)
         return 1
     except KeyboardInterrupt:
         print("\nlab: interrupted; run the same command again to go on", file=sys.stderr)

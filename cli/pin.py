@@ -7,7 +7,6 @@ download's checksum is the vendor's list's, or, where there is no list, that of 
 import argparse
 import hashlib
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import yaml
 
-from cli.fault import Fault, SettingsFault
+from cli.fault import Fault, SettingsFault, say
 from cli.registry import request_manifest
 from settings.images import PATH, CatalogueError, catalogue
 from toolchain import install
@@ -51,7 +50,7 @@ def pin(_values: argparse.Namespace) -> int:
     faults = []
     with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
         for gap in gaps:
-            print(f"lab: {gap.name} ...", file=sys.stderr)
+            say(f"{gap.name} ...")
             try:
                 value = digest(client, gap) if "image" in gap.entry else sum_of(client, gap)
                 found.append((gap, value))
@@ -114,10 +113,7 @@ def sum_of(client: httpx.Client, gap: Gap) -> str:
     url, sums = gap.entry["url"], gap.entry.get("sums", "")
     name = urlsplit(url).path.rpartition("/")[2]
     if not sums:
-        print(
-            f"lab: {gap.name}: the vendor has no list of sums; hashing the file it serves now",
-            file=sys.stderr,
-        )
+        say(f"{gap.name}: the vendor has no list of sums; hashing the file it serves now")
         hashed = hashlib.sha256()
         with client.stream("GET", url) as answer:
             answer.raise_for_status()

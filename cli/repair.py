@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +21,7 @@ import yaml
 from cli import ask, lookup
 from cli.backend import chosen, prepare, trust
 from cli.engine import Engine, visible
-from cli.fault import Fault
+from cli.fault import Fault, say
 
 # (type, inputs, the provider's inputs) -> the id, or None where there is no such thing.
 Find = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str | None]
@@ -171,7 +170,7 @@ def mend(engine: Engine, stack: str, find: Find = lookup.find) -> None:
         if not lock.dead:
             raise Fault(f"{stack} is in use: {lock}. Wait for it to end")
     if held:
-        print(f"lab: removing the lock of {held[0]}", file=sys.stderr)
+        say(f"removing the lock of {held[0]}")
         engine.capture("cancel", "--yes", "-s", stack)
     settle(engine, stack, find)
 
@@ -187,7 +186,7 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
     pending = deployment.pop("pending_operations", None) or []
     targets = unread(deployment)
     if not pending and not targets:
-        print(f"lab: {stack}: nothing is pending", file=sys.stderr)
+        say(f"{stack}: nothing is pending")
         return
     clear = json.loads(engine.capture("stack", "export", "-s", stack, "--show-secrets"))
     in_clear = clear["deployment"].get("pending_operations") or []
@@ -199,9 +198,9 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
         if operation["type"] == "creating":
             known = identify(plain["resource"], clear["deployment"]["resources"], find)
             if known is None:
-                print(f"lab: {urn}: not there; the next up makes it", file=sys.stderr)
+                say(f"{urn}: not there; the next up makes it")
                 continue
-            print(f"lab: {urn}: looking for {known}", file=sys.stderr)
+            say(f"{urn}: looking for {known}")
             adopt(deployment["resources"], {**resource, "id": known, "outputs": {}})
             if import_ids()[resource["type"]] == "renew":
                 renewed.append(urn)
@@ -227,7 +226,7 @@ def renew(engine: Engine, stack: str, urns: Sequence[str]) -> None:
     state = json.loads(engine.capture("stack", "export", "-s", stack))
     for entry in state["deployment"]["resources"]:
         if entry["urn"] in urns:
-            print(f"lab: {entry['urn']}: its secret was told once; renewing it", file=sys.stderr)
+            say(f"{entry['urn']}: its secret was told once; renewing it")
             entry["delete"] = True
     engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
 
@@ -240,10 +239,7 @@ def identify(
     way = import_ids().get(kind)
     if way is None:
         name = resource["urn"].rpartition("::")[2]
-        print(
-            f"lab: {kind} is not in cli/repair_ids.yaml; look whether {name} exists twice",
-            file=sys.stderr,
-        )
+        say(f"{kind} is not in cli/repair_ids.yaml; look whether {name} exists twice")
         return None
     if way == "forget":
         return None
@@ -286,9 +282,10 @@ def repair(values: argparse.Namespace) -> int:
             continue
         held = locks(engine, stack)
         left = leftovers(engine, stack, held)
-        print("\n".join(f"lab: {line}" for line in left), file=sys.stderr, end="\n" if left else "")
+        for line in left:
+            say(line)
         if not left and not held:
-            print(f"lab: {stack} is in order", file=sys.stderr)
+            say(f"{stack} is in order")
             continue
         if left and os.isatty(0) and not ask.confirmed(f"Repair {stack}?", yes=values.yes):
             broken = True

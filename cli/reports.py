@@ -1,14 +1,13 @@
 """`check`, `budget` and `hosts`: what the settings say, without the engine."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
 
 from cli.backend import link_faults, settings_of, stack_file
-from cli.fault import SettingsFault
+from cli.fault import SettingsFault, say
 from settings import SettingsError, load_file
 from settings.budget import Budget
 from settings.budget import budget as plan
@@ -118,6 +117,5 @@ def hosts(values: argparse.Namespace) -> int:
     for address, names in found.items():
         print(f"{address}\t{' '.join(names)}")
     if not found:
-        text = f"lab: {values.env} answers on localhost; nothing to add"
-        print(text, file=sys.stderr)
+        say(f"{values.env} answers on localhost; nothing to add")
     return 0

@@ -1,12 +1,11 @@
 """`./lab secrets rotate`: a generated secret is made anew, at its server and all its users."""
 
 import argparse
-import sys
 from difflib import get_close_matches
 
 from cli import ask, backend, stackfile, stacks, state
 from cli.backend import prepare, stack_file
-from cli.fault import Fault
+from cli.fault import Fault, say
 from layers import LAYERS
 from settings import PROJECT
 from settings.common import FIXED, RENEWABLE, generation, why_fixed
@@ -36,7 +35,7 @@ def secrets(values: argparse.Namespace) -> int:
     file = stack_file(values.env)
     new = stackfile.with_value(stackfile.read(file), ("config", *path), raised)
     stackfile.write(file, new)
-    print(f"lab: {'.'.join(path)}: {raised} in {file.name}", file=sys.stderr)
+    say(f"{'.'.join(path)}: {raised} in {file.name}")
     values.layer, values.extra = None, []
     if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
         with state.as_root(values.env, engine):

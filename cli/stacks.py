@@ -1,13 +1,12 @@
 """`preview`, `up` and `down`: plain Pulumi, layer after layer."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 
 from cli import ask, docker, repair, rescue
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
-from cli.fault import Fault
+from cli.fault import Fault, say
 from layers import LAYERS
 
 SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
@@ -36,7 +35,7 @@ def preview(values: argparse.Namespace) -> int:
         if code:
             return code
         if layer != layers[-1] and not known[f"{values.env}-{layer}"]:
-            print(f"lab: {layer} is not up yet; the layers above it follow", file=sys.stderr)
+            say(f"{layer} is not up yet; the layers above it follow")
             return 0
     return 0
 
@@ -66,7 +65,8 @@ def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
     left = repair.leftovers(engine, stack, repair.in_files(engine, stack))
     if not left:
         return
-    print("\n".join(f"lab: {line}" for line in left), file=sys.stderr)
+    for line in left:
+        say(line)
     if not ask.confirmed(f"Repair {stack} first?", yes=yes):
         raise Fault(f"{stack} was left by a killed `up`: run ./lab repair {env} {layer}")
     repair.mend(engine, stack)
@@ -83,7 +83,7 @@ def down(values: argparse.Namespace) -> int:
     trust(engine, values.env, settings)
     layers = [name for name in reversed(chosen(values.layer)) if known.get(f"{values.env}-{name}")]
     if not layers:
-        print(f"lab: nothing of {values.env} is up", file=sys.stderr)
+        say(f"nothing of {values.env} is up")
         return 0
     options = ["--exclude-protected"]
     if values.data:
@@ -103,9 +103,7 @@ def down(values: argparse.Namespace) -> int:
     for layer in layers:
         stack = f"{values.env}-{layer}"
         if left := servers(engine, stack):
-            print(
-                f"lab: {stack}: still up, as data stands on it: {', '.join(left)}", file=sys.stderr
-            )
+            say(f"{stack}: still up, as data stands on it: {', '.join(left)}")
     return 0
 
 

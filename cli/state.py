@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli import ask, backend, rescue
 from cli.engine import Engine, visible
-from cli.fault import Fault
+from cli.fault import Fault, say
 from layers import LAYERS
 from settings.common import STORE_ROOT_USER
 from toolchain import install
@@ -30,7 +29,7 @@ def move(env: str) -> int:
     engine, _ = backend.prepare(env)
     here = engine.variables["PULUMI_BACKEND_URL"]
     if here != backend.file_url(env):
-        print(f"lab: the state of {env} is in {here} already", file=sys.stderr)
+        say(f"the state of {env} is in {here} already")
         return 0
     known = engine.stacks()
     if not known.get(f"{env}-{LAYERS[0]}"):
@@ -54,11 +53,6 @@ def move(env: str) -> int:
     say(f"the state of {env} is in its own store now")
     say(f"the old files stay in {backend.folder(env)} until you delete them; they are not used")
     return 0
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(f"lab: {text}", file=sys.stderr)
 
 
 def resources(exported: str) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from cli import stacks
 from cli.backend import prepare, url
 from cli.ci.tree import git
 from cli.engine import Engine
-from cli.fault import Fault
+from cli.fault import Fault, say
 from layers import LAYERS
 from places.trust import keep
 from settings import Settings
@@ -114,8 +114,8 @@ def _hand_over(
     """Write what previews and deployments need into Vault: the backend and its passphrase."""
     backend = url(env)
     if not backend.startswith("s3:"):
-        print(
-            f"lab: the state of {env} is in this checkout, where no pipeline can reach it: run "
+        say(
+            f"the state of {env} is in this checkout, where no pipeline can reach it: run "
             f"./lab state move {env}, then this command again"
         )
         return

@@ -15,7 +15,7 @@ from cli.ci.forge import Forge, required
 from cli.ci.gate import beyond_renewal, refusals
 from cli.ci.plan import Plan, reduce
 from cli.drift import DRIFTED, look, runs
-from cli.engine import Engine, say
+from cli.engine import Engine, show_command
 from cli.fault import Fault
 from layers import LAYERS
 from settings import SettingsError, load_file
@@ -196,7 +196,7 @@ def manifest() -> Path:
 
 def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, Plan]:
     words = ("preview", "-s", f"{env}-{layer}", "--json", "--non-interactive", *options)
-    say(words)
+    show_command(words)
     # With it `--json` prints events as they come.
     variables = {**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"}
     with subprocess.Popen(
