@@ -8,7 +8,6 @@ from functools import partial
 
 import pulumi
 import pulumi_minio as minio
-import pulumi_vault
 
 from layers.foundation.cache import PackageCache, PackageCacheArgs
 from layers.foundation.certificates import Certificates, CertificatesArgs, Leaf
@@ -24,6 +23,7 @@ from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents,
 from layers.ground import Ground, basic_providers, ground, mirrors
 from layers.outputs import FoundationOutputs, login, secret_map
 from layers.secrets import Passwords
+from layers.vault import vault_provider
 from places.trust import trust_file
 from settings import Settings
 from settings.common import STORE_ROOT_USER
@@ -153,14 +153,13 @@ def _vault(
 ) -> pulumi.Output[dict[str, dict[str, str]]]:
     """Vault and its contents; the identities of the layers above."""
     own = passwords.make("vault-foundation")
-    endpoint = endpoints(settings)["vault"]
     server = Vault(
         "vault",
         VaultArgs(
             settings=settings.foundation.vault,
             place=base.place,
             publish=base.publish,
-            host=endpoint.inner_host,
+            host=endpoints(settings)["vault"].inner_host,
             password=own,
             ca=certificates.ca,
             certificate=certificates.leaves["vault"]["certificate"],
@@ -168,13 +167,8 @@ def _vault(
         ),
         base.options(),
     )
-    provider = pulumi_vault.Provider(
-        "vault",
-        address=server.ready.apply(lambda _: f"https://{endpoint.address}:{endpoint.port}"),
-        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
-            username="foundation", password=own
-        ),
-        ca_cert_file=trust_file(certificates.ca, settings.common.trust_path),
+    provider = vault_provider(
+        settings, certificates.ca, {"username": "foundation", "password": own}, server.ready
     )
     given: Mapping[str, pulumi.Output[str]] = {
         layer: passwords.make(f"vault-{layer}") for layer in IDENTITIES

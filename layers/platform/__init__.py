@@ -10,7 +10,6 @@ from functools import partial
 import pulumi
 import pulumi_docker as docker
 import pulumi_gitlab
-import pulumi_vault
 
 from layers.ground import Ground, basic_providers, container_network, ground, mirrors
 from layers.outputs import FoundationOutputs, PlatformOutputs, login, secret_map
@@ -19,6 +18,7 @@ from layers.platform.gitlab import GitLab, GitLabArgs, Store
 from layers.platform.job_identity import JobIdentity, JobIdentityArgs
 from layers.platform.runner import Runner, RunnerArgs
 from layers.secrets import Passwords
+from layers.vault import vault_provider
 from places.trust import trust_file
 from settings import Settings
 from settings.cache import DOCKER_HUB
@@ -190,15 +190,7 @@ def _gitlab(
         base.options(api),
     )
     identity = below.vault_identities["platform"]
-    address = where["vault"]
-    secrets = pulumi_vault.Provider(
-        "vault",
-        address=f"https://{address.address}:{address.port}",
-        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
-            username=identity["username"], password=identity["password"]
-        ),
-        ca_cert_file=trust,
-    )
+    secrets = vault_provider(settings, below.ca_certificate, identity)
     jobs = JobIdentity(
         "job-identity",
         JobIdentityArgs(

@@ -165,25 +165,16 @@ def _ci_access(
     roles: Mapping[str, pulumi.Output[str]],
 ) -> None:
     """What CI jobs may do in Vault, and what they find there."""
-    # Imported here, as it takes 0.25 s and a lab without GitLab has no jobs.
-    import pulumi_vault
-
+    # Imported here, as pulumi_vault takes 0.25 s and a lab without GitLab has no jobs.
     from layers.services.ci_access import CiAccess, CiAccessArgs
     from layers.services.gitlab_project import BRANCH
+    from layers.vault import vault_provider
 
-    settings, vault = host.settings, host.endpoint("vault")
     identity = foundation.vault_identities["services"]
-    provider = pulumi_vault.Provider(
-        "vault",
-        address=f"https://{vault.address}:{vault.port}",
-        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
-            username=identity["username"], password=identity["password"]
-        ),
-        ca_cert_file=trust_file(foundation.ca_certificate, settings.common.trust_path),
-    )
+    provider = vault_provider(host.settings, foundation.ca_certificate, identity)
     database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
     # Jobs and Vault are in the containers' network in `dev` only.
-    inside = settings.common.engine is not None
+    inside = host.settings.common.engine is not None
     server = {
         "host": database.inner_host if inside else database.host,
         "port": str(database.inner_port if inside else database.port),
