@@ -241,12 +241,18 @@ def identify(
         name = resource["urn"].rpartition("::")[2]
         say(f"{kind} is not in cli/repair_ids.yaml; look whether {name} exists twice")
         return None
-    if way == "forget":
-        return None
     if way in ("find", "renew"):
         reference = str(resource.get("provider", "")).rpartition("::")[0]
         provider = next((entry for entry in resources if entry["urn"] == reference), {})
         return find(kind, inputs, dict(visible(provider.get("inputs", {}))))
+    return import_id(kind, inputs)
+
+
+def import_id(kind: str, inputs: Mapping[str, Any]) -> str | None:
+    """The id by which a thing of these inputs is imported; None where they do not say it."""
+    way = import_ids().get(kind, "forget")
+    if way in ("find", "forget", "renew"):
+        return None
     try:
         return way.format_map({"environmentScope": "*", **inputs})
     except KeyError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cli.repair import import_ids
+from cli.repair import import_id
 from rehearsal import catalogue
 from rehearsal.catalogue import Kind, Need
 from rehearsal.physics import OUTPUTS, RULES, Step
@@ -85,23 +85,9 @@ def look_up(step: Step, id_: str) -> Item | None:
     """What has this id, or would be imported by it."""
     with step.world.lock:
         for item in step.world.find(step.type, scope=step.scope):
-            if id_ in (item.id, import_id(item)):
+            if id_ in (item.id, import_id(item.type, item.inputs)):
                 return item
     return None
-
-
-def import_id(item: Item) -> str | None:
-    """The id by which `./lab repair` takes a thing into the state; None where it has no fixed one.
-
-    What repair has to look up it finds under its own id.
-    """
-    way = import_ids().get(item.type, "forget")
-    if way in ("find", "forget", "renew"):
-        return None
-    try:
-        return way.format_map({"environmentScope": "*", **item.inputs})
-    except KeyError:
-        return None
 
 
 def _call(step: Step) -> Call:
