@@ -1,6 +1,7 @@
 """What makes every preview of a layer shorter; its figures are in docs/performance.md."""
 
 import asyncio
+import functools
 import gc
 import importlib.util
 import os
@@ -9,10 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pulumi
+from pulumi.runtime import resource
+from pulumi.runtime.proto import source_pb2
 
 
 def speed_up() -> None:
@@ -22,9 +26,36 @@ def speed_up() -> None:
     (pulumi#17481). With DATALAB_DEBUG in the environment they stay, for `pulumi preview --debug`.
     """
     gc.disable()  # a program of seconds has nothing to collect, and looks for it ever longer
+    # pydantic else reads the metadata of every installed package, in search of plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    resource._get_stack_trace = stack_trace
     if not os.environ.get("DATALAB_DEBUG"):
         pulumi.log.debug = lambda *_, **__: None
     sys.meta_path.insert(0, ProviderFinder())
+
+
+def stack_trace() -> source_pb2.StackTrace:
+    """Where a resource is made, as the SDK tells the engine: the frames above its class's own.
+
+    The SDK's function of this name also reads the source lines of all frames, to drop them.
+    """
+    frames, found = [], 0
+    frame = sys._getframe(1)
+    while above := frame.f_back:
+        frame = above
+        if found == 3:  # Resource, CustomResource or ComponentResource, and the class itself
+            uri = _uri(frame.f_code.co_filename)
+            position = source_pb2.SourcePosition(uri=uri, line=frame.f_lineno) if uri else None
+            frames.append(source_pb2.StackFrame(pc=position))
+        elif frame.f_code.co_name == "__init__":
+            found += 1
+    return source_pb2.StackTrace(frames=frames)
+
+
+@functools.cache
+def _uri(file: str) -> str:
+    path = Path(file)
+    return path.as_uri() if path.is_absolute() else ""
 
 
 async def settle() -> None:
@@ -69,13 +100,14 @@ class _Waiting(Loader):
             if name.startswith("__"):
                 raise AttributeError(name)
             snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-            for place in (snake, "_inputs", "_enums"):
+            places = (snake, "_inputs", "_enums")
+            for place in places[1:] if name.endswith("Args") else places:
                 if importlib.util.find_spec(f"{module.__name__}.{place}"):
                     found = importlib.import_module(f"{module.__name__}.{place}")
                     if place == name:
                         return found
                     if hasattr(found, name):
-                        return getattr(found, name)
+                        return vars(module).setdefault(name, getattr(found, name))
             self.loader.exec_module(module)
             if name in vars(module):
                 return vars(module)[name]

@@ -45,6 +45,45 @@ def test_a_misspelt_name_is_an_error_as_ever() -> None:
     assert "module 'pulumi_gitlab' has no attribute 'Projekt'" in done.stderr
 
 
+def test_a_resource_says_where_it_was_made_as_the_sdk_does() -> None:
+    done = run(
+        """
+import pulumi
+from pulumi.runtime import resource
+from layers.speed import stack_trace
+import importlib.util
+
+assert resource._get_stack_trace is stack_trace
+spec = importlib.util.find_spec("pulumi.runtime.resource")
+fresh = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fresh)
+
+class Resource:
+    def __init__(self):
+        register()
+
+class Custom(Resource):
+    def __init__(self):
+        super().__init__()
+
+class Bucket(Custom):
+    def __init__(self):
+        self._internal_init()
+
+    def _internal_init(self):
+        super().__init__()
+
+def register():
+    mine, theirs = stack_trace(), fresh._get_stack_trace()
+    assert mine == theirs, (mine, theirs)
+    print(len(mine.frames))
+
+exec(compile("Bucket()", "/a/program.py", "exec"))
+""".lstrip()
+    )
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("begun", "left"),
     [
