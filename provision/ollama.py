@@ -19,26 +19,30 @@ SILENCE_SECONDS = 300
 
 
 def provision(spec: Ollama, project: str, vault: Vault) -> list[str]:
-    """As `ensure`, for a project: records the address."""
+    """As `ensure`, for a project: records the address, and the name that Ollama lists."""
     url = vault.require(ADMIN_PATH)["url"]
-    done = ensure(spec, url)
+    listed, done = _ensured(spec, url)
     vault.write(
         f"projects/{project}/ollama/{spec.name}",
-        {"OLLAMA_HOST": url, "OLLAMA_MODEL": spec.name},
+        {"OLLAMA_HOST": url, "OLLAMA_MODEL": listed},
     )
     return done
 
 
 def ensure(spec: Ollama, url: str) -> list[str]:
     """Pull the model unless it is there; progress goes to stdout. Returns what was done."""
+    return _ensured(spec, url)[1]
+
+
+def _ensured(spec: Ollama, url: str) -> tuple[str, list[str]]:
     with _client(url) as client:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if spec.name in _present(client):
-                    return []
+                if listed := _listed(client, spec):
+                    return listed, []
                 _pull(client, spec.name)
-                if spec.name in _present(client):
-                    return [f"pulled {spec.name}"]
+                if listed := _listed(client, spec):
+                    return listed, [f"pulled {spec.name}"]
                 raise Fault(f"Ollama said that it pulled {spec.name}, but does not list it")
             except (httpx.HTTPError, ValueError) as error:
                 if attempt == ATTEMPTS or isinstance(error, httpx.HTTPStatusError):
@@ -72,9 +76,11 @@ def _client(url: str) -> httpx.Client:
     )
 
 
-def _present(client: httpx.Client) -> set[str]:
+def _listed(client: httpx.Client, spec: Ollama) -> str | None:
+    """The model's name in Ollama's list. To Ollama, names that differ in case only are one."""
     models = client.get("/api/tags").raise_for_status().json()["models"]
-    return {model["name"] for model in models}
+    names = (str(model["name"]) for model in models)
+    return next((name for name in names if name.casefold() == spec.listed.casefold()), None)
 
 
 def _pull(client: httpx.Client, model: str) -> None:

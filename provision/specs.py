@@ -16,8 +16,14 @@ POSTGRES_NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 # Kafka: at most 249 of these (org.apache.kafka.common.internals.Topic). A name must start with a
 # letter or digit, as `.` and `..` are refused by Kafka and `__` is the prefix of its own topics.
 KAFKA_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,248}$"
-# namespace/name:tag; the parts start with a letter or digit, so that no part is `..`.
-MODEL = r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){0,3}(:[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+# host/namespace/model:tag; the parts start with a letter or digit, so that no part is `..`.
+MODEL = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
+    r"(:[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+)
+# What Ollama leaves out where it shows a name: its own host, and there the namespace of its library
+# (DisplayShortest in its types/model/name.go).
+MODEL_DEFAULTS = r"(?i)^(registry\.ollama\.ai/(?=[^/]+/))?(library/(?=[^/]+$))?"
 MODE = r"^(static|dynamic)$"
 PROJECT = r"^[1-9][0-9]{0,18}$"
 REQUEST = r"^[0-9a-f]{32}$"
@@ -89,8 +95,13 @@ class Ollama(Spec):
 
     @property
     def name(self) -> str:
-        """The model with its tag, as /api/tags lists it."""
+        """The model as it was asked for, with its tag."""
         return self.model if ":" in self.model else f"{self.model}:latest"
+
+    @property
+    def listed(self) -> str:
+        """The model as /api/tags lists it, but for upper and lower case."""
+        return re.sub(MODEL_DEFAULTS, "", self.name)
 
 
 S = TypeVar("S", bound=Spec)

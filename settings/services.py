@@ -14,7 +14,12 @@ TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$", examples=["
 Cron = Annotated[str, Field(pattern=r"^([0-9*,/-]+ ){4}[0-9*,/-]+$", examples=["17 3 * * *"])]
 # Ollama's model names, with the tag: without one the newest would be pulled at each start.
 ModelName = Annotated[
-    str, Field(pattern=r"^[a-z0-9._/-]+:[A-Za-z0-9._-]+$", examples=["llama3.2:3b"])
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
+        r":[A-Za-z0-9][A-Za-z0-9._-]*$",
+        examples=["llama3.2:3b"],
+    ),
 ]
 
 

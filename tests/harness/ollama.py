@@ -31,6 +31,21 @@ class Ollama:
     streams: list[list[dict[str, Any]]] = field(default_factory=list)
     lie: bool = False  # claims success without keeping the model
 
+    def keep(self, model: str) -> None:
+        """Have the model; one whose name differs in case only is the same."""
+        if model.lower() not in {name.lower() for name in self.models}:
+            self.models.add(model)
+
+
+def shown(name: str) -> str:
+    """`name` as Ollama's list has it: without the defaults of host and namespace."""
+    *front, model = name.split("/")
+    host = front[0] if len(front) == 2 else "registry.ollama.ai"
+    namespace = front[-1] if front else "library"
+    if host.lower() != "registry.ollama.ai":
+        return f"{host}/{namespace}/{model}"
+    return model if namespace.lower() == "library" else f"{namespace}/{model}"
+
 
 @contextmanager
 def ollama() -> Iterator[Ollama]:
@@ -41,7 +56,7 @@ def ollama() -> Iterator[Ollama]:
         def do_GET(self) -> None:
             answers = {
                 "/api/version": {"version": "0.12.3"},
-                "/api/tags": {"models": [{"name": name} for name in sorted(fake.models)]},
+                "/api/tags": {"models": [{"name": shown(name)} for name in sorted(fake.models)]},
             }
             found = answers.get(self.path)
             self._send(200 if found else 404, found or {"error": "not found"})
@@ -66,7 +81,7 @@ def ollama() -> Iterator[Ollama]:
                     continue
                 if event.get("status") == "success" and not fake.lie:
                     # Before it is said, as Ollama does: who reads it asks for the list at once.
-                    fake.models.add(body["model"])
+                    fake.keep(body["model"])
                 self.wfile.write(json.dumps(event).encode() + b"\n")
                 self.wfile.flush()
 

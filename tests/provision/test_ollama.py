@@ -73,10 +73,42 @@ def test_a_project_gets_the_address(servers: Lab, server: Ollama) -> None:
     assert code == 0, output
     found = servers.read("projects/42/ollama/library/smollm:135m")
     assert found["OLLAMA_HOST"] == server.url
-    assert found["OLLAMA_MODEL"] == "library/smollm:135m"
+    assert found["OLLAMA_MODEL"] == "smollm:135m"
 
 
-@pytest.mark.parametrize("name", ["", "../a", "a/../b", "a b", "a;b", "/a", "a:", "a:b:c", "ä"])
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ("registry.ollama.ai/library/smollm:135m", "smollm:135m"),
+        ("Library/smollm:135m", "smollm:135m"),
+        ("registry.ollama.ai/me/mine", "me/mine:latest"),
+        ("hf.co/Org/Model-GGUF:Q4_K_M", "hf.co/Org/Model-GGUF:Q4_K_M"),
+        ("hf.co/library/model:q4", "hf.co/library/model:q4"),
+    ],
+)
+def test_a_model_is_found_by_the_name_that_ollama_lists(
+    servers: Lab, server: Ollama, asked: str, listed: str
+) -> None:
+    words = servers.ask(42, "ollama", model=asked)
+    for expected in ("pulled", "nothing to do"):
+        code, output = servers.run(*words)
+        assert (code, expected in output) == (0, True), output
+    record = asked if ":" in asked else f"{asked}:latest"
+    assert servers.read(f"projects/42/ollama/{record}")["OLLAMA_MODEL"] == listed
+
+
+def test_names_that_differ_in_case_are_one_model(servers: Lab, server: Ollama) -> None:
+    assert pull(servers, "hf.co/Org/Model:Q4_K_M")[0] == 0
+    code, output = servers.run(*servers.ask(42, "ollama", model="hf.co/org/model:q4_k_m"))
+    assert code == 0, output
+    assert server.pulls == ["hf.co/Org/Model:Q4_K_M"]
+    found = servers.read("projects/42/ollama/hf.co/org/model:q4_k_m")
+    assert found["OLLAMA_MODEL"] == "hf.co/Org/Model:Q4_K_M"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../a", "a/../b", "a b", "a;b", "/a", "a:", "a:b:c", "ä", "a/b/c/d"]
+)
 def test_hostile_names_are_refused_before_anything_is_touched(
     servers: Lab, server: Ollama, name: str
 ) -> None:

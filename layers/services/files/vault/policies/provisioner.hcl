@@ -14,7 +14,7 @@ path "kv/data/projects/+/postgres-dynamic/+" {
 path "kv/data/projects/+/kafka/+" {
   capabilities = ["create", "update", "read"]
 }
-# A model's name has up to three slashes.
+# A model's name has up to two slashes.
 path "kv/data/projects/+/ollama/*" {
   capabilities = ["create", "update", "read"]
 }
