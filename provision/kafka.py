@@ -5,6 +5,7 @@ created second. A topic that exists unclaimed is the lab's own.
 """
 
 import time
+from collections.abc import Mapping
 
 from confluent_kafka import (
     Consumer,
@@ -45,13 +46,7 @@ def provision(spec: Kafka, project: str, vault: Vault) -> list[str]:
         }
     except KafkaException as error:
         raise _fault(bootstrap, error) from error
-    for name, exists in existing.items():
-        claim = vault.read(f"{CLAIMS}/{name}")
-        if (claim["project"] != project) if claim else exists:
-            raise Refused(f"kafka: {name} belongs to somebody else")
-    for name in existing:
-        if vault.create(f"{CLAIMS}/{name}", {"project": project})["project"] != project:
-            raise Refused(f"kafka: {name} was just taken by somebody else")
+    _claim(existing, project, vault)
     done = ensure(spec, bootstrap)
     vault.write(
         f"projects/{project}/kafka/{spec.name}",
@@ -62,6 +57,22 @@ def provision(spec: Kafka, project: str, vault: Vault) -> list[str]:
         },
     )
     return done
+
+
+def _claim(existing: Mapping[str, bool], project: str, vault: Vault) -> None:
+    """Both names for the project, or neither; `existing` says which are there in Kafka."""
+    free = []
+    for name, exists in existing.items():
+        claim = vault.read(f"{CLAIMS}/{name}")
+        if (claim["project"] != project) if claim else exists:
+            raise Refused(f"kafka: {name} belongs to somebody else")
+        if claim is None:
+            free.append(name)
+    for number, name in enumerate(free):
+        if vault.create(f"{CLAIMS}/{name}", {"project": project})["project"] != project:
+            for mine in free[:number]:
+                vault.delete(f"{CLAIMS}/{mine}")
+            raise Refused(f"kafka: {name} was just taken by somebody else")
 
 
 def ensure(spec: Kafka, bootstrap: str) -> list[str]:

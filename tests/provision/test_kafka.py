@@ -1,9 +1,15 @@
 """`provision kafka` against a real broker."""
 
+from collections.abc import Mapping
+
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from provision import kafka
+from provision.faults import Refused
+from provision.specs import Kafka
+from provision.vault import Record, Vault
 from tests.harness.process import clean_environment
 from tests.provision.lab import ROOT, Lab
 
@@ -115,6 +121,42 @@ def test_a_project_gets_its_topic_and_nobody_elses(servers: Lab, broker: str) ->
         code, output = servers.run(*servers.ask(OTHER, "kafka", topic=topic, group=group))
         assert code == 3, output
     assert "free" not in AdminClient({"bootstrap.servers": broker}).list_topics().topics
+
+
+def test_who_loses_the_group_gives_the_topic_back(
+    servers: Lab, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Raced(Vault):
+        """Somebody is faster, once it was seen that both names are free."""
+
+        def create(self, path: str, record: Mapping[str, str]) -> Record:
+            if "/groups/" in path:
+                servers.write(path, {"project": str(OTHER)})
+            return super().create(path, record)
+
+    for name, value in servers.environment().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Refused, match="groups/raced-readers was just taken"):
+        kafka.provision(Kafka(topic="raced", group="raced-readers"), "42", Raced("provisioner"))
+    words = servers.ask(OTHER, "kafka", topic="raced", group="raced-readers")
+    code, output = servers.run(*words)
+    assert code == 0, output
+
+
+def test_a_name_that_the_operator_gave_back_is_free(servers: Lab, broker: str) -> None:
+    """By the steps of docs/ci.md."""
+    assert servers.run(*servers.ask(42, "kafka", topic="given", group="given"))[0] == 0
+    words = servers.ask(OTHER, "kafka", topic="given", group="given")
+    assert servers.run(*words)[0] == 3
+    admin = AdminClient({"bootstrap.servers": broker})
+    admin.delete_topics(["given"])["given"].result()
+    admin.delete_consumer_groups(["given"])["given"].result()
+    for name in ("topics/given", "groups/given"):
+        servers.bao.client().secrets.kv.v2.delete_metadata_and_all_versions(
+            f"infra/provision/claims/kafka/{name}", mount_point="kv"
+        )
+    code, output = servers.run(*words)
+    assert code == 0, output
 
 
 def test_the_labs_own_topics_and_groups_are_not_for_projects(servers: Lab, broker: str) -> None:

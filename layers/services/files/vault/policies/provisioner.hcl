@@ -24,6 +24,10 @@ path "kv/data/infra/provision/*" {
 path "kv/data/infra/provision/claims/*" {
   capabilities = ["create", "update", "read"]
 }
+# One of two names that go together is given back where the other was lost.
+path "kv/metadata/infra/provision/claims/*" {
+  capabilities = ["delete"]
+}
 path "database/roles/project-*" {
   capabilities = ["create", "update", "read"]
 }
