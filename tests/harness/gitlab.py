@@ -1,7 +1,8 @@
 """A small stand-in for GitLab: REST API, ID tokens, and pipelines that a test decides on.
 
-Requests to, and answers of, the paths in tests/fixtures/gitlab-openapi.json are checked against it;
-the rest is written by hand after GitLab's documentation. Faults are made by `GitLab.faults`.
+Requests to, and answers of, the paths in tests/fixtures/gitlab-openapi.json are checked against it,
+requests of CI that it does not have against gitlab-requests.yaml beside it. Faults are made by
+`GitLab.faults`.
 """
 
 import json
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema
 import jwt
+import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jsonschema import Draft4Validator, validators
 from jwt.algorithms import RSAAlgorithm
@@ -28,7 +30,8 @@ from tests.harness.inputs import InputError, check_inputs
 
 Json = Any
 Answer = tuple[int, Json]
-OPENAPI = Path(__file__).parents[1] / "fixtures" / "gitlab-openapi.json"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+OPENAPI, REQUESTS = FIXTURES / "gitlab-openapi.json", FIXTURES / "gitlab-requests.yaml"
 PER_PAGE = 20
 ME = {"id": 1, "username": "root"}  # whose the tokens are
 
@@ -269,7 +272,14 @@ class GitLab:
 
 @cache
 def _openapi() -> Json:
-    return json.loads(OPENAPI.read_text())
+    found: Json = json.loads(OPENAPI.read_text())
+    for path, bodies in yaml.safe_load(REQUESTS.read_text()).items():
+        assert path not in found["paths"], f"GitLab's own description has {path}"
+        found["paths"][path] = {
+            method: {"parameters": [{"in": "body", "schema": schema}]}
+            for method, schema in bodies.items()
+        }
+    return found
 
 
 def _operation(method: str, path: str) -> Json:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
+import jsonschema
 import pytest
 
-from tests.harness.gitlab import Pipeline
-from tests.provision.lab import Lab
+from tests.harness.gitlab import Pipeline, check_request
+from tests.provision.lab import READ_TOKEN, Lab
 
 pytestmark = pytest.mark.service
 
@@ -135,6 +137,23 @@ def test_a_timeout_stays_one_where_gitlab_shows_no_log(servers: Lab) -> None:
     comes_to(servers, "running", trace=None)
     code, output = servers.run(*POSTGRES, "--timeout", "2", env=servers.environment(44))
     assert code == 4, output
+
+
+def test_the_stand_in_takes_no_request_that_gitlab_would_ignore(servers: Lab) -> None:
+    paths = {
+        "trigger/pipeline": {"token": servers.gitlab.trigger_token, "ref": "main", "input": {}},
+        "merge_requests/5/notes": {"text": "misspelt"},
+        "issues": {"description": "without a title"},
+    }
+    for path, body in paths.items():
+        with pytest.raises(jsonschema.ValidationError):
+            check_request("POST", f"/api/v4/projects/1/{path}", body)
+    url = f"{servers.gitlab.url}/api/v4/projects/1/trigger/pipeline"
+    good = {"token": servers.gitlab.trigger_token, "ref": "main"}
+    # GitLab looks at the scopes of a token that comes along, and this one may only read.
+    refused = httpx.post(url, json=good, headers={"PRIVATE-TOKEN": READ_TOKEN})
+    assert refused.status_code == 403
+    assert httpx.post(url, json=good).status_code == 201
 
 
 def test_gitlab_may_stumble(servers: Lab) -> None:
