@@ -4,7 +4,6 @@ It needs FoundationOutputs. It hands up PlatformOutputs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import pulumi
@@ -39,25 +38,32 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         ca=below.ca_certificate,
         network=below.network,
     ).behind(below.cache.apply(partial(mirrors, settings.foundation.cache)))
-    local = settings.common.engine is not None
-    engine: Mapping[str, pulumi.Input[str]] = {"host": "", "ca": "", "certificate": "", "key": ""}
-    if not local:
+    engine: Mapping[str, pulumi.Input[str]]
+    if settings.common.engine is not None:
+        engine = {"host": "", "ca": "", "certificate": "", "key": ""}
+        network = below.network
+    else:
         engine = _docker_host(settings, base, below)
-    network = below.network if local else _network(settings, engine)
-    server = None
+        network = _network(settings, engine)
+    addresses: dict[str, str] = {}
+    logins: dict[str, dict[str, pulumi.Input[str]]] = {}
+    token = accessor = pulumi.Output.from_input("")
     if settings.platform.gitlab.enabled:
-        server = _gitlab(settings, base, below, engine)
+        passwords = Passwords("passwords", settings.common, base.options())
+        # GitLab takes a personal access token of 20 characters or more.
+        token = pulumi.Output.concat("glpat-", passwords.make("gitlab-token", 40))
+        root_password = passwords.make("gitlab-root")
+        ready = _gitlab(settings, base, below, token, root_password)
+        _runner(settings, base, below, engine, _api(settings, below, token, ready))
+        addresses, accessor = _addresses(settings), _job_identity(settings, below, ready)
+        logins["gitlab"] = login(endpoints(settings)["gitlab"], "root", root_password)
     PlatformOutputs(
         docker=pulumi.Output.secret(pulumi.Output.all(**engine)),
         network=network,
-        gitlab=pulumi.Output.from_input(_addresses(settings) if server else {}),
-        gitlab_token=server.token if server else pulumi.Output.secret(""),
-        logins=secret_map(
-            {"gitlab": login(endpoints(settings)["gitlab"], "root", server.root_password)}
-            if server
-            else {}
-        ),
-        vault_jwt_accessor=server.accessor if server else pulumi.Output.from_input(""),
+        gitlab=pulumi.Output.from_input(addresses),
+        gitlab_token=pulumi.Output.secret(token),
+        logins=secret_map(logins),
+        vault_jwt_accessor=accessor,
     ).export()
 
 
@@ -109,13 +115,6 @@ def _network(settings: Settings, engine: Mapping[str, pulumi.Input[str]]) -> pul
     return container_network(settings, [provider])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Server:
-    token: pulumi.Output[str]
-    accessor: pulumi.Output[str]
-    root_password: pulumi.Output[str]
-
-
 def _addresses(settings: Settings) -> dict[str, str]:
     where = endpoints(settings)
     web, registry = where["gitlab"], where["registry"]
@@ -130,16 +129,12 @@ def _gitlab(
     settings: Settings,
     base: Ground,
     below: FoundationOutputs,
-    engine: Mapping[str, pulumi.Input[str]],
-) -> _Server:
-    """GitLab, the runner and its jobs' way into Vault."""
-    passwords = Passwords("passwords", settings.common, base.options())
-    where = endpoints(settings)
-    # GitLab takes a personal access token of 20 characters or more.
-    token = pulumi.Output.concat("glpat-", passwords.make("gitlab-token", 40))
-    root_password = passwords.make("gitlab-root")
-    key = below.credentials["gitlab"]
-    server = GitLab(
+    token: pulumi.Output[str],
+    root_password: pulumi.Output[str],
+) -> pulumi.Output[str]:
+    """GitLab; known once it answers and takes the token."""
+    where, key = endpoints(settings), below.credentials["gitlab"]
+    return GitLab(
         "gitlab",
         GitLabArgs(
             settings=settings.platform.gitlab,
@@ -160,16 +155,18 @@ def _gitlab(
             key=below.certificates["gitlab"]["key"],
         ),
         base.options(),
-    )
-    trust = trust_file(below.ca_certificate, settings.common.trust_path)
-    api = pulumi_gitlab.Provider(
-        "gitlab",
-        base_url=server.ready.apply(lambda _: _addresses(settings)["api_url"]),
-        token=token,
-        cacert_file=trust,
-        # It would ask GitLab before there is one, in every preview of a fresh lab.
-        early_auth_check=False,
-    )
+    ).ready
+
+
+def _runner(
+    settings: Settings,
+    base: Ground,
+    below: FoundationOutputs,
+    engine: Mapping[str, pulumi.Input[str]],
+    api: pulumi_gitlab.Provider,
+) -> None:
+    """The runner, whose jobs run on the engine."""
+    where = endpoints(settings)
     Runner(
         "runner",
         RunnerArgs(
@@ -189,15 +186,35 @@ def _gitlab(
         ),
         base.options(api),
     )
-    identity = below.vault_identities["platform"]
-    secrets = vault_provider(settings, below.ca_certificate, identity)
-    jobs = JobIdentity(
+
+
+def _api(
+    settings: Settings,
+    below: FoundationOutputs,
+    token: pulumi.Output[str],
+    ready: pulumi.Output[str],
+) -> pulumi_gitlab.Provider:
+    return pulumi_gitlab.Provider(
+        "gitlab",
+        base_url=ready.apply(lambda _: _addresses(settings)["api_url"]),
+        token=token,
+        cacert_file=trust_file(below.ca_certificate, settings.common.trust_path),
+        # It would ask GitLab before there is one, in every preview of a fresh lab.
+        early_auth_check=False,
+    )
+
+
+def _job_identity(
+    settings: Settings, below: FoundationOutputs, ready: pulumi.Output[str]
+) -> pulumi.Output[str]:
+    """The way of GitLab's jobs into Vault; the accessor of its auth mount."""
+    provider = vault_provider(settings, below.ca_certificate, below.vault_identities["platform"])
+    return JobIdentity(
         "job-identity",
         JobIdentityArgs(
-            gitlab_url=where["gitlab"].inner_url, ready=server.ready, ca=below.ca_certificate
+            gitlab_url=endpoints(settings)["gitlab"].inner_url,
+            ready=ready,
+            ca=below.ca_certificate,
         ),
-        pulumi.ResourceOptions(providers=[secrets]),
-    )
-    return _Server(
-        token=pulumi.Output.secret(token), accessor=jobs.accessor, root_password=root_password
-    )
+        pulumi.ResourceOptions(providers=[provider]),
+    ).accessor
