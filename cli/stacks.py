@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from cli import ask, docker, repair, rescue
+from cli import ask, docker, repair, state
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault, say
@@ -53,7 +53,7 @@ def up(values: argparse.Namespace) -> int:
         if code:
             return code
         if layer == LAYERS[0] and engine.stacks().get(stack):
-            rescue.keep(engine, stack, settings.common.rescue.path)
+            state.keep_copy(engine, stack, settings.common.rescue.path)
         docker.require_health(engine, stack)
     return 0
 

@@ -4,9 +4,9 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from cli import ask, backend, rescue
+from cli import ask, backend
 from cli.engine import Engine, visible
 from cli.fault import Fault, say
 from layers import LAYERS
@@ -109,7 +109,7 @@ def restore(env: str, *, yes: bool) -> int:
     """
     settings = backend.settings_of(env)
     stack = f"{env}-{LAYERS[0]}"
-    copy = rescue.file(stack, settings.common.rescue.path)
+    copy = copy_file(stack, settings.common.rescue.path)
     try:
         exported = copy.read_text()
         count = len(resources(exported))
@@ -129,7 +129,7 @@ def restore(env: str, *, yes: bool) -> int:
     if stack not in known:
         engine.capture("stack", "init", stack)
     elif known[stack]:
-        kept = rescue.file(f"{stack}.before-rescue", settings.common.rescue.path)
+        kept = copy_file(f"{stack}.before-rescue", settings.common.rescue.path)
         install.replace(kept, engine.capture("stack", "export", "-s", stack).encode(), 0o600)
         say(f"what was there is in {kept}")
     engine.capture("stack", "import", "-s", stack, text=exported)
@@ -137,6 +137,23 @@ def restore(env: str, *, yes: bool) -> int:
         f"restored; now run ./lab up {env} {LAYERS[0]}, then ./lab state move {env} if it had moved"
     )
     return 0
+
+
+def keep_copy(engine: Engine, stack: str, folder: PurePath) -> None:
+    """Export a state apart from its backend, which the stack itself may hold; secrets encrypted.
+
+    The copy before the last one is kept, too.
+    """
+    copy = copy_file(stack, folder)
+    content = engine.capture("stack", "export", "-s", stack)
+    if copy.exists():
+        copy.replace(previous(copy))
+    install.replace(copy, content.encode(), 0o600)
+
+
+def copy_file(stack: str, folder: PurePath) -> Path:
+    """Where the copy of `stack` lives; `folder` may be relative to the checkout."""
+    return install.ROOT / folder / f"{stack}.json"
 
 
 def previous(copy: Path) -> Path:
