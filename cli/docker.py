@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from cli.backend import DOCKER_CONTEXT
+from cli.docker_tls import client_certificate
 from cli.engine import Engine, visible
 from cli.fault import Fault, say
 
@@ -18,7 +17,7 @@ TIMEOUT_S = 60
 # How long a container that somebody has just restarted may take to its first health check.
 SETTLE_S = 120
 CONTAINER = "docker:index/container:Container"
-MATERIALS = {"caMaterial": "ca.pem", "certMaterial": "cert.pem", "keyMaterial": "key.pem"}
+PEMS = ("ca", "cert", "key")  # parts of the provider's client certificate, and docker's files
 
 
 @contextmanager
@@ -27,14 +26,9 @@ def connection(provider: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     env = {name: value for name, value in os.environ.items() if name != DOCKER_CONTEXT}
     if provider.get("host"):
         env["DOCKER_HOST"] = str(provider["host"])
-    with tempfile.TemporaryDirectory() as folder:
-        for material, file in MATERIALS.items():
-            if provider.get(material):
-                path = Path(folder, file)
-                path.touch(0o600)
-                path.write_text(str(provider[material]))
-                env |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": folder}
-        yield env
+    pems = {f"{part}.pem": str(provider.get(f"{part}Material") or "") for part in PEMS}
+    with client_certificate(pems) as variables:
+        yield env | variables
 
 
 def ask(

@@ -22,6 +22,7 @@ from typing import IO, cast
 import httpx
 
 from cli.ci.forge import required
+from cli.docker_tls import client_certificate
 from cli.fault import Fault
 from cli.registry import request_manifest
 from layers.apps.runner_image import CHECKSUM
@@ -126,15 +127,9 @@ def _write(out: Path, manifest: Mapping[str, Mapping[str, str]]) -> None:
 @contextmanager
 def docker_host() -> Iterator[None]:
     """Give docker the client certificate that the job has in variables, as files."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, file in PEMS.items():
-            if value := os.environ.get(name):
-                path = Path(folder, file)
-                path.touch(0o600)
-                path.write_text(value)
-                os.environ |= {"DOCKER_CERT_PATH": folder, "DOCKER_TLS_VERIFY": "1"}
-        # Logins of this job are gone with it.
-        os.environ["DOCKER_CONFIG"] = folder
+    pems = {file: os.environ.get(name, "") for name, file in PEMS.items()}
+    with client_certificate(pems) as variables, tempfile.TemporaryDirectory() as logins:
+        os.environ |= {**variables, "DOCKER_CONFIG": logins}  # which are gone with this job
         yield
 
 
