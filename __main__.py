@@ -1,6 +1,7 @@
 """The Pulumi program: a stack's name says which layer of which environment it is."""
 
 import importlib
+import os
 
 import pulumi
 
@@ -8,12 +9,11 @@ from layers import LAYERS
 from layers.refusals import refusals
 from layers.speed import settle, speed_up
 
-speed_up()
-
+speed_up(debug=bool(os.environ.get("DATALAB_DEBUG")))
 from settings import program  # noqa: E402 - importing it is part of what takes long
 
 with refusals():
     environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
-    settings, secrets = program.configuration(environment)
-    importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
+    settings, given = program.configuration(environment)
+    importlib.import_module(f"layers.{layer}").deploy(environment, settings, given)
     pulumi.run(settle)

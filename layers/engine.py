@@ -1,6 +1,6 @@
 """What layers 3 and 4 stand on: the platform's Docker host, and the images built on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -12,8 +12,9 @@ from places import Container, Port
 from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
-from settings import Settings, images
+from settings import Settings
 from settings.cache import pulled, urls
+from settings.images import Pushed
 from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
@@ -68,8 +69,10 @@ class Engine:
         return BuiltImage(name, args, pulumi.ResourceOptions(parent=parent)).reference
 
 
-def engine(layer: str, settings: Settings, platform: PlatformOutputs) -> Engine:
-    """The engine of `layer`."""
+def engine(
+    layer: str, settings: Settings, platform: PlatformOutputs, pushed: Mapping[str, Pushed]
+) -> Engine:
+    """The engine of `layer`; pushed are the lab's own images that its registry has."""
     local = settings.common.engine is not None
     present = endpoints(settings)
     access: pulumi.Output[dict[str, str]] = pulumi.Output.secret(platform.docker)
@@ -109,7 +112,7 @@ def engine(layer: str, settings: Settings, platform: PlatformOutputs) -> Engine:
             )
             if registry
             else None,
-            pushed=images.pushed(),
+            pushed=pushed,
         ),
     )
 

@@ -12,7 +12,7 @@ from places import Place
 from places.docker import ContainerNetwork, ContainerNetworkArgs, DockerArgs, DockerPlace
 from settings import Settings
 from settings.cache import Cache
-from settings.program import Secrets
+from settings.program import Given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def basic_providers() -> list[pulumi.ProviderResource]:
 def ground(
     layer: str,
     settings: Settings,
-    secrets: Secrets,
+    given: Given,
     providers: list[pulumi.ProviderResource],
     *,
     ca: pulumi.Input[str],
@@ -62,7 +62,7 @@ def ground(
         # Imported here, as proxmoxve takes 0.3 s and `dev` needs none of it.
         from layers.machines import machine_place
 
-        return machine_place(layer, settings, secrets, providers, ca)
+        return machine_place(layer, settings, given, providers, ca)
     # Without a host: it takes DOCKER_HOST or the local socket, as the user's own tools do.
     providers = [*providers, docker.Provider("docker")]
     if network is None:

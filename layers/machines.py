@@ -9,7 +9,7 @@ from places.machines import MachineArgs, MachinePlace
 from places.proxmox import provider
 from settings import Settings
 from settings.names import hosts
-from settings.program import Secrets
+from settings.program import Given
 
 
 class MachineKey(pulumi.ComponentResource):
@@ -31,17 +31,17 @@ class MachineKey(pulumi.ComponentResource):
 def machine_place(
     layer: str,
     settings: Settings,
-    secrets: Secrets,
+    given: Given,
     providers: list[pulumi.ProviderResource],
     ca: pulumi.Input[str],
 ) -> Ground:
     """The ground of `layer` on the node that the settings name."""
     common = settings.common
-    if common.node is None or secrets.proxmox_api_token is None:
+    if common.node is None or given.proxmox_api_token is None:
         raise ValueError("there is no node: the settings were not checked")
     providers = [
         *providers,
-        provider("proxmox", common.node, secrets.proxmox_api_token),
+        provider("proxmox", common.node, given.proxmox_api_token),
         command.Provider("command"),
     ]
     protect = pulumi.ResourceOptions(providers=providers, protect=common.protect)

@@ -19,17 +19,17 @@ from pulumi.runtime import resource
 from pulumi.runtime.proto import source_pb2
 
 
-def speed_up() -> None:
+def speed_up(*, debug: bool = False) -> None:
     """Spare the program three costs of the SDK; to be called before anything else is imported.
 
     The SDK sends the engine four debug lines for each resource, each a call that blocks
-    (pulumi#17481). With DATALAB_DEBUG in the environment they stay, for `pulumi preview --debug`.
+    (pulumi#17481). With `debug` they stay, for `pulumi preview --debug`.
     """
     gc.disable()  # a program of seconds has nothing to collect, and looks for it ever longer
     # pydantic else reads the metadata of every installed package, in search of plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     resource._get_stack_trace = stack_trace
-    if not os.environ.get("DATALAB_DEBUG"):
+    if not debug:
         pulumi.log.debug = lambda *_, **__: None
     sys.meta_path.insert(0, ProviderFinder())
 

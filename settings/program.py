@@ -1,19 +1,25 @@
 """The settings as the Pulumi program gets them from the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load
+from settings.images import Pushed, pushed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """What a person must give and nobody else may read; None where the place needs none."""
+class Given:
+    """What the program gets besides the settings.
+
+    proxmox_api_token is secret, and None where the place needs none; pushed are the lab's own
+    images that its registry has, by name.
+    """
 
     proxmox_api_token: pulumi.Output[str] | None
+    pushed: Mapping[str, Pushed]
 
 
 def split_stack(stack: str, layers: Sequence[str]) -> tuple[str, str]:
@@ -25,8 +31,8 @@ def split_stack(stack: str, layers: Sequence[str]) -> tuple[str, str]:
     return environment, layer
 
 
-def configuration(environment: str) -> tuple[Settings, Secrets]:
-    """Settings and secrets of the running stack; RunError with every fault at once."""
+def configuration(environment: str) -> tuple[Settings, Given]:
+    """Settings and what else the running stack gets; RunError with every fault at once."""
     secret = pulumi.runtime.is_config_secret
     config = {
         # What stands in a secret is none of our business, nor of a fault's text.
@@ -47,4 +53,4 @@ def configuration(environment: str) -> tuple[Settings, Secrets]:
                 f"Pulumi.{environment}.yaml: datalab:proxmoxApiToken: is missing; "
                 f"`./lab init {environment}` asks for it"
             )
-    return settings, Secrets(proxmox_api_token=token)
+    return settings, Given(proxmox_api_token=token, pushed=pushed())

@@ -13,15 +13,15 @@ from layers.engine import engine, gitlab_provider
 from layers.outputs import AppsOutputs, FoundationOutputs, PlatformOutputs, ServicesOutputs
 from places.downloads import require_checksum
 from settings import Settings
-from settings.program import Secrets
+from settings.program import Given
 
 
-def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+def deploy(environment: str, settings: Settings, given: Given) -> None:
     """Bring up layer 4 and export its outputs."""
     services = ServicesOutputs.read(environment)
     foundation = FoundationOutputs.read(environment)
     platform = PlatformOutputs.read(environment)
-    where = engine("apps", settings, platform)
+    where = engine("apps", settings, platform, given.pushed)
     registry = services.gitlab_project["registry"]
     server = ModelServer(
         "model-server",

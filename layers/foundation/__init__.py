@@ -28,13 +28,13 @@ from places.trust import trust_file
 from settings import Settings
 from settings.common import STORE_ROOT_USER
 from settings.names import certificate_names, endpoints
-from settings.program import Secrets
+from settings.program import Given
 
 # Who presents a server certificate, where the settings switch it on.
 SERVERS = ("store", "vault", "docker", "gitlab", "postgresql", "portainer", "gateway")
 
 
-def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+def deploy(environment: str, settings: Settings, given: Given) -> None:
     """Bring up layer 1 and export its outputs."""
     providers = basic_providers()
     certificates = Certificates(
@@ -46,7 +46,7 @@ def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
         ),
         pulumi.ResourceOptions(providers=providers),
     )
-    base = ground("foundation", settings, secrets, providers, ca=certificates.ca)
+    base = ground("foundation", settings, given, providers, ca=certificates.ca)
     passwords = Passwords("passwords", settings.common, base.options())
     where = endpoints(settings)
     cache = PackageCache(

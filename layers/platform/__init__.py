@@ -24,16 +24,16 @@ from settings.cache import DOCKER_HUB
 from settings.cache import environment as cache_environment
 from settings.cache import sources as cache_sources
 from settings.names import endpoints, job_hosts
-from settings.program import Secrets
+from settings.program import Given
 
 
-def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+def deploy(environment: str, settings: Settings, given: Given) -> None:
     """Bring up layer 2 and export its outputs."""
     below = FoundationOutputs.read(environment)
     base = ground(
         "platform",
         settings,
-        secrets,
+        given,
         basic_providers(),
         ca=below.ca_certificate,
         network=below.network,

@@ -32,17 +32,17 @@ from layers.services.postgresql import (
 )
 from places.trust import trust_file
 from settings import Settings
-from settings.program import Secrets
+from settings.program import Given
 
 if TYPE_CHECKING:
     from layers.services.gitlab_project import GitLabProject
 
 
-def deploy(environment: str, settings: Settings, secrets: Secrets) -> None:
+def deploy(environment: str, settings: Settings, given: Given) -> None:
     """Bring up layer 3 and export its outputs."""
     foundation = FoundationOutputs.read(environment)
     platform = PlatformOutputs.read(environment)
-    host = engine("services", settings, platform)
+    host = engine("services", settings, platform, given.pushed)
     randoms, commands = random.Provider("random"), command.Provider("command")
     passwords = Passwords("passwords", settings.common, pulumi.ResourceOptions(providers=[randoms]))
     ca = foundation.ca_certificate
