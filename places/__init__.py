@@ -100,10 +100,8 @@ class Place(Protocol):
         """
         ...
 
-    def run(
-        self, name: str, workload: Workload, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
-        """Run a service; the output is known once it is healthy, and is empty text until then.
+    def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
+        """Run a service under `parent`; the output is known once it is healthy, empty until then.
 
         Whoever talks to the service derives its address from it, so that a preview does not
         reach for what is not there yet.

@@ -198,14 +198,12 @@ class DockerPlace:
         """See places.Place. Containers come as images and install nothing."""
         return self
 
-    def run(
-        self, name: str, workload: Workload, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
+    def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
         """See places.Place; what is known in the end is the container's id."""
         if workload.container is None:
             raise ValueError(f"{name} has no container: the settings were not checked")
         args = ServiceContainerArgs(container=workload.container, docker=self.args)
-        return ServiceContainer(name, args, opts).container.id
+        return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container.id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,13 +53,11 @@ class MachinePlace:
     hosts: dict[str, Host] = field(default_factory=dict)
     images: dict[Kind, Image] = field(default_factory=dict)
 
-    def run(
-        self, name: str, workload: Workload, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
+    def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
         """See places.Place; what is known in the end is the machine's address."""
         roles = list(workload.roles)
         if workload.machine is not None:
-            self.hosts[name] = self._host(name, workload.machine, opts)
+            self.hosts[name] = self._host(parent, name, workload.machine)
             hostname = f"{name}.{self.args.domain}"
             common = {**self.args.common, "common_hostname": hostname}
             roles.insert(0, Role(name="common", variables=common))
@@ -72,15 +70,15 @@ class MachinePlace:
             raise ValueError(f"{name} has no machine: the settings were not checked")
         require_checksums(roles, self.args.unpinned)
         args = ConfigurationArgs(host=host, roles=roles)
-        return Configuration(name, args, opts).done
+        return Configuration(name, args, pulumi.ResourceOptions(parent=parent)).done
 
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
         """The same place, whose machines install through mirrors; see role `common`."""
         common = {**self.args.common, "common_mirrors": mirrors}
         return replace(self, args=replace(self.args, common=common))
 
-    def _host(self, name: str, machine: LxcSettings | Vm, opts: pulumi.ResourceOptions) -> Host:
-        made = self._machine(name, machine, opts)
+    def _host(self, parent: pulumi.Resource, name: str, machine: LxcSettings | Vm) -> Host:
+        made = self._machine(parent, name, machine)
         return Host(
             name,
             HostArgs(
@@ -90,15 +88,18 @@ class MachinePlace:
                 resource=made.resource,
                 boot=made.boot,
             ),
-            opts,
+            pulumi.ResourceOptions(parent=parent),
         )
 
     def _machine(
-        self, name: str, machine: LxcSettings | Vm, opts: pulumi.ResourceOptions
+        self, parent: pulumi.Resource, name: str, machine: LxcSettings | Vm
     ) -> Lxc | VirtualMachine:
         args = self.args
         image = self._image("template" if isinstance(machine, LxcSettings) else "disk")
         needed: list[pulumi.Resource] = [image]
+        if isinstance(machine, Vm) and machine.gpu is not None:
+            needed.append(self._mapping(machine.gpu))
+        opts = pulumi.ResourceOptions(parent=parent, protect=args.protect, depends_on=needed)
         if isinstance(machine, LxcSettings):
             lxc = LxcArgs(
                 node=args.node,
@@ -107,9 +108,7 @@ class MachinePlace:
                 public_key=args.public_key,
                 domain=args.domain,
             )
-            return Lxc(name, lxc, self._own(opts, needed))
-        if machine.gpu is not None:
-            needed.append(self._mapping(machine.gpu))
+            return Lxc(name, lxc, opts)
         vm = VirtualMachineArgs(
             node=args.node,
             machine=machine,
@@ -117,13 +116,7 @@ class MachinePlace:
             public_key=args.public_key,
             domain=args.domain,
         )
-        return VirtualMachine(name, vm, self._own(opts, needed))
-
-    def _own(
-        self, opts: pulumi.ResourceOptions, needed: list[pulumi.Resource]
-    ) -> pulumi.ResourceOptions:
-        more = pulumi.ResourceOptions(protect=self.args.protect, depends_on=needed)
-        return pulumi.ResourceOptions.merge(opts, more)
+        return VirtualMachine(name, vm, opts)
 
     def _image(self, kind: Kind) -> Image:
         if kind not in self.images:

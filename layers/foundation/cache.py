@@ -43,16 +43,16 @@ class PackageCache(pulumi.ComponentResource):
             for upstream in registries:
                 container = _registry(f"{name}-{upstream}", args.settings.upstreams[upstream])
                 args.place.run(
+                    self,
                     f"{name}-{upstream}",
                     Workload(container=container, machine=None, roles=()),
-                    pulumi.ResourceOptions(parent=self),
                 )
         workload = Workload(
             container=_container(name, args),
             machine=args.settings.machine,
             roles=[_role(args)] if args.settings.machine else (),
         )
-        ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        ready = args.place.run(self, name, workload)
         self.urls = ready.apply(lambda _: urls(args.settings, args.address.url))
         self.register_outputs({"urls": self.urls})
 

@@ -71,7 +71,7 @@ class ObjectStore(pulumi.ComponentResource):
             machine=args.settings.machine,
             roles=[_role(args)],
         )
-        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 

@@ -44,7 +44,7 @@ class Vault(pulumi.ComponentResource):
         workload = Workload(
             container=_container(args), machine=args.settings.machine, roles=[_role(args)]
         )
-        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 

@@ -38,7 +38,7 @@ class DockerHost(pulumi.ComponentResource):
         if machine is not None and machine.gpu is not None:
             roles.append(_driver())
         workload = Workload(container=None, machine=machine, roles=roles)
-        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 

@@ -56,7 +56,7 @@ class GitLab(pulumi.ComponentResource):
             machine=args.settings.machine,
             roles=[_role(args, config)],
         )
-        self.ready = args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 

@@ -68,7 +68,7 @@ class Runner(pulumi.ComponentResource):
             roles=[_role(args, config)],
             on="gitlab",
         )
-        args.place.run(name, workload, pulumi.ResourceOptions(parent=self))
+        args.place.run(self, name, workload)
         self.register_outputs({})
 
     def _registered(
