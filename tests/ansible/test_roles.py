@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,50 @@ def test_common(lab: Lab) -> None:
     assert "passwordauthentication no" in run("sshd -T")
     assert 'Unattended-Upgrade "1"' in run("apt-config dump")
     assert run("systemctl is-system-running --wait") == "running"
+
+
+# What of cloud-init's first run the test takes; the rest would set the machine up anew.
+ONE_MODULE = """datasource_list: [NoCloud]
+network: {config: disabled}
+disable_root: false
+ssh_genkeytypes: [ed25519]
+cloud_init_modules: [ssh]
+cloud_config_modules: [apt-configure]
+"""
+
+
+@pytest.fixture
+def cloud_init(lab: Lab) -> Iterator[None]:
+    """Debian's cloud-init on the machine, which runs when the test calls it."""
+    run = lab.machine.run
+    run("mkdir -p /etc/cloud && touch /etc/cloud/cloud-init.disabled && cp -a /etc/ssh /opt/ssh")
+    run("apt-get install -q -y --no-install-recommends cloud-init")
+    run("cp -a /etc/apt/sources.list /opt/sources.list")
+    yield
+    run("apt-get purge -q -y --autoremove cloud-init && rm -rf /etc/cloud /var/lib/cloud")
+    run("rm -rf /etc/ssh && mv /opt/ssh /etc/ssh && mv /opt/sources.list /etc/apt/sources.list")
+
+
+@pytest.mark.usefixtures("cloud_init")
+def test_cloud_init_takes_the_machine_for_a_new_one(lab: Lab) -> None:
+    """A VM that got another name server had new host keys, and no run could log in any more."""
+    run = lab.machine.run
+    lab.twice(["common"], common(lab))
+    run("cloud-init schema --config-file /etc/cloud/cloud.cfg.d/99-datalab.cfg")
+    (lab.machine.root / "etc/cloud/cloud.cfg.d/90-test.cfg").write_text(ONE_MODULE)
+    seed = lab.machine.root / "var/lib/cloud/seed/nocloud"
+    seed.mkdir(parents=True)
+    (seed / "user-data").write_text("#cloud-config\n")
+    run("echo '# by hand' >>/etc/apt/sources.list")
+    kept = "sha256sum /etc/ssh/ssh_host_* /etc/apt/sources.list"
+    before = run(kept)
+    for instance in ("first", "with another name server"):
+        (seed / "meta-data").write_text(f"instance-id: {instance}\n")
+        # What a boot does.
+        run("rm -rf /run/cloud-init && cloud-init init --local && cloud-init init")
+        run("cloud-init modules --mode=config")
+        assert run("cat /var/lib/cloud/data/instance-id") == instance
+        assert run(kept) == before
 
 
 def vault_variables(lab: Lab, password: str, unseal: str = "automatic") -> dict[str, Any]:
@@ -469,6 +514,59 @@ def test_packages_are_not_taken_from_another_key(lab: Lab, repository: AptReposi
     with pytest.raises(AssertionError, match=r"as images\.yaml says"):
         lab.apply(["packages"], variables)
     assert lab.machine.run("ls /etc/apt/sources.list.d").count("forged") == 0
+
+
+def test_packages_keep_their_versions(lab: Lab, repository: AptRepository) -> None:
+    """An `apt upgrade` took the vendor's newest, and after it no run could end any more."""
+    run = lab.machine.run
+    installed = "dpkg-query --show --showformat='${Version}' vendors"
+
+    def variables(version: str) -> dict[str, Any]:
+        return {
+            "packages_name": "vendor",
+            "packages_repository": repository.source,
+            "packages_versions": {"vendors": version},
+        }
+
+    repository.publish(*versions("vendors", "1.0-1", "1.1-1"))
+    lab.twice(["packages"], variables("1.0-1"))
+    run("apt-get update -q && apt-get upgrade -q -y")
+    assert run(installed) == "1.0-1"
+
+    # A raised one is installed, though the machine has not heard of it yet.
+    repository.publish(*versions("vendors", "1.2-1", "1.3-1"))
+    lab.twice(["packages"], variables("1.2-1"))
+    assert run(installed) == "1.2-1"
+
+    # A lowered one is refused, and apt does not go back by itself: data may not fit any more.
+    with pytest.raises(AssertionError, match=r"candidate for vendors=1\.1-1"):
+        lab.apply(["packages"], variables("1.1-1"))
+    run("apt-get upgrade -q -y")
+    assert run(installed) == "1.2-1"
+
+
+def test_a_vendors_key_whose_expiry_was_extended(lab: Lab, repository: AptRepository) -> None:
+    """Signed with the same key, and refused by who has the old copy of it."""
+    key = lab.machine.root / "etc/apt/keyrings/extended.asc"
+    variables = {
+        "packages_name": "extended",
+        "packages_repository": repository.source,
+        "packages_versions": {"extended": "1"},
+    }
+    repository.publish(*versions("extended", "1"))
+    repository.expire("seconds=1")
+    old = (repository.folder / "key.asc").read_text()
+    time.sleep(2)
+    # The vendor has nothing newer yet: that is no change, run after run.
+    repository.expire("20d")
+    repository.publish()
+    key.write_text(old)
+    lab.twice(["packages"], variables)
+    soon = key.read_text()
+    assert soon not in {old, ""}
+    repository.expire("never")
+    lab.twice(["packages"], variables)
+    assert key.read_text() == (repository.folder / "key.asc").read_text() != soon
 
 
 def versions(name: str, *numbers: str) -> list[Package]:

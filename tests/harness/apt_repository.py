@@ -43,19 +43,31 @@ class AptRepository:
     def __post_init__(self) -> None:
         who = ("datalab test", "ed25519", "sign", "never")
         self._gpg("--passphrase", "", "--quick-generate-key", *who)
+        self._export()
+
+    def _export(self) -> None:
         (self.folder / "key.asc").write_text(self._gpg("--armor", "--export"))
+
+    @property
+    def fingerprint(self) -> str:
+        """That of its key."""
+        listed = self._gpg("--with-colons", "--list-keys")
+        return next(line for line in listed.splitlines() if line.startswith("fpr")).split(":")[9]
+
+    def expire(self, when: str) -> None:
+        """Give its key another expiry, as --quick-set-expire takes it, and publish the key."""
+        self._gpg("--passphrase", "", "--quick-set-expire", self.fingerprint, when)
+        self._export()
 
     @property
     def source(self) -> dict[str, str]:
         """The repository as the roles take it."""
-        listed = self._gpg("--with-colons", "--list-keys")
-        fingerprint = next(line for line in listed.splitlines() if line.startswith("fpr"))
         return {
             "url": self.url,
             "suite": "/",
             "components": "",
             "key_url": f"{self.url}/key.asc",
-            "key_fingerprint": fingerprint.split(":")[9],
+            "key_fingerprint": self.fingerprint,
         }
 
     def publish(self, *packages: Package) -> None:
