@@ -27,6 +27,7 @@ SECRETS = (
     "vault-platform",
     "vault-services",
     "vault-apps",
+    "vault-snapshot",
     "gitlab-root",
     "gitlab-token",
     "postgresql-admin",

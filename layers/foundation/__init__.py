@@ -19,7 +19,15 @@ from layers.foundation.object_store import (
     StoreContents,
     StoreContentsArgs,
 )
-from layers.foundation.vault import IDENTITIES, Vault, VaultArgs, VaultContents, VaultContentsArgs
+from layers.foundation.vault import (
+    IDENTITIES,
+    SNAPSHOT,
+    Snapshots,
+    Vault,
+    VaultArgs,
+    VaultContents,
+    VaultContentsArgs,
+)
 from layers.ground import Ground, basic_providers, ground, mirrors
 from layers.outputs import FoundationOutputs, login, secret_map
 from layers.secrets import Passwords
@@ -62,6 +70,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     )
     base = base.behind(cache.urls.apply(partial(mirrors, settings.foundation.cache)))
     root = passwords.make("object-store-root")
+    keys = {consumer: passwords.make(f"object-store-{consumer}") for consumer in ACCESS}
     FoundationOutputs(
         object_store=pulumi.Output.from_input(
             {
@@ -71,13 +80,13 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
                 "buckets": list(BUCKETS),
             }
         ),
-        credentials=_object_store(settings, base, certificates, passwords, root),
+        credentials=_object_store(settings, base, certificates, keys, root),
         ca_certificate=certificates.ca,
         certificates=secret_map(certificates.leaves),
         vault=pulumi.Output.from_input(
             {"address": where["vault"].url, "inner_address": where["vault"].inner_url}
         ),
-        vault_identities=_vault(settings, base, certificates, passwords),
+        vault_identities=_vault(settings, base, certificates, passwords, keys["vault"]),
         cache=cache.urls,
         network=pulumi.Output.from_input(base.network),
         logins=secret_map({"object-store": login(where["store-console"], STORE_ROOT_USER, root)}),
@@ -101,7 +110,7 @@ def _object_store(
     settings: Settings,
     base: Ground,
     certificates: Certificates,
-    passwords: Passwords,
+    keys: Mapping[str, pulumi.Output[str]],
     root: pulumi.Output[str],
 ) -> pulumi.Output[dict[str, dict[str, str]]]:
     """The store and its contents; the credentials of its consumers."""
@@ -129,7 +138,6 @@ def _object_store(
         minio_ssl=True,
         minio_cacert_file=trust_file(certificates.ca, settings.common.trust_path),
     )
-    keys = {consumer: passwords.make(f"object-store-{consumer}") for consumer in ACCESS}
     StoreContents(
         "store-contents",
         StoreContentsArgs(
@@ -149,21 +157,36 @@ def _object_store(
 
 
 def _vault(
-    settings: Settings, base: Ground, certificates: Certificates, passwords: Passwords
+    settings: Settings,
+    base: Ground,
+    certificates: Certificates,
+    passwords: Passwords,
+    store_key: pulumi.Output[str],
 ) -> pulumi.Output[dict[str, dict[str, str]]]:
     """Vault and its contents; the identities of the layers above."""
     own = passwords.make("vault-foundation")
+    where = endpoints(settings)
+    snapshots = None
+    if settings.foundation.vault.machine is not None:
+        snapshots = Snapshots(
+            password=passwords.make("vault-snapshot"),
+            endpoint=where["store"].inner_url,
+            region=settings.common.region,
+            access_key="vault",
+            secret_key=store_key,
+        )
     server = Vault(
         "vault",
         VaultArgs(
             settings=settings.foundation.vault,
             place=base.place,
             publish=base.publish,
-            host=endpoints(settings)["vault"].inner_host,
+            host=where["vault"].inner_host,
             password=own,
             ca=certificates.ca,
             certificate=certificates.leaves["vault"]["certificate"],
             key=certificates.leaves["vault"]["key"],
+            snapshots=snapshots,
         ),
         base.options(),
     )
@@ -175,7 +198,10 @@ def _vault(
     }
     VaultContents(
         "vault-contents",
-        VaultContentsArgs(passwords=given, protect=settings.common.protect),
+        VaultContentsArgs(
+            passwords={**given, **({SNAPSHOT: snapshots.password} if snapshots else {})},
+            protect=settings.common.protect,
+        ),
         pulumi.ResourceOptions(providers=[provider]),
     )
     return secret_map(

@@ -17,12 +17,28 @@ BOOTSTRAP = FILES / "bootstrap.sh"
 INNER_PORT = 8200
 # The layers above, each with an identity and a policy of its own.
 IDENTITIES = ("platform", "services", "apps")
+# Who takes the nightly snapshots, in `lab`; its policy is of the same name.
+SNAPSHOT = "snapshot"
 BINARIES = {"vault": "vault", "openbao": "bao"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """The password of SNAPSHOT, and where snapshots go: the store, and Vault's own user there."""
+
+    password: pulumi.Output[str]
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VaultArgs:
-    """The server's settings, certificate (PEM) and the foundation's own password."""
+    """The server's settings, certificate (PEM) and the foundation's own password.
+
+    snapshots is None in a container, which takes none.
+    """
 
     settings: VaultSettings
     place: Place
@@ -32,6 +48,7 @@ class VaultArgs:
     ca: pulumi.Input[str]
     certificate: pulumi.Input[str]
     key: pulumi.Input[str]
+    snapshots: Snapshots | None
 
 
 class Vault(pulumi.ComponentResource):
@@ -42,7 +59,7 @@ class Vault(pulumi.ComponentResource):
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:foundation:Vault", name, None, opts)
         workload = Workload(
-            container=_container(args), machine=args.settings.machine, roles=[_role(args)]
+            container=_container(args), machine=args.settings.machine, roles=_roles(args)
         )
         self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})
@@ -87,8 +104,11 @@ def _configuration(args: VaultArgs, port: int) -> pulumi.Output[str]:
     return render(FILES / "vault.hcl.j2", values)
 
 
-def _role(args: VaultArgs) -> Role:
-    return Role(
+def _roles(args: VaultArgs) -> list[Role]:
+    snapshots = args.snapshots
+    if snapshots is None:
+        return []
+    role = Role(
         name="vault",
         variables={
             "vault_engine": args.settings.engine,
@@ -102,8 +122,17 @@ def _role(args: VaultArgs) -> Role:
             "vault_certificate": args.certificate,
             "vault_key": args.key,
             "vault_ca": args.ca,
+            "vault_snapshot": (FILES / "snapshot.sh").read_text(encoding="utf-8"),
+            "vault_snapshot_password": snapshots.password,
+            "vault_store": {
+                "endpoint": snapshots.endpoint,
+                "region": snapshots.region,
+                "access_key": snapshots.access_key,
+                "secret_key": snapshots.secret_key,
+            },
         },
     )
+    return [role]
 
 
 def policy(name: str) -> str:
@@ -113,7 +142,7 @@ def policy(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultContentsArgs:
-    """passwords: layer -> the password of its identity."""
+    """passwords: the name of an identity, which is that of its policy -> its password."""
 
     passwords: Mapping[str, pulumi.Output[str]]
     protect: bool
@@ -134,7 +163,7 @@ class VaultContents(pulumi.ComponentResource):
             description="kv/infra/<layer>/<service> and kv/projects/<project id>/<kind>/<name>",
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
-        for layer in IDENTITIES:
+        for layer in args.passwords:
             allowed = vault.Policy(f"{layer}-policy", name=layer, policy=policy(layer), opts=child)
             vault.generic.Endpoint(
                 f"{layer}-identity",

@@ -150,6 +150,14 @@ def vault_variables(lab: Lab, password: str, unseal: str = "automatic") -> dict[
         "vault_certificate": pair.certificate,
         "vault_key": pair.key,
         "vault_ca": lab.ca.pem,
+        "vault_snapshot": (FILES / "snapshot.sh").read_text(),
+        "vault_snapshot_password": "a-password-for-snapshots",
+        "vault_store": {
+            "endpoint": f"https://{lab.machine.address}:9000",
+            "region": "eu-west-1",
+            "access_key": "datalab-root",
+            "secret_key": "a-password-of-some-length",
+        },
     }
 
 
@@ -219,8 +227,8 @@ def minio() -> Path:
     return MINIO
 
 
-def test_object_store(lab: Lab) -> None:
-    object_store(lab, minio())
+def store(lab: Lab, *words: str, text: str = "") -> str:
+    """The output of rclone, whose remote `store` is the machine's object store."""
     (lab.folder / "ca.pem").write_text(lab.ca.pem)
     environment = clean_environment(
         RCLONE_CA_CERT=str(lab.folder / "ca.pem"),
@@ -231,32 +239,77 @@ def test_object_store(lab: Lab) -> None:
         RCLONE_CONFIG_STORE_ACCESS_KEY_ID="datalab-root",
         RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY="a-password-of-some-length",
     )
-    rclone = str(Path(sys.executable).with_name("rclone"))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("rclone")), *words],
+        input=text,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
-    def store(*words: str, text: str = "") -> str:
-        done = subprocess.run(
-            [rclone, *words],
-            input=text,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
 
-    store("mkdir", "store:bucket")
-    store("rcat", "store:bucket/object", text="content")
+def test_object_store(lab: Lab) -> None:
+    object_store(lab, minio())
+    store(lab, "mkdir", "store:bucket")
+    store(lab, "rcat", "store:bucket/object", text="content")
     # What was written outlives the process.
     lab.machine.run("systemctl kill --signal=KILL object-store && sleep 4")
-    wait_for(lambda: "object" in store("lsf", "store:bucket"), 30, "MinIO")
-    assert store("cat", "store:bucket/object") == "content"
+    wait_for(lambda: "object" in store(lab, "lsf", "store:bucket"), 30, "MinIO")
+    assert store(lab, "cat", "store:bucket/object") == "content"
 
 
-def object_store(lab: Lab, program: Path) -> None:
-    """Role `object_store` with a server, twice and then with another certificate."""
+def test_vault_is_restored_from_its_snapshot(lab: Lab) -> None:
+    run = lab.machine.run
+    variables = {**object_store_variables(lab, minio()), **vault_variables(lab, "password-of-old")}
+    run("systemctl stop vault || true; rm -rf /var/lib/vault")  # of another test
+    lab.apply(["object_store", "vault"], variables)
+    store(lab, "mkdir", "store:vault-snapshots")
+    client = foundation(lab, "password-of-old")
+    # As the foundation's contents have it.
+    client.sys.create_or_update_acl_policy("snapshot", vault_layer.policy("snapshot"))
+    identity = {"password": "a-password-for-snapshots", "token_policies": ["snapshot"]}
+    client.write_data("auth/userpass/users/snapshot", data=identity)
+    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    kept: dict[str, Any] = {"path": "infra/foundation/kept", "mount_point": "kv"}
+    client.secrets.kv.v2.create_or_update_secret(secret={"a": "b"}, **kept)
+    client.auth.userpass.login("snapshot", "a-password-for-snapshots")
+    with pytest.raises(VaultError):
+        client.secrets.kv.v2.read_secret_version(raise_on_deleted_version=True, **kept)
+
+    assert run("systemctl is-active vault-snapshot.timer") == "active"
+    assert run("stat -c '%U %a' /etc/vault/store.curl /etc/vault/snapshot.password").split() == (
+        ["root", "600"] * 2
+    )
+    run("systemctl start vault-snapshot")
+    assert store(lab, "lsf", "store:vault-snapshots") == "vault.snap\n"
+
+    # The machine is lost, and a new one has a key and a password of its own.
+    run("cp /var/lib/vault/unseal-key /opt/old-key && systemctl stop vault")
+    run("rm -r /var/lib/vault")
+    lab.apply(["vault"], {**variables, "vault_password": "password-of-new"})
+    run("! cmp /var/lib/vault/unseal-key /opt/old-key")
+    store(lab, "copyto", "store:vault-snapshots/vault.snap", str(lab.machine.root / "opt/snap"))
+    environment = "env $(systemctl show vault -p Environment --value)"
+    run(f"{environment} sh /etc/vault/bootstrap.sh restore /opt/snap /opt/old-key")
+
+    def secret() -> object:
+        read = foundation(lab, "password-of-new").secrets.kv.v2.read_secret_version(
+            raise_on_deleted_version=True, **kept
+        )
+        return read["data"]["data"]
+
+    assert secret() == {"a": "b"}
+    run("systemctl restart vault")
+    assert secret() == {"a": "b"}
+
+
+def object_store_variables(lab: Lab, program: Path) -> dict[str, Any]:
+    """Variables of role `object_store`."""
     (lab.folder / "minio").write_bytes(program.read_bytes())
     pair = lab.ca.server("store.lab.home.arpa", address=lab.machine.address)
-    variables = {
+    return {
         "object_store_flavour": "minio",
         "object_store_download": download(lab, "minio", program.parent.name),
         "object_store_port": 9000,
@@ -268,6 +321,11 @@ def object_store(lab: Lab, program: Path) -> None:
         "object_store_key": pair.key,
         "object_store_ca": lab.ca.pem,
     }
+
+
+def object_store(lab: Lab, program: Path) -> None:
+    """Role `object_store` with a server, twice and then with another certificate."""
+    variables = object_store_variables(lab, program)
     lab.twice(["object_store"], variables)
     pid = lab.machine.run("systemctl show object-store -p MainPID --value")
     assert lab.machine.run(f"ps -o user= -p {pid}") == "object-store"

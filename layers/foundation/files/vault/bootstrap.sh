@@ -5,6 +5,8 @@
 #   bootstrap.sh prepare    before the server starts: undo an initialisation that was cut off
 #   bootstrap.sh settle     wait for the server, initialise it once, unseal it, see to the identity
 #   bootstrap.sh healthy    whether all of that is done
+#   bootstrap.sh restore SNAPSHOT KEY
+#                           replace what the server has by a snapshot and the unseal key of its day
 #
 # It may be killed at any point and run again. What it did it says on standard output; nothing to
 # do, nothing said. Secrets go through files and standard input, never through arguments.
@@ -188,6 +190,27 @@ healthy() {
     fi
 }
 
+is_sealed() { ask && [ "$(field sealed)" = true ]; }
+
+# Sealed from the beginning, it took the snapshot already and only lacks the key.
+restore() {
+    [ -s "$1" ] && [ -s "$2" ] || fail "restore takes two files: a snapshot and its unseal key"
+    ask || fail "no answer at $VAULT_ADDR"
+    if ! is_sealed; then
+        touch "$UNFINISHED" # the identity's password may be another in there
+        new_root_token
+        as_root operator raft snapshot restore -force "$1" >/dev/null
+        # It seals itself a moment later, unless its keys are those of the snapshot.
+        (WAIT_S=10 && wait_until is_sealed) || true
+    fi
+    cp "$KEY" "$KEY.before"
+    cp "$2" "$KEY.new"
+    mv "$KEY.new" "$KEY"
+    sync
+    say "restored; the unseal key that it had is in $KEY.before"
+    settle
+}
+
 # In a container: the server as its own user, this script as root beside it.
 run() {
     user=$(server_user)
@@ -205,5 +228,6 @@ run() {
 
 case ${1:-run} in
 run | prepare | settle | healthy) "${1:-run}" ;;
+restore) restore "${2:-}" "${3:-}" ;;
 *) fail "unknown word $1; see the head of this script" ;;
 esac

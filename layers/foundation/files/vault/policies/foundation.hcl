@@ -24,6 +24,9 @@ path "sys/policies/acl/services" {
 path "sys/policies/acl/apps" {
   capabilities = ["create", "read", "update", "delete"]
 }
+path "sys/policies/acl/snapshot" {
+  capabilities = ["create", "read", "update", "delete"]
+}
 path "auth/userpass/users/platform" {
   capabilities = ["create", "read", "update", "delete"]
 }
@@ -31,6 +34,9 @@ path "auth/userpass/users/services" {
   capabilities = ["create", "read", "update", "delete"]
 }
 path "auth/userpass/users/apps" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+path "auth/userpass/users/snapshot" {
   capabilities = ["create", "read", "update", "delete"]
 }
 path "kv/data/infra/foundation/*" {
