@@ -124,7 +124,7 @@ VERBS = (
     ),
     Verb(
         "up",
-        "bring layers up, lowest first",
+        "bring layers up, lowest first, and see that their containers are healthy",
         "cli.stacks:up",
         passes_on=True,
         arguments=(ENV, LAYER, YES),

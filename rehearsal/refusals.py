@@ -41,6 +41,9 @@ def page() -> str:
         "It refuses what real providers and their APIs refuse, in their words. *check* is found",
         "before anything is called, so in a preview too; *apply* is the API's own answer.",
         "",
+        "What a stand-in can only claim, Docker's provider itself is asked: tests/engine/",
+        "test_real_docker.py brings `dev` up with it on a real engine, and holds it at rest there.",
+        "",
         "| what | when | reason | source |",
         "| --- | --- | --- | --- |",
     ]
