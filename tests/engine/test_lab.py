@@ -15,7 +15,7 @@ class TestLab(Environment):
         "common.timezone": "Europe/Lisbon",
         "foundation.object_store.machine.disk_gib": 250,
         "platform.gitlab.backup_days": 30,
-        "services.postgresql.container.memory_mib": 1152,
+        "services.postgresql.container.memory_mib": 1088,
         "apps.web.container.memory_mib": 320,
     }
     stays: ClassVar[dict[str, str]] = {
@@ -25,7 +25,7 @@ class TestLab(Environment):
     }
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]] = {
         "the memory of a container": (
-            {"services.kafka.container.memory_mib": 1280},
+            {"services.kafka.container.memory_mib": 1152},
             {"services": {"kafka-container": "update"}},
         ),
         "more room for a machine": (
