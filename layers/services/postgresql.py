@@ -119,6 +119,7 @@ class Databases(pulumi.ComponentResource):
                 password=args.passwords[role],
                 create_database="create_database" in rights,
                 create_role="create_role" in rights,
+                roles=[RESERVED],
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     protect=args.protect,
@@ -129,13 +130,6 @@ class Databases(pulumi.ComponentResource):
             )
             for role, rights in ROLES.items()
         }
-        for role, made in roles.items():
-            postgresql.GrantRole(
-                f"{role}-reserved",
-                role=made.name,
-                grant_role=RESERVED,
-                opts=pulumi.ResourceOptions(parent=self),
-            )
         self.names = {
             database: self._database(database, roles[database].name, args.protect)
             for database in DATABASES

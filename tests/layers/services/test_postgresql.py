@@ -68,9 +68,8 @@ def test_other_projects_leave_connections_for_the_lab(connections: int) -> None:
     text = files(container(layer, "postgresql"))[f"{FOLDER}/postgresql.conf"]["content"]
     (kept,) = re.findall(r"(?m)^reserved_connections = (\d+)$", text)
     assert 5 <= int(kept) < connections - 3  # superuser_reserved_connections
-    members = {g.inputs["role"] for g in layer.all("GrantRole")}
-    assert members == set(ROLES)
-    assert {g.inputs["grantRole"] for g in layer.all("GrantRole")} == {RESERVED}
+    made = {role.name: role.inputs["roles"] for role in layer.all("postgresql:index/role:Role")}
+    assert made == {f"{name}-role": [RESERVED] for name in ROLES}
 
 
 def test_memberships_that_provisioning_grants_are_no_drift() -> None:
