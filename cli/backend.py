@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cli.engine import Engine
 from cli.fault import Fault, SettingsFault, say
+from cli.tables import show
 from layers import LAYERS
 from settings import Settings, SettingsError, load_file
 from toolchain import install, pulumi_cli
@@ -93,8 +94,6 @@ def settings_of(env: str) -> Settings:
         return load_file(stack_file(env))
     except SettingsError as error:
         if error.budget and error.budget.errors:
-            from cli.reports import show  # it stands on this module
-
             show(error.budget, Console(stderr=True))
         raise SettingsFault(str(error)) from None
 

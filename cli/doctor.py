@@ -10,28 +10,12 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from cli.fault import Fault
+from cli.finding import Finding
 from cli.verbs import ENVIRONMENTS, RUN
 from toolchain import install, pulumi_cli
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing looked at; `remedy` is empty where it is well."""
-
-    what: str
-    found: str
-    remedy: str = ""
-    required: bool = True
-
-    def __str__(self) -> str:
-        mark = "ok  " if not self.remedy else "FAIL" if self.required else "warn"
-        return f"{mark}  {self.what}: {self.found}" + (
-            f"\n      -> {self.remedy}" if self.remedy else ""
-        )
 
 
 def doctor(values: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from cli.backend import prepare
 from cli.fault import Fault, say
-from cli.reports import grid
+from cli.tables import grid
 from layers import LAYERS
 
 HEADS = ("service", "url", "user", "password")

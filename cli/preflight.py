@@ -8,7 +8,7 @@ from typing import Any
 import requests
 import urllib3
 
-from cli.doctor import Finding
+from cli.finding import Finding
 from cli.privileges import privileges
 from settings import Settings
 from settings.budget import Budget, budget

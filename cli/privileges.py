@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cli.doctor import Finding
+from cli.finding import Finding
 from settings.machines import Node
 
 # What the provider's calls need, by path: the permissions that PVE's API schema states for them.

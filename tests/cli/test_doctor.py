@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import doctor
+from cli.finding import Finding
 from tests.cli.conftest import Checkout
 from toolchain import install, pulumi_cli
 
@@ -79,7 +79,7 @@ def test_bare_machine(
 
 
 def test_what_is_not_required_does_not_fail() -> None:
-    finding = doctor.Finding(what="disk", found="1 GB", remedy="free some", required=False)
+    finding = Finding(what="disk", found="1 GB", remedy="free some", required=False)
     assert str(finding).startswith("warn")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakepve import schema  # type: ignore[import-untyped]
 
-from cli.doctor import Finding
+from cli.finding import Finding
 from cli.preflight import findings
 from cli.privileges import grant
 from tests.harness.certificates import Authority
