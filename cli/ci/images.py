@@ -54,7 +54,7 @@ LARGEST = 4 * 1024 * 1024  # bytes; no key file is as long
 # Every project's jobs run in these, a fork's and a personal project's too, whose tokens GitLab lets
 # pull nothing here (docs/ci.md). So the engine must have them: the runner pulls the absent only.
 EVERYBODYS = ("runner", "deployer")
-NEWEST = ("ubuntu", "custom")  # the name by which jobs of old know the runner image
+NEWEST = ("ubuntu", "custom")  # a name that always means the newest runner image
 # How the job has the certificate for the lab's engine -> the file that docker wants it in.
 PEMS = {"DOCKER_CA_PEM": "ca.pem", "DOCKER_CERT_PEM": "cert.pem", "DOCKER_KEY_PEM": "key.pem"}
 
