@@ -143,6 +143,6 @@ def _dump(value: Any, *, flow: bool = False) -> str:
         default_flow_style=flow,
         sort_keys=False,
         width=sys.maxsize,
-        allow_unicode=True,
+        allow_unicode=False,  # a next line (U+0085) written as it is comes back as a blank
     )
     return str(text).removesuffix("...\n").rstrip("\n")

@@ -39,7 +39,8 @@ def checkout(folder: Path, environment: Mapping[str, str], program: str) -> Real
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("Pulumi*.yaml"):
         shutil.copy(file, folder, follow_symlinks=False)
-    shutil.copy(ROOT / "images.yaml", folder)
+    for name in ("images.yaml", "requirements.txt"):
+        shutil.copy(ROOT / name, folder)
     (folder / "__main__.py").write_text(program)
     (folder / ".venv").symlink_to(Path(sys.prefix))
     unwanted = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "AWS_")

@@ -143,6 +143,11 @@ def test_every_map_of_the_committed_files_can_grow(data: st.DataObject) -> None:
     assert all(letter in rest for letter in text)
 
 
+def test_what_yaml_takes_for_the_end_of_a_line_comes_back_as_it_was() -> None:
+    new = stackfile.with_value("config:\n  a: b\n", ("config", "c"), "\x85\u2028\u00fc")
+    assert yaml.safe_load(new) == {"config": {"a": "b", "c": "\x85\u2028\u00fc"}}
+
+
 def put(document: Any, path: tuple[str, ...], value: object) -> Any:
     """The document with a new key."""
     node = document

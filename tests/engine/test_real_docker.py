@@ -122,6 +122,7 @@ def test_every_container_runs_with_its_limits(dev: Lab, docker: Docker) -> None:
     ("name", "path", "wanted"),
     [
         ("gateway", "/etc/datalab/gateway.key", (0, 0, 0o400)),
+        ("gateway", "/etc/datalab/pages", (0, 0, 0o755)),  # made on the way; its workers read it
         ("kafka", "/mnt/shared/config/server.properties", (0, 0, 0o644)),
         ("mlflow", "/run/secrets/pgpass", (10001, 10001, 0o400)),
         ("postgresql", "/etc/postgresql/server.key", (999, 999, 0o400)),

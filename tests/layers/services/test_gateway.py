@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -86,9 +85,9 @@ def test_key_is_readable_by_the_master_only() -> None:
 
 
 def moved(configuration: str, folder: Path) -> str:
-    """The configuration with its files and scratch space in `folder`, and Debian's user."""
+    """The configuration with its files in `folder`, which only this user may enter."""
     moved = configuration.replace("/tmp/", f"{folder}/").replace(FOLDER, str(folder))
-    return moved.replace("user nginx;", "user www-data;")
+    return moved.replace("user nginx;", "user root;")
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -188,8 +187,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         conf = folder / "nginx.conf"
         conf.write_text(moved(made.render(values | {"port": f"127.0.0.1:{port}"}), folder))
         # As root, nginx would give its workers a user that cannot read the test's folder.
-        options = "daemon off;" + (" user root;" if os.getuid() == 0 else "")
-        command: list[str | Path] = ["nginx", "-e", "stderr", "-c", conf, "-g", options]
+        command: list[str | Path] = ["nginx", "-e", "stderr", "-c", conf, "-g", "daemon off;"]
         with server(command, lambda: listens(port), folder / "log", cwd=folder):
             yield Gateway(port, folder / "ca.crt")
 
