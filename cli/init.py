@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from toolchain import install
 TOKEN_KEY = f"{PROJECT}:proxmoxApiToken"
 # USER@REALM!TOKENID=UUID, as Proxmox VE shows it once (pveum user token add).
 TOKEN = re.compile(r"[^@!=\s]+@[^@!=\s]+![^@!=\s]+=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+DEBIAN = ("debian", "debian-security")  # upstreams, and how every mirror's address ends
 Addition = tuple[tuple[str, ...], Any]  # path in a stack file, and what comes there
 
 
@@ -125,7 +126,8 @@ def sealed(engine: Engine, env: str, text: str, token: str | None) -> list[Addit
 
 
 def indexes(settings: Settings) -> Iterator[Addition]:
-    """The operator's own pip and npm index as upstreams of the package cache."""
+    """The operator's own pip and npm index, and Debian archive, as upstreams of the cache."""
+    yield from archives(settings)
     for kind, address in (("pypi", pip_index()), ("npm", npm_registry())):
         path = f"foundation.cache.upstreams.{kind}"
         if any(upstream.kind == kind for upstream in settings.foundation.cache.upstreams.values()):
@@ -149,6 +151,20 @@ def indexes(settings: Settings) -> Iterator[Addition]:
             written["files"] = hosts
         yield ("config", *f"{PROJECT}:{path}".split(".")), written
         say(f"{path}: {address}")
+
+
+def archives(settings: Settings) -> Iterator[Addition]:
+    """Where apt has Debian from here, for the jobs and images that are made of it; often none."""
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"]) or ""
+    for address in sorted(set(listed.split())):
+        name = PurePosixPath(urlsplit(address).path).name
+        known = settings.foundation.cache.upstreams
+        if name not in DEBIAN or name in known or urlsplit(address).username:
+            continue
+        path = f"foundation.cache.upstreams.{name}"
+        url = address.rstrip("/")
+        yield ("config", *f"{PROJECT}:{path}".split(".")), {"kind": "apt", "url": url}
+        say(f"{path}: {url}")
 
 
 def pip_index() -> str | None:

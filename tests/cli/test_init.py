@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cli import backend, cache, init
+from cli import backend, cache, init, stackfile
 from layers import LAYERS
+from settings import load_file
 from tests.cli.conftest import Checkout
 
+ARCHIVES = init.archives
 TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
 
 
@@ -20,6 +22,7 @@ def indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(init, "pip_index", lambda: "https://pip.example/simple")
     monkeypatch.setattr(init, "npm_registry", lambda: "https://npm.example/")
     monkeypatch.setattr(cache, "file_hosts", lambda *_: [])
+    monkeypatch.setattr(init, "archives", lambda _: [])
 
 
 def files(checkout: Checkout) -> dict[str, bytes]:
@@ -73,6 +76,27 @@ def test_the_operators_indexes_become_upstreams(
         "          kind: npm\n"
         "          url: https://npm.example/\n"
     )
+
+
+def test_the_operators_debian_archive_becomes_an_upstream(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init, "archives", ARCHIVES)
+    told = (
+        *("http://mirror.example/debian/", "http://mirror.example/debian/"),
+        *("http://me:planted@mirror.example/debian-security", "https://vendor.example/apt"),
+    )
+    answers = {"apt-get": "\n".join(told)}
+    monkeypatch.setattr(init, "run", lambda command: answers.get(command[0]))
+    file = checkout.root / "Pulumi.lab.yaml"
+    settings = load_file(file)
+    (addition,) = [found for found in init.indexes(settings) if found[1]["kind"] == "apt"]
+    path, value = addition
+    assert path == ("config", "datalab:foundation", "cache", "upstreams", "debian")
+    assert value == {"kind": "apt", "url": "http://mirror.example/debian"}
+    (checkout.root / file.name).write_text(stackfile.with_value(file.read_text(), path, value))
+    again = init.indexes(load_file(file))
+    assert [found for found in again if found[1]["kind"] == "apt"] == []
 
 
 def test_an_index_with_credentials_is_not_written(

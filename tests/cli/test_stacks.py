@@ -16,6 +16,7 @@ def ready(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """A checkout after `./lab init dev`."""
     monkeypatch.setattr(init, "pip_index", lambda: None)
     monkeypatch.setattr(init, "npm_registry", lambda: None)
+    monkeypatch.setattr(init, "archives", lambda _: [])
     assert checkout.lab("init", "dev") == 0
     checkout.forget()
     return checkout

@@ -204,7 +204,7 @@ RUNNER: dict[str, Any] = {
     },
     "sources": {
         "archive.ubuntu.com/ubuntu": "http://cache.lab:8480/ubuntu",
-        "deb.debian.org/debian": "http://cache.lab:8480/debian",
+        "deb.debian.test/debian": "http://cache.lab:8480/debian",
         "dl-cdn.alpinelinux.org/alpine": "http://cache.lab:8480/alpine",
     },
 }
@@ -268,8 +268,8 @@ def test_the_runner_uses_the_local_socket_where_there_is_no_host() -> None:
         ),
         (
             "apt/sources.list.d/debian.sources",
-            "URIs: http://deb.debian.org/debian\nURIs: http://deb.debian.org/debian-security\n",
-            "URIs: http://cache.lab:8480/debian\nURIs: http://deb.debian.org/debian-security\n",
+            "URIs: http://deb.debian.test/debian\nURIs: http://deb.debian.test/debian-security\n",
+            "URIs: http://cache.lab:8480/debian\nURIs: http://deb.debian.test/debian-security\n",
         ),
         (
             "apt/sources.list",
