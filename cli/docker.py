@@ -1,15 +1,16 @@
-"""Asks the Docker engine of a stack with docker's own command. Reads only."""
+"""Docker's own command: its client certificate, and what it says of a stack's engine."""
 
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cli.backend import DOCKER_CONTEXT
-from cli.docker_tls import client_certificate
 from cli.engine import Engine, visible
 from cli.fault import Fault, say
 
@@ -18,6 +19,23 @@ TIMEOUT_S = 60
 SETTLE_S = 120
 CONTAINER = "docker:index/container:Container"
 PEMS = ("ca", "cert", "key")  # parts of the provider's client certificate, and docker's files
+
+
+@contextmanager
+def client_certificate(pems: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The variables for docker while its files are there; none where all texts are empty.
+
+    pems maps ca.pem, cert.pem and key.pem to their texts.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {}
+        for file, text in pems.items():
+            if text:
+                path = Path(folder, file)
+                path.touch(0o600)
+                path.write_text(text)
+                variables = {"DOCKER_CERT_PATH": folder, "DOCKER_TLS_VERIFY": "1"}
+        yield variables
 
 
 @contextmanager
@@ -93,12 +111,9 @@ def states(names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
     answer = ask("containers", ["container", "inspect", *names], env)
     if answer.returncode and "No such" not in answer.stderr:
         raise Fault(answer.stderr.strip())
-    found = {row["Name"].removeprefix("/"): row["State"] for row in json.loads(answer.stdout)}
-    return {
-        name: "missing"
-        if name not in found
-        else found[name]["Health"]["Status"]
-        if found[name]["Status"] == "running"
-        else found[name]["Status"]
-        for name in names
-    }
+    found = dict.fromkeys(names, "missing")
+    for row in json.loads(answer.stdout):
+        state = row["State"]
+        running = state["Status"] == "running"
+        found[row["Name"].removeprefix("/")] = (state["Health"] if running else state)["Status"]
+    return found

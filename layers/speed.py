@@ -20,7 +20,7 @@ from pulumi.runtime.proto import source_pb2
 
 
 def speed_up(*, debug: bool = False) -> None:
-    """Spare the program three costs of the SDK; to be called before anything else is imported.
+    """Spare the program costs of the SDK; to be called before anything else is imported.
 
     The SDK sends the engine four debug lines for each resource, each a call that blocks
     (pulumi#17481). With `debug` they stay, for `pulumi preview --debug`.

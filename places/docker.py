@@ -8,7 +8,7 @@ from typing import Self
 import pulumi
 import pulumi_docker as docker
 
-from places import Container, Workload
+from places import Container, Health, Workload
 
 # Docker keeps json-file logs for ever by default; 3 x 10 MiB for each container is plenty.
 LOG_OPTIONS = {"max-file": "3", "max-size": "10m"}
@@ -114,25 +114,8 @@ def _container(
             for port in spec.ports
         ],
         volumes=_mounts(spec),
-        uploads=[
-            docker.ContainerUploadArgs(
-                file=path,
-                content=file.content,
-                permissions=file.mode,
-                # With one of them an engine looks the user of the container or its image up on its
-                # host (moby's tarCopyOptions), which knows no user of an image.
-                owner=str(file.owner) if file.owner else None,
-                group=str(file.owner) if file.owner else None,
-            )
-            for path, file in sorted(spec.files.items())
-        ],
-        healthcheck=docker.ContainerHealthcheckArgs(
-            tests=list(health.test),
-            interval=_duration(health.interval_s),
-            timeout=_duration(health.timeout_s),
-            retries=6,
-            start_period=_duration(health.start_period_s),
-        ),
+        uploads=_uploads(spec),
+        healthcheck=_healthcheck(health),
         # When the machine stops, and when the provider does: without the latter it kills at once.
         stop_timeout=spec.stop_s,
         destroy_grace_seconds=spec.stop_s,
@@ -162,10 +145,35 @@ def _cores(number: float) -> str:
 def _duration(seconds: int) -> str:
     """Seconds as Go's time.Duration spells them, `1m0s` and not `60s`: see _cores."""
     minutes, rest = divmod(seconds, 60)
+    if not minutes:
+        return f"{rest}s"
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
+
+
+def _healthcheck(health: Health) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=list(health.test),
+        interval=_duration(health.interval_s),
+        timeout=_duration(health.timeout_s),
+        retries=6,
+        start_period=_duration(health.start_period_s),
     )
+
+
+def _uploads(spec: Container) -> list[docker.ContainerUploadArgs]:
+    return [
+        docker.ContainerUploadArgs(
+            file=path,
+            content=file.content,
+            permissions=file.mode,
+            # With one of them an engine looks the user of the container or its image up on its
+            # host (moby's tarCopyOptions), which knows no user of an image.
+            owner=str(file.owner) if file.owner else None,
+            group=str(file.owner) if file.owner else None,
+        )
+        for path, file in sorted(spec.files.items())
+    ]
 
 
 def _environment(spec: Container) -> list[pulumi.Input[str]] | None:

@@ -22,7 +22,7 @@ from typing import IO, cast
 import httpx
 
 from cli.ci.forge import required
-from cli.docker_tls import client_certificate
+from cli.docker import client_certificate
 from cli.fault import Fault
 from cli.registry import request_manifest
 from layers.apps.runner_image import CHECKSUM

@@ -26,8 +26,8 @@ MODULE = Path(__file__).parents[1] / "fixtures" / "docker"
 PROVIDER = "github.com/terraform-providers/terraform-provider-docker"
 # Without it a provider's program takes itself for called by hand (hashicorp/go-plugin).
 COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
-# cty's unknown value in msgpack: any extension of type 0.
 SINGLE = 1  # Schema.NestedBlock.NestingMode: an object; the others in use are lists and sets
+# cty's unknown value in msgpack: any extension of type 0.
 UNKNOWN = msgpack.ExtType(0, b"")
 
 

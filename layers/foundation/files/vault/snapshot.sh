@@ -8,7 +8,7 @@ HOME=/nonexistent # no token of somebody's earlier login
 export HOME
 
 folder=$(mktemp -d)
-trap '"$VAULT_BINARY" token revoke -self >/dev/null; rm -rf "$folder"' EXIT
+trap 'rm -rf "$folder"; "$VAULT_BINARY" token revoke -self >/dev/null' EXIT
 VAULT_TOKEN=$(printf '%s' "$(cat /etc/vault/snapshot.password)" |
     "$VAULT_BINARY" write -field=token auth/userpass/login/snapshot password=-)
 export VAULT_TOKEN
