@@ -6,7 +6,9 @@ Nothing is written into the checkout, and nothing of the user's Pulumi is read.
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import yaml
 
 from cli.backend import file_backend
 from cli.engine import Engine
+from cli.fault import Fault
 from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, load
@@ -29,6 +32,9 @@ SYNTHETIC: Mapping[str, str] = {
 }
 # What would lead the engine or a provider to something real.
 REAL = ("AWS_", "DOCKER_", "GITLAB_", "MINIO_", "PG", "PROXMOX_", "PULUMI_", "TF_", "VAULT_")
+
+# A process in the kernel's hands ends late; one that never does is a broken machine.
+KILL_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +69,28 @@ class Scratch:
             self.engine.capture("config", "set", "--secret", key, "-s", stack, text=SYNTHETIC[name])
 
     def kill_leftovers(self) -> None:
-        """End every process of this project that outlived its engine."""
+        """End every process of this project that outlived its engine; back when none is left.
+
+        One look is not enough: what is being killed may just have started another, and until it
+        has ended it writes files (seen in CI: a folder that filled while it was removed).
+        """
+        until = time.monotonic() + KILL_SECONDS
+        while left := self._leftovers():
+            if time.monotonic() > until:
+                raise Fault(f"processes {left} of the rehearsal do not end, though killed")
+            for number in left:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _leftovers(self) -> list[int]:
         mark = f"PULUMI_HOME={self.folder / 'home'}".encode()
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
-            try:
-                found = mark in (process / "environ").read_bytes().split(b"\0")
-                if found and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except (OSError, ProcessLookupError):
-                continue  # it has ended, or is somebody else's
+            with suppress(OSError):  # it has ended, or is somebody else's
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return [number for number in found if number != os.getpid()]
 
 
 def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scratch:

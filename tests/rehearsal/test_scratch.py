@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,22 @@ def test_only_the_projects_own_processes_are_ended(tmp_path: Path) -> None:
         for process in (own, other):
             process.kill()
             process.wait()
+
+
+def test_what_is_started_during_the_look_ends_too(tmp_path: Path) -> None:
+    """CI: a child of the engine, started meanwhile, wrote into the folder that was removed."""
+    made = scratch.make("dev", tmp_path)
+    seen = tmp_path / "seen"
+    seen.touch()
+    child = 'for _ in $(seq 500); do date >> "$0"; sleep 0.01; done'
+    parent = 'for _ in $(seq 500); do sh -c "$0" "$1" & sleep 0.001; done'
+    engine = subprocess.Popen(
+        ["sh", "-c", parent, child, str(seen)], env=dict(made.engine.variables)
+    )
+    while not seen.stat().st_size:
+        time.sleep(0.01)
+    made.kill_leftovers()
+    size = seen.stat().st_size
+    engine.wait()
+    time.sleep(0.1)
+    assert seen.stat().st_size == size
