@@ -45,6 +45,17 @@ def test_a_misspelt_name_is_an_error_as_ever() -> None:
     assert "module 'pulumi_gitlab' has no attribute 'Projekt'" in done.stderr
 
 
+def test_nothing_is_collected_at_the_end_either() -> None:
+    cycle = """
+class Cycle:
+    def __init__(self): self.own = self
+    def __del__(self): print("collected")
+Cycle()
+"""
+    assert run(f"\n{cycle}").stdout == ""
+    assert run(f"import gc\n{cycle}\ngc.collect()").stdout == "collected\n"
+
+
 def test_a_resource_says_where_it_was_made_as_the_sdk_does() -> None:
     done = run(
         """
