@@ -479,6 +479,16 @@ def test_images_are_searched_file_by_file(layer: str, content: bytes, found: boo
     assert names == (["root/.x"] if found else [])
 
 
+def test_a_packages_example_of_a_key_is_no_secret_but_the_jobs_own_is_one() -> None:
+    """The deployer was never pushed: pulumi_vault has a private key in its documentation."""
+    place = "opt/datalab/venv/lib/python3.12/site-packages/pulumi_vault/it.py"
+    example = b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 64
+    for content, found in ((example, []), (b"the-job-s-own-password", [place])):
+        image = archive({"abc/layer.tar": archive({place: content})})
+        names = images.scan_archive(io.BytesIO(image), [b"the-job-s-own-password"])
+        assert list(names) == found
+
+
 def test_every_image_of_the_lab_is_built() -> None:
     dockerfiles = {
         place.relative_to(ROOT).as_posix()

@@ -47,7 +47,7 @@ def engine(folder: Path, *options: str, networks: bool = False) -> Iterator[str]
             "dockerd",
             *("--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec"),
             *("--pidfile", folder / "docker.pid", *(() if networks else NO_NETWORK)),
-            *("--storage-driver", "vfs", *options),
+            *options,
         ],
         ready,
         folder / "dockerd.log",
