@@ -12,7 +12,9 @@ VMS = (
 )
 # PVE 9 has it in the place of VM.Monitor (its release notes).
 AGENT = {True: "VM.GuestAgent.Audit", False: "VM.Monitor"}
-IMAGES = "Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"
+# Allocate, which is more than it should take, is for a new version of an image: the old one is
+# deleted first (PVE's Storage/Content.pm asks for it; its schema does not say).
+IMAGES = "Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit"
 DISKS = "Datastore.AllocateSpace Datastore.Audit"
 NODE = "Sys.AccessNetwork Sys.Audit"
 MAPPING = "Mapping.Audit Mapping.Modify Mapping.Use"

@@ -162,7 +162,11 @@ class Lxc(pulumi.ComponentResource):
             cpu=proxmox.ContainerLegacyCpuArgs(cores=machine.cores),
             memory=proxmox.ContainerLegacyMemoryArgs(dedicated=machine.memory_mib, swap=0),
             disk=proxmox.ContainerLegacyDiskArgs(
-                datastore_id=node.disk_storage, size=machine.disk_gib
+                datastore_id=node.disk_storage,
+                size=machine.disk_gib,
+                # PVE's own defaults, which bpg replaces by false when the disk grows (v0.111.1).
+                acl=True,
+                replicate=True,
             ),
             network_interfaces=[
                 proxmox.ContainerLegacyNetworkInterfaceArgs(name="eth0", bridge=node.bridge)
@@ -298,7 +302,16 @@ def _floor(args: VirtualMachineArgs) -> int | None:
 def _gpu(args: VirtualMachineArgs) -> list[proxmox.VmLegacyHostpciArgs] | None:
     if args.machine.gpu is None:
         return None
-    return [proxmox.VmLegacyHostpciArgs(device="hostpci0", mapping=args.machine.gpu, pcie=True)]
+    return [
+        proxmox.VmLegacyHostpciArgs(
+            device="hostpci0",
+            mapping=args.machine.gpu,
+            pcie=True,
+            # Not given it is sent as false, whatever bpg's documentation says (v0.111.1): the
+            # guest would not see the card's own firmware, which NVIDIA's driver may need.
+            rombar=True,
+        )
+    ]
 
 
 def _cloud_init(args: VirtualMachineArgs) -> proxmox.VmLegacyInitializationArgs:

@@ -16,18 +16,13 @@ from fakepve import schema  # type: ignore[import-untyped]
 
 from cli.finding import Finding
 from cli.preflight import findings
-from cli.privileges import grant
+from cli.privileges import AGENT, IMAGES, VMS, grant
 from tests.harness.certificates import Authority
 from tests.harness.deploy import settings_of
 from tests.harness.process import free_port
 
 TOKEN = "root@pam!datalab=00000000-0000-0000-0000-000000000000"
 GIB = 1024**3
-VMS = (
-    "VM.Allocate VM.Audit VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk"
-    " VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.GuestAgent.Audit"
-    " VM.PowerMgmt"
-)
 GPU = {
     "id": "0000:01:00.0",
     "class": "0x030000",
@@ -42,14 +37,10 @@ WELL: dict[str, Any] = {
     "version": {"version": "9.0.3", "release": "9.0", "repoid": "0123456789abcdef"},
     "access/permissions": {
         "/": {"Sys.Audit": 0},
-        "/vms": dict.fromkeys(VMS.split(), 1),
+        "/vms": dict.fromkeys([*VMS.split(), AGENT[True]], 1),
         "/nodes": {"Sys.AccessNetwork": 1, "Sys.Audit": 1},
         "/sdn/zones/localnetwork": {"SDN.Use": 1},
-        "/storage": {
-            "Datastore.AllocateSpace": 1,
-            "Datastore.AllocateTemplate": 1,
-            "Datastore.Audit": 1,
-        },
+        "/storage": dict.fromkeys(IMAGES.split(), 1),
         "/mapping/pci": {"Mapping.Audit": 1, "Mapping.Modify": 1, "Mapping.Use": 1},
     },
     "cluster/resources": [],
@@ -174,7 +165,7 @@ def test_missing_privileges_come_with_the_lines_that_grant_them(node: Node) -> N
     finding = only(node.look())
     assert finding.found == "missing /storage/local: Datastore.AllocateTemplate"
     role = "datalab-storage-images"
-    wanted = "'Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit'"
+    wanted = f"'{IMAGES}'"
     assert [line.strip() for line in finding.remedy.splitlines()[1:]] == [
         f"pveum role add {role} --privs {wanted} || pveum role modify {role} --privs {wanted}",
         f"pveum acl modify /storage/local --tokens 'root@pam!datalab' --roles {role}",

@@ -27,6 +27,7 @@ from settings.images import catalogue
 from tests.engine.lab import Lab, lab
 from tests.harness import real_docker, terraform
 from tests.harness.docker import engine
+from tests.harness.real_provider import RealProvider, served
 from tests.layers.containers import world
 
 pytestmark = pytest.mark.service
@@ -88,8 +89,13 @@ def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[La
     with (
         pytest.MonkeyPatch.context() as patch,
         lab("dev", folder, CHANGE) as made,
-        terraform.running(tmp_path_factory.mktemp("provider"), DOCKER_HOST=docker.host) as provider,
-        real_docker.served(made.scratch.executables, made.world, provider),
+        terraform.running(
+            "docker", tmp_path_factory.mktemp("provider"), DOCKER_HOST=docker.host
+        ) as provider,
+        served(
+            made.scratch.executables,
+            RealProvider("docker", made.world, provider, real_docker.kind),
+        ),
     ):
         patch.setenv("DOCKER_HOST", docker.host)
         # The other providers' stand-ins look for their servers in the simulated world, whose

@@ -1,6 +1,6 @@
-"""The real provider of pulumi-docker: the Terraform provider that the official plugin wraps.
+"""The real providers of some packages: the Terraform provider that the official plugin wraps.
 
-The plugin itself cannot be had without its vendor's downloads; this provider builds from its Go
+The plugin itself cannot be had without its vendor's downloads; the provider builds from its Go
 module. Its program speaks Terraform's plugin protocol, version 6, which this module speaks too.
 """
 
@@ -22,11 +22,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from tests.harness.cache import cached
 from tests.harness.process import clean_environment
 
-MODULE = Path(__file__).parents[1] / "fixtures" / "docker"
-PROVIDER = "github.com/terraform-providers/terraform-provider-docker"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+# Folder of the Go module in tests/fixtures, which pins it -> the provider's package.
+PROVIDERS = {
+    "docker": "github.com/terraform-providers/terraform-provider-docker",
+    "proxmox": "github.com/bpg/terraform-provider-proxmox",
+}
 # Without it a provider's program takes itself for called by hand (hashicorp/go-plugin).
 COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
-SINGLE = 1  # Schema.NestedBlock.NestingMode: an object; the others in use are lists and sets
+# Schema.NestedBlock.NestingMode, and Object's: an object, a list; the third in use is a set.
+SINGLE, LIST = 1, 2
 # cty's unknown value in msgpack: any extension of type 0.
 UNKNOWN = msgpack.ExtType(0, b"")
 
@@ -35,51 +40,59 @@ class ProviderError(Exception):
     """The provider refused; its own words."""
 
 
-def programs() -> Path:
-    """A folder with `provider`, `stub` and the protocol's description, built where it is new."""
-    sources = [path for path in sorted(MODULE.rglob("*")) if path.is_file()]
+def programs(name: str) -> Path:
+    """A folder with `provider`, the protocol's description and the module's own programs.
+
+    They are built where they are new.
+    """
+    module, shared = FIXTURES / name, FIXTURES / "terraform"
+    sources = [path for path in sorted([*module.rglob("*"), *shared.iterdir()]) if path.is_file()]
     key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
     def build(folder: Path) -> None:
-        source = shutil.copytree(MODULE, folder / "source")
+        source = shutil.copytree(module, folder / "source")
         env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-        for target, package in (("provider", PROVIDER), ("stub", "./stub")):
+        own = {path.name: f"./{path.name}" for path in source.iterdir() if path.is_dir()}
+        shutil.copytree(shared, source / "descriptor")
+        for target, package in {"provider": PROVIDERS[name], **own}.items():
             command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / target)]
             subprocess.run([*command, package], cwd=source, env=env, check=True)
         run = ["go", "run", "./descriptor"]
         text = subprocess.run(run, cwd=source, env=env, check=True, capture_output=True).stdout
         (folder / "protocol.binpb").write_bytes(text)
 
-    return cached(f"terraform-docker-{key}", build)
+    return cached(f"terraform-{name}-{key}", build)
 
 
 @cache
-def _messages() -> Mapping[str, type]:
+def _messages(name: str) -> Mapping[str, type]:
     """The protocol's messages by name, such as `PlanResourceChange.Request`."""
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
     file = descriptor_pb2.FileDescriptorProto.FromString(
-        (programs() / "protocol.binpb").read_bytes()
+        (programs(name) / "protocol.binpb").read_bytes()
     )
     pool.Add(file)
     found = {}
     for outer in file.message_type:
-        for name in (outer.name, *(f"{outer.name}.{inner.name}" for inner in outer.nested_type)):
-            described = pool.FindMessageTypeByName(f"tfplugin6.{name}")
-            found[name] = message_factory.GetMessageClass(described)
+        inner = (f"{outer.name}.{one.name}" for one in outer.nested_type)
+        for message in (outer.name, *inner):
+            described = pool.FindMessageTypeByName(f"tfplugin6.{message}")
+            found[message] = message_factory.GetMessageClass(described)
     return found
 
 
 class Provider:
     """A running provider."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, name: str, address: str) -> None:
+        self._known = _messages(name)
         self._channel = grpc.insecure_channel(address)
         self.schema = self.call("GetProviderSchema")
 
     def call(self, name: str, **fields: Any) -> Any:
         """Ask; values named in `fields` are cty values and go as msgpack unless bytes or text."""
-        known = _messages()
+        known = self._known
         request = known[f"{name}.Request"](
             **{
                 key: value
@@ -119,11 +132,19 @@ def value(dynamic: Any) -> Any:
 
 def shape(block: Any) -> dict[str, Any]:
     """Attribute or block -> its type as cty writes it in JSON."""
-    made = {attribute.name: json.loads(attribute.type) for attribute in block.attributes}
+    made = {attribute.name: _type(attribute) for attribute in block.attributes}
     for nested in block.block_types:
         inner = ["object", shape(nested.block)]
         made[nested.type_name] = inner if nested.nesting == SINGLE else ["list", inner]
     return made
+
+
+def _type(attribute: Any) -> Any:
+    if not attribute.HasField("nested_type"):
+        return json.loads(attribute.type)
+    inner = ["object", {part.name: _type(part) for part in attribute.nested_type.attributes}]
+    single = attribute.nested_type.nesting == SINGLE
+    return inner if single else ["list", inner]
 
 
 def proposed(block: Any, prior: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +165,10 @@ def proposed(block: Any, prior: Any, wanted: Mapping[str, Any]) -> dict[str, Any
             continue
         old = list(before.get(nested.type_name) or [])
         rows = []
-        for row in wanted.get(nested.type_name) or []:
-            same = next((one for one in old if _agrees(row, one)), None)
-            rows.append(proposed(nested.block, same, row))
+        for place, row in enumerate(wanted.get(nested.type_name) or []):
+            agreeing = (one for one in old if _agrees(row, one))
+            same = old[place : place + 1] if nested.nesting == LIST else list(agreeing)
+            rows.append(proposed(nested.block, next(iter(same), None), row))
         result[nested.type_name] = rows
     return result
 
@@ -171,20 +193,20 @@ def settled(given: Any) -> Any:
 
 
 @contextmanager
-def running(folder: Path, **variables: str) -> Iterator[Provider]:
-    """Run the provider with `variables` in its environment; its log is in `folder`."""
+def running(name: str, folder: Path, **variables: str) -> Iterator[Provider]:
+    """Run a provider with `variables` in its environment; its log is in `folder`."""
     env = clean_environment(
         TF_PLUGIN_MAGIC_COOKIE=COOKIE, PLUGIN_PROTOCOL_VERSIONS="6", TMPDIR=str(folder), **variables
     )
     with (folder / "provider.log").open("wb") as log:
         process = subprocess.Popen(
-            [programs() / "provider"], stdout=subprocess.PIPE, stderr=log, env=env
+            [programs(name) / "provider"], stdout=subprocess.PIPE, stderr=log, env=env
         )
     try:
         assert process.stdout is not None
         # go-plugin's handshake: CORE|PROTOCOL|NETWORK|ADDRESS|TRANSPORT|...
         words = process.stdout.readline().decode().split("|")
-        yield Provider(f"unix:{words[3]}")
+        yield Provider(name, f"unix:{words[3]}")
     finally:
         process.terminate()
         process.wait(15)

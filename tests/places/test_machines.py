@@ -106,7 +106,8 @@ def test_vms_import_their_disk_and_wait_for_no_agent(lab: dict[str, Deployed]) -
 
 def test_a_passed_through_device_pins_all_memory(lab: dict[str, Deployed]) -> None:
     docker = lab["platform"].one("VmLegacy", "docker-vm")
-    assert docker.inputs["hostpcis"] == [{"device": "hostpci0", "mapping": "gpu", "pcie": True}]
+    wanted = {"device": "hostpci0", "mapping": "gpu", "pcie": True, "rombar": True}
+    assert docker.inputs["hostpcis"] == [wanted]
     assert "floating" not in docker.inputs["memory"]
     floor = {**ALLOW, "platform.docker.machine.floor_mib": 8192}
     without = {"platform.docker.machine.gpu": None, "services.ollama.gpu": False, **floor}
