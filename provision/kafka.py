@@ -83,7 +83,10 @@ def ensure(spec: Kafka, bootstrap: str) -> list[str]:
         end = time.monotonic() + TIMEOUT
         while True:
             try:
-                return done + _group(bootstrap, spec, _partitions(admin, spec.topic) or 1)
+                if partitions := _partitions(admin, spec.topic):
+                    return done + _group(bootstrap, spec, partitions)
+                # In 1 of 75 the broker does not know yet what it has just made.
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
             except KafkaException as error:
                 # A new topic has no leader, and a new group no coordinator, for a moment.
                 if error.args[0].code() not in SOON or time.monotonic() > end:

@@ -33,6 +33,7 @@ from tests.ansible.conftest import Lab, common
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
 from tests.harness.machine import CACHE, USER, archive
 from tests.harness.process import clean_environment, wait_for
+from tests.harness.vault_api import mount_kv
 
 pytestmark = pytest.mark.service
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -176,7 +177,7 @@ def test_vault(lab: Lab) -> None:
     variables = vault_variables(lab, "the-first-password")
     lab.twice(["vault"], variables)
     client = foundation(lab, "the-first-password")
-    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    mount_kv(client)
     client.secrets.kv.v2.create_or_update_secret(
         "infra/foundation/test", {"a": "b"}, mount_point="kv"
     )
@@ -271,7 +272,7 @@ def test_vault_is_restored_from_its_snapshot(lab: Lab) -> None:
     client.sys.create_or_update_acl_policy("snapshot", vault_layer.policy("snapshot"))
     identity = {"password": "a-password-for-snapshots", "token_policies": ["snapshot"]}
     client.write_data("auth/userpass/users/snapshot", data=identity)
-    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    mount_kv(client)
     kept: dict[str, Any] = {"path": "infra/foundation/kept", "mount_point": "kv"}
     client.secrets.kv.v2.create_or_update_secret(secret={"a": "b"}, **kept)
     client.auth.userpass.login("snapshot", "a-password-for-snapshots")

