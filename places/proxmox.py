@@ -22,6 +22,10 @@ TAGS = ["datalab"]  # PVE sorts and lower-cases tags; anything else would never 
 VM_USER = "datalab"
 LXC_USER = "root"
 
+# Not given it is sent as false, whatever bpg's documentation says (v0.111.1): the guest would not
+# see the card's own firmware, which NVIDIA's driver may need.
+ROMBAR = True
+
 Kind = Literal["template", "disk"]
 _CONTENT = {"template": "vztmpl", "disk": "import"}
 
@@ -237,7 +241,7 @@ class VirtualMachine(pulumi.ComponentResource):
             args,
             cores=machine.cores,
             floor=_floor(args),
-            gpu=machine.gpu,
+            gpu=[machine.gpu, ROMBAR] if machine.gpu else None,
             key=args.public_key,
             storage=node.disk_storage,
         )
@@ -304,12 +308,7 @@ def _gpu(args: VirtualMachineArgs) -> list[proxmox.VmLegacyHostpciArgs] | None:
         return None
     return [
         proxmox.VmLegacyHostpciArgs(
-            device="hostpci0",
-            mapping=args.machine.gpu,
-            pcie=True,
-            # Not given it is sent as false, whatever bpg's documentation says (v0.111.1): the
-            # guest would not see the card's own firmware, which NVIDIA's driver may need.
-            rombar=True,
+            device="hostpci0", mapping=args.machine.gpu, pcie=True, rombar=ROMBAR
         )
     ]
 
