@@ -28,12 +28,12 @@ Find = Callable[[str, Mapping[str, Any], Mapping[str, Any]], str | None]
 # How Pulumi names a lock that is in its way, and what Go says of one that is no JSON or not a
 # lock's (pkg/backend/diy/lock.go).
 HELD = re.compile(r"created by (.*)@([^@]*) \(pid (\d+)\) at (\S+)")
+NO_LOCK = ("unexpected end of JSON input", "invalid character", "json: cannot unmarshal")
 # What else is said of a type that is adopted.
 SLOW = {
     # Its own settings say 2 minutes, but they are not in the state yet (bpg#2084).
     "proxmoxve:index/vmLegacy:VmLegacy": " (15 minutes while no guest agent runs in it)",
 }
-NO_LOCK = ("unexpected end of JSON input", "invalid character", "json: cannot unmarshal")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,12 +85,12 @@ class Scratch:
 
     def _leftovers(self) -> list[int]:
         mark = f"PULUMI_HOME={self.folder / 'home'}".encode()
-        found = []
+        found = set()
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended, or is somebody else's
                 if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(int(process.name))
-        return [number for number in found if number != os.getpid()]
+                    found.add(int(process.name))
+        return sorted(found - {os.getpid()})
 
 
 def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scratch:

@@ -110,6 +110,13 @@ def site(folder: Path, resolvers: Sequence[str] = ("127.0.0.1",), **more: Any) -
     )
 
 
+def outside(folder: Path) -> Site:
+    """The same, for upstreams on the net: it finds and trusts what this machine does."""
+    lines = Path("/etc/resolv.conf").read_text().splitlines()
+    resolvers = [line.split()[1] for line in lines if line.startswith("nameserver")]
+    return site(folder, resolvers=resolvers, ca_file="/etc/ssl/certs/ca-certificates.crt")
+
+
 def write(cache: Cache, where: Site, edits: Mapping[str, str] | None = None) -> None:
     """Put the rendered files where `where` says, with texts replaced that are in nginx.conf."""
     for folder in (where.www_dir, where.temp_dir, where.log_dir):

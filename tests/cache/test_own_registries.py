@@ -11,24 +11,14 @@ import pytest
 
 from cli.cache import file_hosts
 from cli.init import npm_registry, pip_index
-from settings.cache import Cache, urls
+from settings.cache import urls
 from tests.cache.apt import Apt
-from tests.cache.running import Running, running, settings, site
+from tests.cache.running import outside, running, settings
 from tests.harness.process import clean_environment
 
 pytestmark = pytest.mark.service
 
 DISTRIBUTIONS = ("/debian", "/ubuntu")
-CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
-
-
-def _resolvers() -> list[str]:
-    lines = Path("/etc/resolv.conf").read_text().splitlines()
-    return [line.split()[1] for line in lines if line.startswith("nameserver")]
-
-
-def _started(folder: Path, cache: Cache) -> Running:
-    return Running(cache, folder, site(folder, resolvers=_resolvers(), ca_file=CA_FILE))
 
 
 def _run(*command: str | Path, env: dict[str, str]) -> str:
@@ -49,8 +39,7 @@ def test_a_wheel_from_this_machines_index(tmp_path: Path) -> None:
     assert index is not None, "pip has no index here"
     hosts = file_hosts("pypi", index)
     cache = settings(pypi={"kind": "pypi", "url": index, "files": hosts})
-    made = _started(tmp_path, cache)
-    with running(cache, tmp_path, made.site) as started:
+    with running(cache, tmp_path, outside(tmp_path)) as started:
         url = urls(cache, started.url)["pypi"]["pypi"]
         for target in ("one", "two"):
             _run(
@@ -71,8 +60,7 @@ def test_a_package_from_this_machines_npm_registry(tmp_path: Path) -> None:
     assert registry is not None, "npm is not here"
     hosts = file_hosts("npm", registry)
     cache = settings(npm={"kind": "npm", "url": registry, "files": hosts})
-    made = _started(tmp_path, cache)
-    with running(cache, tmp_path, made.site) as started:
+    with running(cache, tmp_path, outside(tmp_path)) as started:
         url = urls(cache, started.url)["npm"]["npm"]
         for target in ("one", "two"):
             _run(
@@ -95,8 +83,7 @@ def test_packages_from_this_machines_archive(tmp_path: Path) -> None:
     name = archive.rstrip("/").rpartition("/")[2]
     key = Path(f"/usr/share/keyrings/{name}-archive-keyring.gpg")
     cache = settings(**{name: {"kind": "apt", "url": archive}})
-    made = _started(tmp_path, cache)
-    with running(cache, tmp_path, made.site) as started:
+    with running(cache, tmp_path, outside(tmp_path)) as started:
         for target in ("one", "two"):
             apt = Apt(tmp_path / target, f"{started.url}/{name}", key, suite)
             for step in (apt.run("update"), apt.run("download", "hello")):

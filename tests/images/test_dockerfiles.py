@@ -27,7 +27,7 @@ from cli.init import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
 from layers.engine import builder
 from settings.cache import Cache
-from tests.cache.running import Running, running, site
+from tests.cache.running import Running, outside, running
 from tests.harness.cache import cached
 from tests.harness.deploy import settings_of
 from tests.harness.docker import engine, registry
@@ -71,11 +71,6 @@ mkdir -p "$DOCKER_CONFIG" && ln -sfn {plugins} "$DOCKER_CONFIG/cli-plugins"
 exec {docker} "$@"
 """
 PLUGIN = "#!/bin/sh\nexit 1\n"  # a rehearsal's stand-ins are before it on PATH
-RESOLVERS = tuple(
-    line.split()[1]
-    for line in Path("/etc/resolv.conf").read_text().splitlines()
-    if line.startswith("nameserver")
-)
 
 
 def run(*words: str | Path) -> str:
@@ -171,7 +166,7 @@ def cache_of_this_machine(folder: Path) -> Iterator[tuple[Running, Mapping[str, 
     index, npm = pip_index(), npm_registry()
     assert index, "pip has no index here"
     assert npm, "npm is not here"
-    where = site(folder, resolvers=RESOLVERS, ca_file="/etc/ssl/certs/ca-certificates.crt")
+    where = outside(folder)
     changes: dict[str, object] = {
         "foundation.cache.port": where.port,
         "foundation.cache.min_free_gib": 1,
@@ -281,8 +276,9 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
     found, mounts = pulumi_cli.ensure_pulumi(), {"/job": job}
     if not found.official_host:  # the official download has it, and an own build cannot
         script = Path("pulumi") / pulumi_cli.pinned_version() / pulumi_cli.EXEC_SCRIPT
-        mounts[f"/root/.cache/datalab/{script}"] = pulumi_cli.built_folder() / script.name
-    said = built.run("deployer", "sh", "-ec", "cd /job && ./lab rehearse lab", **mounts)
+        mounts[f"/cache/datalab/{script}"] = pulumi_cli.built_folder() / script.name
+    command = "cd /job && XDG_CACHE_HOME=/cache ./lab rehearse lab"
+    said = built.run("deployer", "sh", "-ec", command, **mounts)
     assert "lab came up and was at rest, and left nothing behind" in " ".join(said.split())
     assert (job / ".venv").readlink() == BAKED
 
