@@ -8,10 +8,9 @@ import pulumi
 from layers import LAYERS
 from layers.refusals import refusals
 from layers.speed import settle, speed_up
+from settings import program
 
 speed_up(debug=bool(os.environ.get("DATALAB_DEBUG")))
-from settings import program  # noqa: E402 - importing it is part of what takes long
-
 with refusals():
     environment, layer = program.split_stack(pulumi.get_stack(), LAYERS)
     settings, given = program.configuration(environment)

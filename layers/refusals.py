@@ -1,10 +1,12 @@
-"""How the program ends with an error that is the user's to mend."""
+"""How the program ends with an error that is the user's to fix."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pulumi
+
+from settings.images import CatalogueError
 
 # Tells the language host that the user has seen the error: it would else add one of its own about
 # the exit code (pulumi-language-python-exec says 32, but not for RunError).
@@ -17,9 +19,6 @@ def refusals() -> Iterator[None]:
 
     Works in a function that is applied to an output, too: asyncio lets SystemExit through.
     """
-    # Here, as the program imports this before `speed_up`, which all other imports are to follow.
-    from settings.images import CatalogueError
-
     try:
         yield
     except (pulumi.RunError, CatalogueError) as error:
