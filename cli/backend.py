@@ -14,6 +14,7 @@ from cli.fault import Fault, SettingsFault, say
 from cli.tables import show
 from layers import LAYERS
 from settings import Settings, SettingsError, load_file
+from settings.stackfile import layer_file
 from toolchain import install, pulumi_cli
 
 # Documented: dev's state never leaves the machine and its services listen on loopback only.
@@ -120,17 +121,18 @@ def link_faults(env: str) -> list[str]:
 
     Where a link is missing Pulumi creates an empty file with a salt of its own and runs on it.
     """
-    target = f"Pulumi.{env}.yaml"
+    target = f"../Pulumi.{env}.yaml"
     faults = []
     for layer in LAYERS:
-        link = install.ROOT / f"Pulumi.{env}-{layer}.yaml"
+        link = layer_file(install.ROOT, env, layer)
+        name = link.relative_to(install.ROOT)
         if link.is_symlink() and str(link.readlink()) == target:
             continue
         found = "a file of its own" if link.is_file() and not link.is_symlink() else "missing"
         if link.is_symlink():
             found = f"a link to {link.readlink()}"
         faults.append(
-            f"{link.name} is {found}, not a link to {target}: ln -sfn {target} {link.name}"
+            f"{name} is {found}, not a link to {target}: ln -sfn {target} {name}"
             " (git: core.symlinks must be true)"
         )
     return faults

@@ -22,7 +22,7 @@ from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, load
 from settings.names import endpoints, hosts
-from settings.stackfile import read_config
+from settings.stackfile import layer_file, read_config
 from toolchain import install, pulumi_cli
 
 PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
@@ -135,7 +135,9 @@ def _write_project(env: str, folder: Path, config: Mapping[str, Any]) -> None:
     # JSON is YAML that every parser reads alike.
     (folder / f"Pulumi.{env}.yaml").write_text(json.dumps({"config": dict(config)}))
     for layer in LAYERS:
-        (folder / f"Pulumi.{env}-{layer}.yaml").symlink_to(f"Pulumi.{env}.yaml")
+        link = layer_file(folder, env, layer)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(f"../Pulumi.{env}.yaml")
 
 
 def variables(folder: Path) -> dict[str, str]:

@@ -39,6 +39,14 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LOOSE_UNDERSCORE = re.compile(r"(?<![0-9])_|_(?![0-9])")
 
 
+def layer_file(project: Path, env: str, layer: str) -> Path:
+    """The stack file of one layer: a link to the environment's one file.
+
+    Pulumi.yaml's `stackConfigDir` names the folder.
+    """
+    return project / "stacks" / f"Pulumi.{env}-{layer}.yaml"
+
+
 class StackFileError(ValueError):
     """The text is not a stack file, or no YAML; the message says where and why."""
 

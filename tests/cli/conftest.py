@@ -67,11 +67,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checko
     root, fake = tmp_path / "check out", tmp_path / "fake"
     root.mkdir()
     fake.mkdir()
+    (root / "stacks").mkdir()
     for env in ("dev", "lab"):
         text = (ROOT / f"Pulumi.{env}.yaml").read_text()
         (root / f"Pulumi.{env}.yaml").write_text(text)
         for layer in LAYERS:
-            (root / f"Pulumi.{env}-{layer}.yaml").symlink_to(f"Pulumi.{env}.yaml")
+            (root / f"stacks/Pulumi.{env}-{layer}.yaml").symlink_to(f"../Pulumi.{env}.yaml")
     binary = fake / "pulumi"
     script = Path(__file__).parent / "fake_pulumi.py"
     binary.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "$@"\n')

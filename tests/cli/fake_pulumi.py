@@ -39,6 +39,12 @@ def main(words: list[str]) -> int:
     return 0
 
 
+def stack_file(stack: str) -> Path:
+    """The stack's settings, in the checkout or in the folder of `stackConfigDir`."""
+    own, linked = Path(f"Pulumi.{stack}.yaml"), Path(f"stacks/Pulumi.{stack}.yaml")
+    return linked if linked.is_symlink() else own
+
+
 def answer(words: list[str], stacks: dict[str, Any], text: str) -> None:
     """What each command prints and changes."""
     match words[:2]:
@@ -46,11 +52,11 @@ def answer(words: list[str], stacks: dict[str, Any], text: str) -> None:
             print(json.dumps([{"name": n, "resourceCount": len(r)} for n, r in stacks.items()]))
         case ["stack", "init"]:
             stacks[words[2]] = []
-            settings = Path(f"Pulumi.{words[2]}.yaml")
+            settings = stack_file(words[2])
             if "encryptionsalt" not in (old := settings.read_text()):
                 settings.write_text(f"encryptionsalt: v1:salt:v1:proof\n{old.removeprefix('{}')}")
         case ["config", "set"]:
-            settings = Path(f"Pulumi.{value_of(words, '-s')}.yaml")
+            settings = stack_file(value_of(words, "-s"))
             sealed = f"config:\n  {words[3]}:\n    secure: v1:nonce:cipher\n"
             settings.write_text(sealed + settings.read_text())
         case ["stack", "export"]:

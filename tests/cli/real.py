@@ -39,6 +39,7 @@ def checkout(folder: Path, environment: Mapping[str, str], program: str) -> Real
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("Pulumi*.yaml"):
         shutil.copy(file, folder, follow_symlinks=False)
+    shutil.copytree(ROOT / "stacks", folder / "stacks", symlinks=True)
     for name in ("images.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
     (folder / "__main__.py").write_text(program)

@@ -43,16 +43,16 @@ def test_links_of_the_repository_are_right() -> None:
 def test_wrong_link_stops_before_the_engine(
     checkout: Checkout, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    link = checkout.root / "Pulumi.dev-platform.yaml"
+    link = checkout.root / "stacks/Pulumi.dev-platform.yaml"
     link.unlink()
     if kind == "file":
         link.write_text("encryptionsalt: v1:x\n")
     elif kind == "elsewhere":
-        link.symlink_to("Pulumi.lab.yaml")
+        link.symlink_to("../Pulumi.lab.yaml")
     elif kind == "dangling":
-        link.symlink_to("../Pulumi.dev.yaml")
+        link.symlink_to("../../Pulumi.dev.yaml")
     assert checkout.lab("up", "dev", "--yes") == 2
-    assert "ln -sfn Pulumi.dev.yaml Pulumi.dev-platform.yaml" in capsys.readouterr().err
+    assert "ln -sfn ../Pulumi.dev.yaml stacks/Pulumi.dev-platform.yaml" in capsys.readouterr().err
     assert checkout.calls == []
 
 

@@ -53,11 +53,11 @@ def test_faults_of_settings_links_and_passphrase_all_at_once(
 ) -> None:
     file = machine.root / "Pulumi.lab.yaml"
     file.write_text(file.read_text().replace("port: 8200", "port: 0"))
-    (machine.root / "Pulumi.lab-apps.yaml").unlink()
+    (machine.root / "stacks/Pulumi.lab-apps.yaml").unlink()
     assert machine.lab("doctor", "lab") == 1
     said = capsys.readouterr().out
     assert "datalab:foundation.vault.port" in said
-    assert "ln -sfn Pulumi.lab.yaml Pulumi.lab-apps.yaml" in said
+    assert "ln -sfn ../Pulumi.lab.yaml stacks/Pulumi.lab-apps.yaml" in said
 
 
 def test_lab_without_its_passphrase(machine: Checkout, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_init_lab_keeps_its_token_secret(
     assert not (tmp_path / ".state").exists()
     answer = made.lab("init", "lab", typed=TOKEN)
     assert answer.returncode == 0, answer.stderr
-    links = [path for path in tmp_path.glob("Pulumi.lab-*.yaml") if path.is_symlink()]
+    links = [path for path in tmp_path.glob("stacks/Pulumi.lab-*.yaml") if path.is_symlink()]
     assert len(links) == 4
     after = (tmp_path / "Pulumi.lab.yaml").read_text()
     assert is_part(before.splitlines(), after.splitlines())

@@ -87,6 +87,6 @@ def test_system_tools(tool: str) -> None:
 
 def test_no_stack_file_is_a_copy() -> None:
     """Pulumi makes a regular file, and runs on it, where the link to the one file is missing."""
-    links = sorted(ROOT.glob("Pulumi.*-*.yaml"))
+    links = sorted(ROOT.glob("stacks/Pulumi.*-*.yaml"))
     assert len(links) == 8
     assert [link.name for link in links if not link.is_symlink()] == []

@@ -20,8 +20,8 @@ def test_the_project_is_the_checkouts_program_in_a_folder_of_its_own(tmp_path: P
     project = json.loads((made.folder / "Pulumi.yaml").read_text())
     assert Path(project["main"]) == Path(__file__).parent.parent.parent
     for layer in LAYERS:
-        link = made.folder / f"Pulumi.lab-{layer}.yaml"
-        assert str(link.readlink()) == "Pulumi.lab.yaml"
+        link = made.folder / f"stacks/Pulumi.lab-{layer}.yaml"
+        assert str(link.readlink()) == "../Pulumi.lab.yaml"
     inside = [made.settings.common.trust_path, made.settings.common.rescue.path]
     assert all(Path(path).is_relative_to(made.folder) for path in inside)
 
