@@ -1,6 +1,7 @@
 """What every settings model shares."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -18,9 +19,17 @@ class Model(BaseModel):
 
 
 def _folder(path: PurePath) -> PurePath:
-    if path == PurePath() or "\0" in str(path):
+    """A home folder (`~`, `~name`) in full, as no shell reads the settings before the lab does."""
+    text = str(path)
+    if path == PurePath() or "\0" in text:
         raise ValueError("names no folder; write one such as .state/rescue")
-    return path
+    if "$" in text:
+        raise ValueError(f"{text} has a $, and variables are not read here; write ~ or the path")
+    whole = os.path.expanduser(text)  # noqa: PTH111 - Path's raises where there is no such user
+    if whole.startswith("~"):
+        name = path.parts[0][1:]
+        raise ValueError(f"{text}: this machine has no user {name}; write the whole path")
+    return PurePath(whole)
 
 
 # RFC 1123: what a host's label may be; also safe as a container's, volume's and resource's name.

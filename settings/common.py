@@ -73,7 +73,7 @@ class Engine(Model):
 class Rescue(Model):
     """Where the foundation's state is copied after every `up`, apart from its backend."""
 
-    path: Folder = Field(description="Folder; relative to the project")
+    path: Folder = Field(description="Folder; relative to the project, or with ~ for your home")
 
 
 class Certificates(Model):

@@ -130,7 +130,7 @@ def _wrong(given: Any, schema: Schema, detail: Any) -> str:
         rule = f"has the wrong form; an example is {_examples(schema)}"
     elif schema.get("format") == "ipv4network" and "host bits" in str(cause):
         rule = f"has host bits set; did you mean {ip_network(given, strict=False)}?"
-    elif type(cause) is ValueError and schema.get("format") in (None, "path"):
+    elif type(cause) is ValueError and schema.get("format") in (None, "path", "uri"):
         return str(cause)  # a model's own rule, in its own words
     elif not schema or kind == "string_too_long":
         rule = f"is refused: {detail['msg']}"

@@ -3,11 +3,24 @@
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import Field, HttpUrl
+from pydantic import AfterValidator, Field, HttpUrl
 
 from settings.base import Model, Name
 
+API_PORT = 8006  # pveproxy's
 Content = Literal["iso", "vztmpl", "import", "backup", "images", "rootdir", "snippets"]
+
+
+def _endpoint(url: HttpUrl) -> HttpUrl:
+    """The provider takes https alone, and everyone who asks the API adds the path (bpg's client.go:
+    "you must specify a secure endpoint"). A name and password would stand in plain state.
+    """
+    port = API_PORT if url.scheme == "http" and url.port == 80 else url.port
+    right = f"https://{url.host}:{port}"
+    extra = (url.path or "/") != "/" or url.query or url.fragment or url.username or url.password
+    if url.scheme != "https" or extra:
+        raise ValueError(f"the API's address is https, a host and a port alone; write {right}")
+    return url
 
 
 class Storage(Model):
@@ -48,7 +61,7 @@ class Node(Model):
     """The Proxmox VE node that carries the lab."""
 
     name: Name = Field(description="The node's name in PVE")
-    endpoint: HttpUrl = Field(
+    endpoint: Annotated[HttpUrl, AfterValidator(_endpoint)] = Field(
         description="Address of its API, for example https://192.168.1.2:8006"
     )
     verify_tls: bool = Field(

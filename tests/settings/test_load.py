@@ -1,6 +1,7 @@
 """Loading: all faults at once, from files and from what the engine hands to the program."""
 
 import json
+from pathlib import PurePath
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from settings import ENVIRONMENTS, Settings, SettingsError, load, load_file
+from settings.base import walk
 from settings.budget import budget
 from settings.names import certificate_names, endpoints, hosts
 from tests.harness.mutations import mutate, seeded
@@ -102,6 +104,19 @@ def test_values_of_secrets_and_of_unknown_keys_are_not_shown() -> None:
 def test_committed_settings_have_no_fault(environment: str) -> None:
     loaded = load_file(ROOT / f"Pulumi.{environment}.yaml")
     assert loaded == load(committed(environment), environment)
+
+
+def test_a_home_folder_is_written_in_full_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder named ~ in the checkout was no backup (issue 10, entry 15).
+    monkeypatch.setenv("HOME", "/home/ada")
+    paths = [key for key, value in walk(load(committed("dev"), ""), PurePath)]
+    assert paths == ["common.trust_path", "common.rescue.path"]
+    loaded = load(patched("dev", {path: f"~/{path}" for path in paths}), "")
+    for key, value in walk(loaded, PurePath):
+        assert value == PurePath("/home/ada", key)
+    found = faults(patched("dev", dict.fromkeys(paths, "${HOME}/x")))
+    assert [fault.partition(": ")[0] for fault in found] == [f"datalab:{path}" for path in paths]
+    assert all("variables are not read here" in fault for fault in found)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
