@@ -26,6 +26,7 @@ def vault_provider(
         address=pulumi.Output.from_input(ready).apply(
             lambda _: f"https://{where.address}:{where.port}"
         ),
+        # Each run logs in, so that no token is kept; and VAULT_TOKEN of a shell counts for nothing.
         auth_login_userpass=vault.ProviderAuthLoginUserpassArgs(
             username=login["username"], password=login["password"]
         ),

@@ -119,6 +119,7 @@ def _container(
         # When the machine stops, and when the provider does: without the latter it kills at once.
         stop_timeout=spec.stop_s,
         destroy_grace_seconds=spec.stop_s,
+        # A container that never becomes healthy fails `up`; the provider's 60 s are too few for it.
         wait=True,
         wait_timeout=health.wait_s,
         opts=pulumi.ResourceOptions(
@@ -156,7 +157,7 @@ def _healthcheck(health: Health) -> docker.ContainerHealthcheckArgs:
         tests=list(health.test),
         interval=_duration(health.interval_s),
         timeout=_duration(health.timeout_s),
-        retries=6,
+        retries=6,  # by Docker's three, half a minute of work would be called unhealthy
         start_period=_duration(health.start_period_s),
     )
 

@@ -112,8 +112,8 @@ class BuiltImage(pulumi.ComponentResource):
                 platform=builder.platform,
                 builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
             ),
-            build_on_preview=False,
-            skip_push=registry is None,
+            build_on_preview=False,  # a preview needs no engine
+            skip_push=registry is None,  # it pushes otherwise, to Docker Hub
             registry=docker.RegistryArgs(
                 server=registry.url,
                 username=registry.username,

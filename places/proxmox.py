@@ -33,7 +33,12 @@ _CONTENT = {"template": "vztmpl", "disk": "import"}
 def provider(name: str, node: machines.Node, api_token: pulumi.Input[str]) -> proxmox.Provider:
     """The provider of a node. Nothing here needs SSH to the node, so it is given none."""
     return proxmox.Provider(
-        name, endpoint=str(node.endpoint), insecure=not node.verify_tls, api_token=api_token
+        name,
+        endpoint=str(node.endpoint),
+        # Said in either case: unset it is what PROXMOX_VE_INSECURE says. A node's own certificate
+        # is signed by nobody that other machines know.
+        insecure=not node.verify_tls,
+        api_token=api_token,
     )
 
 
@@ -72,8 +77,8 @@ class Image(pulumi.ComponentResource):
             checksum_algorithm="sha256" if args.download.sha256 else None,
             # True would fetch it again, replacing it, when the vendor's file changes (bpg#1516).
             overwrite=False,
-            overwrite_unmanaged=True,
-            upload_timeout=1800,
+            overwrite_unmanaged=True,  # what an interrupted `up` left under this name
+            upload_timeout=1800,  # the provider's 600 s are too few for 600 MB over a slow line
             # One file of a name: the new one would be refused, and then the old one deleted.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
@@ -259,6 +264,8 @@ class VirtualMachine(pulumi.ComponentResource):
             # answer would take 15 minutes at creation and at every refresh (bpg#2084).
             agent=proxmox.VmLegacyAgentArgs(
                 enabled=True,
+                # Without effect while nothing waits for an address; but a VM is rebooted for every
+                # change of this block (bpg vm.go), so it stays as labs have it.
                 timeout="2m",
                 wait_for_ip=proxmox.VmLegacyAgentWaitForIpArgs(disabled=True),
             ),

@@ -134,8 +134,8 @@ def _object_store(
         minio_server=store.ready.apply(lambda _: f"{endpoint.address}:{endpoint.port}"),
         minio_user=STORE_ROOT_USER,
         minio_password=root,
-        minio_region=settings.common.region,
-        minio_ssl=True,
+        minio_region=settings.common.region,  # the store refuses what another one signed
+        minio_ssl=True,  # plain HTTP without it
         minio_cacert_file=trust_file(certificates.ca, settings.common.trust_path),
     )
     StoreContents(

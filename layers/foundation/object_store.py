@@ -151,7 +151,6 @@ class StoreContents(pulumi.ComponentResource):
                 f"{bucket}-bucket",
                 bucket=bucket,
                 acl="private",
-                force_destroy=False,
                 opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
             )
             if versioned:

@@ -141,14 +141,15 @@ def _postgresql(
     provider = postgres.Provider(
         "postgresql",
         host=server.container.id.apply(lambda _: str(where.address)),
+        # Without these the provider takes what the shell's PG* variables say.
         port=where.port,
         username=SUPERUSER,
-        password=admin,
         database="postgres",
-        sslmode="verify-full",
+        password=admin,
+        sslmode="verify-full",  # by default the CA and the name go unchecked
         sslrootcert=trust,
-        # Parallel grants on one database fail with "tuple concurrently updated".
-        max_connections=1,
+        # No max_connections: with 1 the provider waits for itself in about half of all runs, as
+        # it asks for a connection while it holds one (resource_postgresql_database.go).
     )
     return Databases(
         "databases",
