@@ -72,14 +72,14 @@ def test_every_tier_of_a_package_is_one() -> None:
 
 
 def test_only_what_the_tiers_need() -> None:
-    assert "postgresql" in tests.wanted(["service"])
-    assert "postgresql" not in tests.wanted(["unit"])
+    assert "maven" in tests.wanted(["service"])
+    assert "maven" not in tests.wanted(["unit"])
 
 
 def test_missing_without_root_says_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tests, "missing", lambda _: ["nginx-light", "postgresql"])
+    monkeypatch.setattr(tests, "missing", lambda _: ["nginx-light", "maven"])
     monkeypatch.setattr("cli.tests.os.geteuid", lambda: 1000)
-    with pytest.raises(Fault, match=r"apt-get install .*nginx-light postgresql"):
+    with pytest.raises(Fault, match=r"apt-get install .*nginx-light maven"):
         tests.install_packages(["service"])
 
 

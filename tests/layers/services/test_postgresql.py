@@ -7,10 +7,18 @@ import psycopg
 import pytest
 
 from layers.services.postgresql import DATABASES, FOLDER, RESERVED, ROLES
+from settings import images
 from tests.harness.certificates import Authority
 from tests.harness.deploy import deploy
+from tests.harness.postgresql import version
 from tests.layers.containers import container, files, published, variables, world
 from tests.layers.services.running import connect, running
+
+
+def test_tests_run_the_version_that_the_lab_runs() -> None:
+    """Debian 12 has 15, which lacks pg_use_reserved_connections (#10.2)."""
+    (major,) = re.findall(r":(\d+)\.", images.image("postgresql"))
+    assert version().partition(".")[0] == major
 
 
 def test_volume_is_where_version_18_keeps_its_data() -> None:
