@@ -61,6 +61,9 @@ class GitLab(pulumi.ComponentResource):
 
 
 def _values(args: GitLabArgs) -> Mapping[str, pulumi.Input[object]]:
+    home = args.settings.container or args.settings.machine
+    if home is None:
+        raise ValueError("GitLab runs nowhere: the settings were not checked")
     return {
         "external_url": args.web.inner_url,
         "registry_url": args.registry.url,
@@ -73,6 +76,7 @@ def _values(args: GitLabArgs) -> Mapping[str, pulumi.Input[object]]:
         "store_access_key": args.store.access_key,
         "store_secret_key": args.store.secret_key,
         "backup_days": args.settings.backup_days,
+        "memory_mib": home.memory_mib,
     }
 
 

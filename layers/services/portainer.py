@@ -61,7 +61,6 @@ def _command(args: PortainerArgs) -> list[pulumi.Input[str]]:
         f"--sslkey={KEYS}portainer.key",
         # Without an administrator it locks itself five minutes after its first start.
         f"--admin-password-file={KEYS}portainer-admin",
-        f"--trusted-origins={args.engine.endpoint('portainer').host}",
         "--log-mode=NOCOLOR",
     ]
     if args.client is None:

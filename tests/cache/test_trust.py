@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -148,6 +149,17 @@ def test_no_dns_no_harm(tmp_path: Path) -> None:
     with running(cache, tmp_path) as started:
         assert started.get("/healthz").body == b"ok\n"
         assert started.get(DEB).status == 502
+
+
+def test_dns_that_does_not_answer_is_said_within_seconds(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        where = site(tmp_path, resolvers=[f"127.0.0.1:{silent.getsockname()[1]}"])
+        cache = settings(ubuntu={"kind": "apt", "url": "https://packages.example/ubuntu"})
+        with running(cache, tmp_path, where) as started:
+            begun = time.monotonic()
+            assert (started.get(INDEX).status, started.get(DEB).status) == (502, 502)
+            assert time.monotonic() - begun < 9
 
 
 class TestClients:

@@ -36,6 +36,7 @@ VALUES = {
     "store_access_key": "gitlab",
     "store_secret_key": "s3cret",
     "backup_days": 14,
+    "memory_mib": 8192,
 }
 
 
@@ -70,6 +71,9 @@ def test_the_registry_is_on_the_object_store() -> None:
 def test_memory_is_kept_low() -> None:
     found = rendered()
     assert found["puma"] == {"worker_processes": 0}
+    assert found["nginx"]["worker_processes"] == 2
+    assert found["postgresql"] == {"shared_buffers": "2048MB"}
+    assert rendered(memory_mib=10240)["postgresql"] == {"shared_buffers": "2560MB"}
     assert found["sidekiq"] == {"concurrency": 10}
     assert found["prometheus_monitoring"] == {"enable": False}
     assert found["gitlab_kas"] == {"enable": False}
@@ -95,7 +99,8 @@ def test_certificates_are_the_labs_and_only_with_tls() -> None:
     for server in ("nginx", "registry_nginx"):
         assert found[server]["ssl_certificate"] == "/etc/gitlab/ssl/lab.crt"
     plain = rendered(tls=False, external_url="http://gitlab.lab.home.arpa:8929")
-    assert "nginx" not in plain
+    assert not [key for key in plain["nginx"] if "ssl" in key or "https" in key]
+    assert "registry_nginx" not in plain
 
 
 def test_nothing_of_mattermost_is_left() -> None:

@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import re
+import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +28,7 @@ from tests.layers.containers import container, files, published, world
 
 GOLDEN = Path(__file__).parent / "golden"
 DOMAIN = "lab.home.arpa"
+AWAY = "model-server"  # its name is asked of a DNS server that never answers
 
 
 def text(variant: str, path: str) -> str:
@@ -175,14 +179,23 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     pages.mkdir()
     (pages / "index.html").write_text(text("lab", f"{FOLDER}/pages/index.html"))
     (pages / "unavailable.html").write_text((FILES / "unavailable.html").read_text())
-    with upstream() as plain, upstream(context) as secure, upstream(wrong) as unknown:
+    with (
+        upstream() as plain,
+        upstream(context) as secure,
+        upstream(wrong) as unknown,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+    ):
+        silent.bind(("127.0.0.1", 0))
         ports = {"mlflow": plain, "ollama": plain, "portainer": secure, "web": unknown}
         port = free_port()
         values = configuration(settings_of("lab"))
         for route in values["routes"]:
             name = route["host"].removesuffix(f".{DOMAIN}")
+            if name == AWAY:
+                continue
             scheme = "https" if name in {"portainer", "web"} else "http"
             route["upstream"] = f"{scheme}://127.0.0.1:{ports.get(name, free_port())}"
+        values["resolver"] = f"127.0.0.1:{silent.getsockname()[1]}"
         made = jinja2.Template((FILES / "gateway.conf.j2").read_text())
         conf = folder / "nginx.conf"
         conf.write_text(moved(made.render(values | {"port": f"127.0.0.1:{port}"}), folder))
@@ -190,6 +203,21 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         command: list[str | Path] = ["nginx", "-e", "stderr", "-c", conf, "-g", "daemon off;"]
         with server(command, lambda: listens(port), folder / "log", cwd=folder):
             yield Gateway(port, folder / "ca.crt")
+
+
+def test_no_nginx_counts_the_host_s_cores_or_waits_long_for_a_name() -> None:
+    """64 workers took 46 of the gateway's 64 MiB; nginx waits 30 s for a name by itself."""
+    found = [
+        path
+        for path in (PATH.parent / "layers").rglob("*.conf.j2")
+        if "events {" in (path.read_text())
+    ]
+    assert {path.name for path in found} == {"gateway.conf.j2", "nginx.conf.j2"}
+    for path in found:
+        directives = re.findall(
+            r"^ *(worker_processes|resolver_timeout) (.+);", path.read_text(), re.M
+        )
+        assert directives == [("worker_processes", "2"), ("resolver_timeout", "3s")], path
 
 
 @pytest.mark.lint
@@ -279,6 +307,30 @@ def test_a_service_that_is_not_there_yet_says_so(gateway: Gateway) -> None:
     status, body = gateway.ask(f"mlflow.{DOMAIN}", "/fault")
     assert status == 502
     assert "Not running yet" not in body
+
+
+@pytest.mark.service
+def test_a_service_that_is_away_says_so_within_seconds(gateway: Gateway) -> None:
+    """Docker's DNS passes a name that no container has to a server that may not answer."""
+    begun = time.monotonic()
+    status, body = gateway.ask(f"{AWAY}.{DOMAIN}")
+    assert (status, "Not running yet" in body) == (502, True)
+    assert time.monotonic() - begun < 6
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("port", ["", ":8443"])
+def test_portainer_sees_the_origin_that_the_browser_names(gateway: Gateway, port: str) -> None:
+    """It takes a change from its own origin only, compared with the Host that it was asked by.
+
+    So it needs no --trusted-origins, in which version 2.33 dies of a port (portainer#12748, #12751)
+    and 2.41 of a name without https://.
+    """
+    host = f"portainer.{DOMAIN}{port}"
+    _, body = gateway.ask(host, "/api/auth", Origin=f"https://{host}")
+    seen = json.loads(body)["headers"]
+    assert seen["Origin"] == f"https://{seen['Host']}"
+    assert seen["X-Forwarded-Proto"] == "https"
 
 
 @pytest.mark.service

@@ -65,7 +65,7 @@ def test_the_cluster_has_an_id_of_its_own_that_no_tool_takes_for_an_option() -> 
 
 def test_the_heap_leaves_room_in_the_container() -> None:
     inputs = container(world("dev")["services"], "kafka")
-    assert variables(inputs)["KAFKA_HEAP_OPTS"] == "-Xms384m -Xmx384m"
+    assert variables(inputs)["KAFKA_HEAP_OPTS"] == "-Xms384m -Xmx384m -XX:ActiveProcessorCount=4"
     assert inputs["memory"] == 768
 
 

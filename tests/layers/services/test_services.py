@@ -195,6 +195,12 @@ class TestPortainer:
         # Portainer refuses passwords of less than 12 characters.
         assert len(files(inputs)["/run/secrets/portainer-admin"]["content"]) >= 12
 
+    def test_it_is_told_of_no_origin_as_versions_differ_in_how_they_want_it(self) -> None:
+        """The gateway passes on the name and port that the browser has (test_gateway.py)."""
+        for variant in ("dev", "lab"):
+            words = container(world(variant)["services"], "portainer")["command"]
+            assert not [word for word in words if "origin" in word], variant
+
     def test_the_image_has_the_shell_tools_of_its_health_check(self) -> None:
         assert catalogue().images["portainer"].tag.endswith("-alpine")
 

@@ -46,6 +46,10 @@ gitlab_rails['backup_upload_remote_directory'] = 'backups'
 # environment"): one process serves the web, half of the background jobs run at a time, and nobody
 # watches metrics.
 puma['worker_processes'] = 0
+# GitLab's own rules for these count the host's cores and take a quarter of the host's memory, which
+# in a container are not what it may use (omnibus-gitlab, attributes/default.rb).
+nginx['worker_processes'] = 2
+postgresql['shared_buffers'] = '2048MB'
 sidekiq['concurrency'] = 10
 prometheus_monitoring['enable'] = false
 gitlab_kas['enable'] = false
