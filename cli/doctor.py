@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.fault import Fault
 from cli.finding import Finding
 from cli.verbs import ENVIRONMENTS, RUN
-from toolchain import install, pulumi_cli
+from toolchain import install, preconditions, pulumi_cli
 
 
 def doctor(values: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def findings(environments: list[str], *, named: bool) -> Iterator[Finding]:
     yield python()
     yield environment()
     yield engine()
-    yield space()
+    yield from lacks()
     if not install.python_ready(RUN):
         return  # the rest reads the settings
     for env in environments:
@@ -49,46 +49,32 @@ def environment() -> Finding:
     """The virtual environment."""
     if install.python_ready(RUN):
         return Finding(what="Python packages", found=".venv holds requirements.txt")
-    can = shutil.which("python3") and install.can_make_environments()
     return Finding(
         what="Python packages",
         found=".venv is not set up",
-        remedy="any other ./lab command makes it" if can else "apt install python3-venv",
-        required=not can,
+        remedy="any other ./lab command makes it",
+        required=False,
     )
 
 
 def engine() -> Finding:
-    """Pulumi, or what builds it."""
-    try:
-        found = pulumi_cli.find_pulumi()
-        if found:
-            host = "its own language host" if found.official_host else "the lab's language host"
-            return Finding(what="Pulumi", found=f"{found.version} at {found.pulumi}, {host}")
-        go = pulumi_cli.go_command("Pulumi >= 3.257 was not found on PATH")
-    except install.SetupError as error:
-        return Finding(what="Pulumi", found="missing", remedy=str(error))
+    """Pulumi, or what gets it."""
+    found = pulumi_cli.find_pulumi()
+    if found:
+        host = "its own language host" if found.official_host else "the lab's language host"
+        return Finding(what="Pulumi", found=f"{found.version} at {found.pulumi}, {host}")
     return Finding(
         what="Pulumi",
-        found=f"missing; {go} will build it, once, in about 5 minutes",
-        remedy="./lab rehearse builds it",
+        found="not here yet",
+        remedy="./lab rehearse gets it: its official release, else built here in about 5 minutes",
         required=False,
     )
 
 
-def space() -> Finding:
-    """Room for a build of Pulumi (4 GB measured) or for its plugins (1 GB)."""
-    folder = install.cache_folder()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / 1e9
-    short = free < 5
-    return Finding(
-        what="disk",
-        found=f"{free:.0f} GB free for {install.cache_folder()}",
-        remedy="free 5 GB, or set XDG_CACHE_HOME to another disk" if short else "",
-        required=False,
-    )
+def lacks() -> Iterator[Finding]:
+    """What must be there before anything can be set up."""
+    for lack in preconditions.missing(RUN, engine=True, programs=("git",)):
+        yield Finding(what="needed first", found=lack.what, remedy=lack.remedy)
 
 
 def settings(env: str, *, named: bool) -> Iterator[Finding]:

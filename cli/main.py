@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cli.command_line import parse
 from cli.fault import Fault, SettingsFault, say
+from toolchain import files
 from toolchain.install import SetupError
 
 
@@ -18,16 +19,18 @@ def main(arguments: Sequence[str]) -> int:
     except SettingsFault as fault:
         print(fault, file=sys.stderr)
         return fault.code
-    except Fault as fault:
-        say(fault)
-        return fault.code
-    except SetupError as error:
+    except (Fault, SetupError) as error:
         say(error)
-        return 1
+        return error.code if isinstance(error, Fault) else 1
     except KeyboardInterrupt:
         print("\nlab: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `./lab hosts lab | head -1`
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if (text := files.explain(error)) is None:
+            raise
+        say(text)
+        return 1
     return code

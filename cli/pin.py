@@ -18,7 +18,7 @@ import yaml
 from cli.fault import Fault, SettingsFault, say
 from cli.registry import request_manifest
 from settings.images import PATH, CatalogueError, catalogue
-from toolchain import install
+from toolchain import files
 
 TIMEOUT_S = 30.0
 # The one registry whose API has another host than its name (distribution/reference).
@@ -57,7 +57,7 @@ def pin(_values: argparse.Namespace) -> int:
             except (httpx.HTTPError, Fault) as error:
                 faults.append(f"{PATH.name}: {gap.name}: {error or type(error).__name__}")
     if found:
-        install.replace(PATH, filled(text, found).encode(), PATH.stat().st_mode & 0o777)
+        files.replace(PATH, filled(text, found).encode(), PATH.stat().st_mode & 0o777)
         print(f"{PATH.name}: {len(found)} filled; review and commit the change")
     if faults:
         raise Fault("not everything could be found out:\n" + "\n".join(faults))

@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from cli.fault import Fault
 from settings import PROJECT
-from toolchain import install
+from toolchain import files
 
 
 class _Dumper(yaml.SafeDumper):
@@ -36,7 +36,7 @@ def read(file: Path) -> str:
 def write(file: Path, text: str) -> None:
     """Replace the text of a file at once; its mode stays."""
     target = file.resolve()
-    install.replace(target, text.encode(), stat.S_IMODE(target.stat().st_mode))
+    files.replace(target, text.encode(), stat.S_IMODE(target.stat().st_mode))
 
 
 def parsed(text: str) -> Any:

@@ -11,7 +11,7 @@ from cli.engine import Engine, visible
 from cli.fault import Fault, say
 from layers import LAYERS
 from settings.common import STORE_ROOT_USER
-from toolchain import install
+from toolchain import files, install
 
 
 def state(values: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def move(env: str) -> int:
         if resources(there.capture("stack", "export", "-s", stack)) != resources(exported):
             raise Fault(f"{stack} reads back different from the store; nothing was switched")
     url = there.variables["PULUMI_BACKEND_URL"]
-    install.replace(backend.marker(env), f"{url}\n".encode(), 0o600)
+    files.replace(backend.marker(env), f"{url}\n".encode(), 0o600)
     say(f"the state of {env} is in its own store now")
     say(f"the old files stay in {backend.folder(env)} until you delete them; they are not used")
     return 0
@@ -71,7 +71,7 @@ def target(engine: Engine, env: str) -> Engine:
     store, own = outputs["object_store"], outputs["credentials"]["state"]
     keep_credentials(env, own["access_key"], own["secret_key"])
     authority = backend.folder(env) / "ca.pem"
-    install.replace(authority, outputs["ca_certificate"].encode())
+    files.replace(authority, outputs["ca_certificate"].encode())
     url = backend.s3_url(store["endpoint"], store["region"])
     variables = {**engine.variables, **backend.store_access(env), "PULUMI_BACKEND_URL": url}
     return Engine(folder=engine.folder, variables=variables)
@@ -80,7 +80,7 @@ def target(engine: Engine, env: str) -> Engine:
 def keep_credentials(env: str, user: str, key: str) -> None:
     """Write how `./lab` logs in to the store that holds the state."""
     profile = f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {key}\n"
-    install.replace(backend.folder(env) / "credentials", profile.encode(), 0o600)
+    files.replace(backend.folder(env) / "credentials", profile.encode(), 0o600)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def restore(env: str, *, yes: bool) -> int:
         engine.capture("stack", "init", stack)
     elif known[stack]:
         kept = copy_file(f"{stack}.before-rescue", settings.common.rescue.path)
-        install.replace(kept, engine.capture("stack", "export", "-s", stack).encode(), 0o600)
+        files.replace(kept, engine.capture("stack", "export", "-s", stack).encode(), 0o600)
         say(f"what was there is in {kept}")
     engine.capture("stack", "import", "-s", stack, text=exported)
     say(
@@ -148,7 +148,7 @@ def keep_copy(engine: Engine, stack: str, folder: PurePath) -> None:
     content = engine.capture("stack", "export", "-s", stack)
     if copy.exists():
         copy.replace(previous(copy))
-    install.replace(copy, content.encode(), 0o600)
+    files.replace(copy, content.encode(), 0o600)
 
 
 def copy_file(stack: str, folder: PurePath) -> Path:

@@ -44,6 +44,7 @@ class Verb:
     arguments: tuple[Argument, ...] = ()
     requirements: str = RUN  # the file to install from; empty: the machine's Python is enough
     engine: bool = True  # whether Pulumi must be there
+    programs: tuple[str, ...] = ()  # other commands that it calls
     passes_on: bool = False  # whether words after `--` go to the plain command
 
 
@@ -231,6 +232,7 @@ VERBS = (
         "gitlab",
         "publish: this repository into the lab's GitLab, with what its pipelines need",
         "cli.ci.publish:run",
+        programs=("git",),
         arguments=(
             arg("action", metavar="publish", choices=("publish",), help="what to do"),
             ENV,
@@ -241,6 +243,7 @@ VERBS = (
         "ci",
         "what the lab's own pipelines run; docs/ci.md",
         "cli.ci.run:run",
+        programs=("git",),
         arguments=(
             arg("action", metavar="ACTION", choices=CI_ACTIONS, help=", ".join(CI_ACTIONS)),
             ENV,

@@ -4,7 +4,6 @@ Writes only to the checkout and to one cache folder. What is finished is marked 
 an interrupted set-up goes on where it stopped. Standard library only.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -18,9 +17,10 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from toolchain import progress
+from toolchain import files, lock, moved, progress
+from toolchain.files import replace
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = files.ROOT
 VENV = ROOT / ".venv"
 BAKED = Path("/opt/datalab/venv")  # of images/deployer, for the checkouts of jobs
 HALF = ".unfinished"  # in an environment that is being changed
@@ -37,32 +37,28 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def exclusive() -> Iterator[None]:
-    """Let one set-up at a time run; the kernel frees the lock when its process ends."""
+def exclusive(name: str) -> Iterator[None]:
+    """Let one set-up of `name` run at a time on this machine."""
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        opened = (cache_folder() / "setup.lock").open("w")
+        (cache_folder() / f"{name}.lock").touch()
     except OSError as error:
         raise SetupError(
             f"{cache_folder()} cannot be written ({error.strerror}): set XDG_CACHE_HOME to the "
             "path of a folder that can"
         ) from None
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("lab: another ./lab is setting up; waiting for it", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock.held(cache_folder() / f"{name}.lock"):
         yield
 
 
-def replace(target: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new")
-    new.write_bytes(content)
-    new.chmod(mode)
-    new.replace(target)
+def checkout() -> str:
+    """A short name of this checkout, for what it has of its own in the cache folder."""
+    return hashlib.sha256(bytes(VENV)).hexdigest()[:12]
+
+
+def log_file(name: str) -> Path:
+    """Where the output of a step of this checkout's set-up is kept."""
+    return cache_folder() / "log" / f"{name}-{checkout()}.log"
 
 
 def stamp_of(requirements: str) -> str:
@@ -94,47 +90,61 @@ def ensure_python(requirements: str) -> None:
     """Make `.venv` and install the hashed `requirements` into it, with the user's own pip index."""
     if python_ready(requirements):
         return
-    with exclusive():
+    # Of this checkout alone: others may make theirs meanwhile.
+    with exclusive(f"venv-{checkout()}"):
         if python_ready(requirements):
             return
         if BAKED.is_dir() and not VENV.exists() and not VENV.is_symlink():
             VENV.symlink_to(BAKED)
             if python_ready(requirements):
                 return
-        make_environment()
-        (VENV / HALF).touch()
-        log = cache_folder() / "log" / "pip.log"
-        total = len(re.findall(r"^\S+==", (ROOT / requirements).read_text(), re.MULTILINE))
         try:
+            fill(requirements)
+        except OSError as error:
+            if error.errno in files.FULL and not python_ready("requirements.txt"):
+                shutil.rmtree(VENV, ignore_errors=True)  # else the disk stays full
+            raise
+
+
+def fill(requirements: str) -> None:
+    """Make `.venv` where there is none, and install into it."""
+    make_environment()
+    if python_ready(requirements):  # it was moved only
+        return
+    (VENV / HALF).touch()
+    log = log_file("pip")
+    total = len(re.findall(r"^\S+==", (ROOT / requirements).read_text(), re.MULTILINE))
+    try:
+        progress.run(
+            f"Python packages of {requirements}",
+            [
+                *(VENV / "bin" / "python", "-m", "pip", "install"),
+                *("--require-hashes", "--no-input", "--disable-pip-version-check"),
+                *("--progress-bar", "off", "-r", ROOT / requirements),
+            ],
+            log=log,
+            into=VENV,
+            counted=r"^(Collecting|Requirement already satisfied)",
+            total=total,
+            env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
+        )
+        if extra := unnamed():
             progress.run(
-                f"Python packages of {requirements}",
-                [
-                    *(VENV / "bin" / "python", "-m", "pip", "install"),
-                    *("--require-hashes", "--no-input", "--disable-pip-version-check"),
-                    *("--progress-bar", "off", "-r", ROOT / requirements),
-                ],
-                log=log,
-                counted=r"^(Collecting|Requirement already satisfied)",
-                total=total,
-                env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
+                f"removing what no requirements name any more: {', '.join(extra)}",
+                [VENV / "bin" / "python", "-m", "pip", "uninstall", "--yes", *extra],
+                log=log_file("pip-uninstall"),
             )
-            if extra := unnamed():
-                progress.run(
-                    f"removing what no requirements name any more: {', '.join(extra)}",
-                    [VENV / "bin" / "python", "-m", "pip", "uninstall", "--yes", *extra],
-                    log=log.with_name("pip-uninstall.log"),
-                )
-        except progress.CommandError as error:
-            if "Installing collected packages" not in log.read_text():
-                (VENV / HALF).unlink()  # pip has changed nothing
-            raise SetupError(
-                f"{error}\nIs the package index of your pip configuration reachable?"
-            ) from None
-        # requirements-dev.txt holds everything of requirements.txt (tests/toolchain proves it).
-        done = {requirements, "requirements.txt"}
-        for name in done:
-            replace(stamp_file(name), stamp_of(name).encode())
-        (VENV / HALF).unlink()
+    except progress.CommandError as error:
+        if "Installing collected packages" not in log.read_text():
+            (VENV / HALF).unlink()  # pip has changed nothing
+        raise SetupError(
+            f"{error}\nIs the package index of your pip configuration reachable?"
+        ) from None
+    # requirements-dev.txt holds everything of requirements.txt (tests/toolchain proves it).
+    done = {requirements, "requirements.txt"}
+    for name in done:
+        replace(stamp_file(name), stamp_of(name).encode())
+    (VENV / HALF).unlink()
 
 
 def unnamed() -> list[str]:
@@ -166,7 +176,7 @@ def runs(command: list[str | Path]) -> bool:
 
 
 def make_environment() -> None:
-    """Create `.venv`, or anew where it is broken, was left half done or was made elsewhere.
+    """Create `.venv`, or again where it is broken or was left half done.
 
     Its scripts hold its path, so that it cannot be made beside and moved; HALF marks it instead.
     """
@@ -182,16 +192,10 @@ def make_environment() -> None:
         "-c",
         "import pip, sys; sys.exit(sys.version_info < (3, 11) or sys.prefix == sys.base_prefix)",
     ]
-    config = VENV / "pyvenv.cfg"
-    moved = any(not f.read_text().endswith(f" {VENV}") for f in VENV.glob(".*.installed"))
     half = (VENV / HALF).exists()
-    if not moved and not half and config.exists() and runs(probe):
+    if not half and (VENV / "pyvenv.cfg").exists() and runs(probe):
+        moved.follow(VENV)
         return
-    if not can_make_environments():
-        raise SetupError(
-            f"{sys.executable} cannot make virtual environments. "
-            "Debian and Ubuntu: apt install python3-venv"
-        )
     base = Path(sys.base_prefix) / "bin" / "python3"
     python = base if base.exists() else Path(sys.executable)
     old = VENV.with_name(".venv.old")
@@ -205,5 +209,6 @@ def make_environment() -> None:
     progress.run(
         "virtual environment .venv",
         [python, "-m", "venv", VENV],
-        log=cache_folder() / "log" / "venv.log",
+        log=log_file("venv"),
+        into=VENV,
     )

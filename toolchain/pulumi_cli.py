@@ -1,4 +1,4 @@
-"""The Pulumi that `./lab` runs: from PATH, else built once from toolchain/go.mod.
+"""The Pulumi that `./lab` runs: from PATH, else what toolchain/obtain.py put into the cache folder.
 
 Standard library only.
 """
@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import progress
-from toolchain.install import ROOT, VENV, SetupError, cache_folder, exclusive, replace
+from toolchain import install
+from toolchain.files import ROOT, replace
+from toolchain.install import VENV, SetupError, cache_folder
 
 # Older ones read flat state without asking and get 403 from MinIO-class stores
 # (pulumi#24216, #24109); Pulumi.yaml states the same minimum for plain `pulumi`.
 MINIMUM_PULUMI = (3, 257)
-MINIMUM_GO = (1, 21)  # the first that fetches the toolchain that go.mod asks for
-SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 ENGINE_MODULE = "github.com/pulumi/pulumi/pkg/v3"
 EXEC_SCRIPT = "pulumi-language-python-exec"
 LANGUAGE_HOST = "pulumi-language-python"
@@ -109,111 +108,25 @@ def find_pulumi() -> Toolchain | None:
     return None
 
 
+def complete(found: Toolchain | None) -> bool:
+    """Whether it can run a Python program: with its own language host, or with our script."""
+    return found is not None and (found.official_host or (built_folder() / EXEC_SCRIPT).exists())
+
+
 def ensure_pulumi() -> Toolchain:
-    """The Pulumi to use; built from toolchain/go.mod where the machine has none."""
-    script = built_folder() / EXEC_SCRIPT
+    """The Pulumi to use: on PATH, else its official release, else built from toolchain/go.mod."""
     found = find_pulumi()
-    if found and (found.official_host or script.exists()):
-        return found
-    with exclusive():
-        found = find_pulumi()
-        if found is None:
-            build(go_command("Pulumi >= 3.257 was not found on PATH"))
+    if found is None or not complete(found):
+        from toolchain import obtain  # it needs this module
+
+        with install.exclusive("pulumi"):
             found = find_pulumi()
-        if found is None:
-            raise SetupError(f"{built_folder() / 'pulumi'} does not run on this machine")
-        if not found.official_host and not script.exists():
-            fetch_exec_script(go_command(f"{found.pulumi} came without {LANGUAGE_HOST}"))
-        # The sources took gigabytes and are of no more use.
-        shutil.rmtree(cache_folder() / "go", ignore_errors=True)
+            if not complete(found):
+                obtain.obtain(found)
+                found = find_pulumi()
+    if found is None:
+        raise SetupError(f"{built_folder() / 'pulumi'} does not run on this machine")
     return found
-
-
-def go_command(reason: str) -> Path:
-    """The Go to build with; SetupError that says how to get Pulumi or Go otherwise."""
-    remedy = (
-        f"{reason}. Install it (https://www.pulumi.com/docs/install/), or Go >= 1.21 to have it "
-        "built here (https://go.dev/doc/install; Debian and Ubuntu: apt install golang)"
-    )
-    go = shutil.which("go")
-    if go is None:
-        raise SetupError(remedy)
-    answer = subprocess.run(
-        [go, "version"], capture_output=True, text=True, check=False, env=go_environment()
-    )
-    found = re.search(r"go(\d+)\.(\d+)", answer.stdout)
-    if found is None or (int(found[1]), int(found[2])) < MINIMUM_GO:
-        raise SetupError(f"{remedy}. {go} is {answer.stdout.strip() or 'broken'}")
-    return Path(go)
-
-
-def go_environment() -> dict[str, str]:
-    """Go with every folder it writes to inside the cache folder, the user's settings kept."""
-    folder = cache_folder() / "go"
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    for name in ("tmp", "config"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    return {
-        "GOENV": str(config / "go" / "env"),
-        "GOTOOLCHAIN": "auto",
-        **os.environ,
-        "XDG_CONFIG_HOME": str(folder / "config"),  # Go's telemetry counters go there
-        "GOPATH": str(folder),
-        "GOMODCACHE": str(folder / "mod"),
-        "GOCACHE": str(folder / "build"),
-        "GOTMPDIR": str(folder / "tmp"),
-        "CGO_ENABLED": "0",
-    }
-
-
-def run_go(label: str, go: Path, *arguments: str, counted: str = "^$", total: int = 0) -> list[str]:
-    """Run Go in toolchain/; SetupError with its last lines."""
-    env = go_environment()
-    flags = subprocess.run(
-        [go, "env", "GOFLAGS"], capture_output=True, text=True, check=True, env=env
-    ).stdout.strip()
-    env["GOFLAGS"] = f"{flags} -modcacherw".strip()  # so that the module cache can be removed
-    try:
-        return progress.run(
-            label,
-            [go, *arguments],
-            log=cache_folder() / "log" / "go.log",
-            counted=counted,
-            total=total,
-            env=env,
-            cwd=ROOT / "toolchain",
-        )
-    except progress.CommandError as error:
-        raise SetupError(
-            f"{error}\nIs the Go module proxy of `go env GOPROXY` reachable?"
-        ) from None
-
-
-def build(go: Path) -> None:
-    """Build Pulumi and put it and the language host's script into the cache folder."""
-    version = pinned_version()
-    command = f"{ENGINE_MODULE}/cmd/pulumi"
-    packages = run_go(
-        f"sources of Pulumi {version}", go, "list", "-deps", command, counted="^go: downloading"
-    )
-    fetch_exec_script(go)
-    new = built_folder() / ".pulumi.new"
-    run_go(
-        f"building Pulumi {version}, once, some minutes:",
-        *(go, "build", "-v", "-trimpath", "-o", str(new)),
-        *("-ldflags", f"-s -w -X {SDK_MODULE}/go/common/version.Version={version}", command),
-        counted=r"^[\w.\-]+(/[\w.\-]+)*$",
-        total=len(packages),
-    )
-    new.replace(built_folder() / "pulumi")
-
-
-def fetch_exec_script(go: Path) -> None:
-    """Copy the SDK's script that runs a Python program, so that Go is not needed again."""
-    told = "\n".join(run_go("language host", go, "mod", "download", "-json", SDK_MODULE))
-    module = json.loads(told[told.index("{") :])  # after what Go says about its own downloads
-    script = Path(module["Dir"]) / "python" / "cmd" / EXEC_SCRIPT
-    replace(built_folder() / EXEC_SCRIPT, script.read_bytes(), 0o755)
 
 
 def environment(toolchain: Toolchain, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
 from cli.command_line import parse  # noqa: E402 - the line above makes it importable
-from toolchain import install, pulumi_cli  # noqa: E402
+from toolchain import files, install, preconditions, pulumi_cli  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
@@ -19,11 +19,17 @@ def main(arguments: list[str]) -> int:
     needs, _ = parse(arguments)
     try:
         if needs.requirements:
+            preconditions.require(needs.requirements, engine=needs.engine, programs=needs.programs)
             install.ensure_python(needs.requirements)
         if needs.engine:
             pulumi_cli.ensure_pulumi()
     except install.SetupError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if (text := files.explain(error)) is None:
+            raise
+        print(f"lab: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nlab: stopped; the next start goes on from here", file=sys.stderr)

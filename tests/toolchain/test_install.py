@@ -1,17 +1,18 @@
 """The virtual environment: made once, finished when interrupted, never half used."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toolchain import install, progress
+from toolchain import files, install, progress
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,26 +95,23 @@ def test_what_is_named_no_more_is_removed(bare: Path) -> None:
     assert any(name.startswith("pip-") for name in left)
 
 
-@pytest.mark.parametrize("broken", ["empty", "no-python", "moved"])
-def test_a_broken_environment_is_made_anew(bare: Path, broken: str) -> None:
+@pytest.mark.parametrize("broken", ["empty", "no-python"])
+def test_a_broken_environment_is_made_again(bare: Path, broken: str) -> None:
     venv = bare / ".venv"
     if broken == "empty":
         venv.mkdir()
     else:
         install.ensure_python("requirements.txt")
-        if broken == "no-python":
-            (venv / "bin" / "python").unlink()
-            (venv / "bin" / "python").symlink_to("/nowhere/python3")
-            (venv / ".requirements.txt.installed").unlink()
-        else:
-            (venv / ".requirements.txt.installed").write_text("hash /elsewhere/.venv")
+        (venv / "bin" / "python").unlink()
+        (venv / "bin" / "python").symlink_to("/nowhere/python3")
+        (venv / ".requirements.txt.installed").unlink()
     install.ensure_python("requirements.txt")
     answer = subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], check=False)
     assert answer.returncode == 0
 
 
 @pytest.mark.parametrize("step", ["virtual environment .venv", "Python packages"])
-def test_what_was_killed_half_way_is_made_anew(
+def test_what_was_killed_half_way_is_made_again(
     bare: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     run = progress.run
@@ -170,6 +168,60 @@ def test_an_index_that_fails_costs_no_working_environment(
     file.write_text("# nothing\n")
     assert install.python_ready("requirements.txt")
     assert (bare / ".venv" / "mine").exists()
+
+
+@pytest.mark.parametrize("name", ["beside", "with a blank", "x" * 120])
+def test_a_checkout_that_was_moved_keeps_its_environment(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install.ensure_python("requirements.txt")
+    (bare / ".venv" / "mine").touch()
+    there = bare / name
+    there.mkdir()
+    for file in ("requirements.txt", ".venv"):
+        (bare / file).rename(there / file)
+    monkeypatch.setattr(install, "ROOT", there)
+    monkeypatch.setattr(install, "VENV", there / ".venv")
+    capsys.readouterr()
+    install.ensure_python("requirements.txt")
+    assert capsys.readouterr().err == "", "nothing was made or installed"
+    assert (there / ".venv" / "mine").exists()
+    assert install.python_ready("requirements.txt")
+    done = subprocess.run(
+        [there / ".venv" / "bin" / "pip", "--version"], capture_output=True, text=True, check=True
+    )
+    assert str(there / ".venv") in done.stdout
+    old = f"{bare}/.venv"
+    for script in (there / ".venv" / "bin").iterdir():
+        assert script.is_symlink() or not re.search(rf"(?<!\w){old}", script.read_text()), script
+
+
+@pytest.fixture
+def small(bare: Path) -> Iterator[Path]:
+    """A disk of 3 MB under the checkout's environment: too small for one."""
+    if os.geteuid():
+        pytest.fail("a file system of its own needs root")
+    folder = bare / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("full", ["environment", "cache"])
+def test_a_full_disk_keeps_nothing_half_made(
+    small: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    if full == "environment":
+        monkeypatch.setattr(install, "VENV", small / ".venv")
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(small))
+        with (small / "theirs").open("wb") as theirs, suppress(OSError):
+            theirs.write(bytes(4 << 20))
+    with pytest.raises(OSError, match="No space left") as caught:
+        install.ensure_python("requirements.txt")
+    assert "free some space" in str(files.explain(caught.value))
+    assert not install.VENV.exists()
 
 
 @pytest.fixture
@@ -229,51 +281,6 @@ def test_a_link_is_refused_and_not_followed(bare: Path, target: str) -> None:
     with pytest.raises(install.SetupError, match=rf"link to .*{target}.*rm .*\.venv"):
         install.ensure_python("requirements.txt")
     assert {path.name for path in theirs.iterdir()} == {".requirements.txt.installed", "kept"}
-
-
-def test_debian_without_venv_says_which_package(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(install, "can_make_environments", lambda: False)
-    with pytest.raises(install.SetupError, match="apt install python3-venv"):
-        install.ensure_python("requirements.txt")
-
-
-def test_a_cache_folder_that_cannot_be_made_says_what_to_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(install.SetupError, match="set XDG_CACHE_HOME"), install.exclusive():
-        pass
-
-
-def test_two_at_once_take_turns(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with install.exclusive():
-            order.append("second")
-
-    with install.exclusive():
-        thread = threading.Thread(target=second)
-        thread.start()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    assert "another ./lab" in capsys.readouterr().err
-
-
-def test_replace_leaves_the_old_file_when_it_cannot_finish(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "file"
-    install.replace(target, b"old", 0o600)
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        install.replace(target, b"new")
-    assert target.read_bytes() == b"old"
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

