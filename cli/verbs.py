@@ -17,7 +17,7 @@ TESTS = "requirements-dev.txt"
 EXIT_CODES = {
     0: "done",
     1: "failed; the message says what and what to do",
-    2: "wrong words, or faults in the settings; nothing was touched",
+    2: "wrong words, an unknown commit, or faults in the settings; nothing was touched",
     3: "Pulumi: authentication failed",
     6: "Pulumi: no such stack; `./lab init ENV` makes it",
     7: "changes where none were expected",
@@ -93,6 +93,13 @@ VERBS = (
                 help="dev or lab; default: lab",
             ),
             arg("--layer", choices=LAYERS, help="stop after this layer"),
+            arg(
+                "--from",
+                dest="since",
+                metavar="REF",
+                help="bring it up by that commit's program and settings, then apply this checkout: "
+                "what is created, updated, replaced and deleted",
+            ),
             arg("--keep", action="store_true", help="leave the state and say how to look at it"),
             arg(
                 "--fail",

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cli.fault import Fault, SettingsFault
 from layers import LAYERS
-from rehearsal import report, scratch
+from rehearsal import earlier, report, scratch
 from rehearsal.refusals import table
 from rehearsal.run import Rehearsal, RehearsalError
 from rehearsal.servers import serve
@@ -46,6 +46,8 @@ def rehearse(values: argparse.Namespace) -> int:
 
 def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
     """Run it; whether the state is to be kept."""
+    commit = earlier.commit(values.since) if values.since else None
+    wanted = [_resource(resource) for resource in values.fail]
     begin = time.monotonic()
     console = Console(stderr=True, highlight=False)
     world = World(facts=scratch.facts(project.settings))
@@ -54,13 +56,16 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
         rehearsal = Rehearsal(scratch=project, world=world)
         steps = _Steps(console, status, begin)
         rehearsal.tell, world.on_call = steps.tell, steps.called
-        for resource in values.fail:
-            world.fail(*_resource(resource))
-        if values.kill_at:
-            world.kill_at(values.kill_at, rehearsal.runner.kill)
+        layers = LAYERS[: LAYERS.index(values.layer) + 1] if values.layer else LAYERS
         try:
-            rehearsal.up(LAYERS[: LAYERS.index(values.layer) + 1] if values.layer else LAYERS)
-            shown = report.data(rehearsal)
+            if commit:
+                rehearsal.stand(commit, layers)
+            for resource in wanted:
+                world.fail(*resource)
+            if values.kill_at:
+                world.kill_at(values.kill_at, rehearsal.runner.kill)
+            rehearsal.up(layers)
+            shown = report.changes(rehearsal) if commit else report.data(rehearsal)
             if values.keep:
                 world.save(project.folder / "world.json")
             else:
@@ -70,7 +75,8 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
             project.kill_leftovers()
         if world.faults_left:
             raise RehearsalError("; ".join(world.faults_left))
-    shown["layers"] = report.data(rehearsal)["layers"]  # with the times of their destruction
+    if not commit:
+        shown["layers"] = report.data(rehearsal)["layers"]  # with the times of their destruction
     seconds = time.monotonic() - begin
     _show(shown, rehearsal, seconds, as_json=values.json, kept=values.keep)
     if values.keep:
@@ -115,17 +121,25 @@ def _show(
         print(json.dumps({**shown, "seconds": round(seconds, 1)}, indent=2))
         return
     console = Console(highlight=False)
-    for part in report.tables(shown, rehearsal):
+    commit = rehearsal.from_commit
+    for line in report.change_lines(shown) if commit else ():
+        console.print(line, markup=False, soft_wrap=True)
+    for part in () if commit else report.tables(shown, rehearsal):
         console.print(part)
     for line in shown["recovered"]:
         console.print(f"Recovered from: {line}", markup=False)
-    env = shown["environment"]
-    console.print(
-        f"{env} came up and was at rest{'' if kept else ', and left nothing behind'}: "
-        f"{seconds:.0f} s. "
-        f"The simulated world refuses {len(table())} things; docs/rehearsal.md lists them.",
-        markup=False,
-    )
+    env, rest = shown["environment"], "" if kept else ", and it left nothing behind"
+    if commit:
+        counts = ", ".join(f"{count} {word}" for word, count in shown["sum"].items())
+        line = (
+            f"{env} from {commit[:9]} to this checkout: {counts}; then nothing was left to do{rest}"
+        )
+    else:
+        line = (
+            f"{env} came up, nothing was left to do{rest}: {seconds:.0f} s. "
+            f"The simulated world refuses {len(table())} things; docs/rehearsal.md lists them."
+        )
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _explain(project: scratch.Scratch) -> None:

@@ -1,7 +1,6 @@
 """What a rehearsal shows in the end: layers, hosts, containers, addresses, the budget."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -11,7 +10,7 @@ from cli.tables import tables as budget_tables
 from rehearsal.catalogue import at
 from rehearsal.physics.docker import CONTAINER, IMAGE
 from rehearsal.physics.proxmox import LXC, VM, WORDS
-from rehearsal.run import Rehearsal
+from rehearsal.run import CHANGES, Rehearsal
 from settings.budget import budget
 from settings.names import endpoints
 
@@ -22,7 +21,16 @@ def data(rehearsal: Rehearsal) -> dict[str, Any]:
     planned = budget(settings)
     return {
         "environment": rehearsal.scratch.env,
-        "layers": [asdict(result) for result in rehearsal.results],
+        "layers": [
+            {
+                "layer": result.layer,
+                "resources": result.resources,
+                "up_s": result.up_s,
+                "preview_s": result.preview_s,
+                "down_s": result.down_s,
+            }
+            for result in rehearsal.results
+        ],
         "hosts": list(_hosts(rehearsal)),
         "containers": list(_containers(rehearsal)),
         "urls": {
@@ -40,6 +48,25 @@ def data(rehearsal: Rehearsal) -> dict[str, Any]:
         },
         "recovered": rehearsal.recovered,
     }
+
+
+def changes(rehearsal: Rehearsal) -> dict[str, Any]:
+    """What the checkout made of the lab that stood by an earlier commit."""
+    layers = {result.layer: result.changes for result in rehearsal.results}
+    return {
+        "environment": rehearsal.scratch.env,
+        "from": rehearsal.from_commit,
+        "layers": layers,
+        "sum": {word: sum(len(found[word]) for found in layers.values()) for word in CHANGES},
+        "recovered": rehearsal.recovered,
+    }
+
+
+def change_lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    """`changes` for a terminal: a line for each resource, and one for a layer that has none."""
+    for layer, found in shown["layers"].items():
+        lines = [f"{layer}: {word} {name}" for word in CHANGES for name in found[word]]
+        yield from lines or [f"{layer}: nothing to do"]
 
 
 def _hosts(rehearsal: Rehearsal) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The rehearsal: every layer up and at rest, then everything down and the world empty."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 from cli import repair
 from cli.engine import Engine
 from layers import LAYERS
-from rehearsal import apply
+from rehearsal import apply, earlier, scratch
 from rehearsal.scratch import Scratch
 from rehearsal.steps import Outcome, Runner
-from rehearsal.world import World
+from rehearsal.world import Call, World
+
+CHANGES = ("created", "updated", "replaced", "deleted")
+OPERATIONS = ("update", "create", "delete")  # the later one says what became of the resource
 
 
 class RehearsalError(Exception):
@@ -27,13 +31,28 @@ class LayerResult:
     up_s: float = 0.0
     preview_s: float = 0.0
     down_s: float = 0.0
+    calls: list[Call] = field(default_factory=list, repr=False)
+
+    @property
+    def changes(self) -> dict[str, list[str]]:
+        """What was created, updated, replaced and deleted: its type and name."""
+        made: dict[str, set[str]] = defaultdict(set)
+        for call in self.calls:
+            made[f"{call.type.rpartition(':')[2]} {call.name}"].add(call.operation)
+        found: dict[str, list[str]] = {word: [] for word in CHANGES}
+        for name, operations in sorted(made.items()):
+            both = {"create", "delete"} <= operations
+            word = "replaced" if both else f"{max(operations, key=OPERATIONS.index)}d"
+            found[word].append(name)
+        return found
 
 
 @dataclass(kw_only=True)
 class Rehearsal:
     """One run over an environment whose stand-ins are being served.
 
-    tell gets a line of progress at a time; recovered what was broken on demand and came up again.
+    tell gets a line of progress at a time; recovered what was broken on demand and came up again;
+    from_commit is what the lab stood by before `up`.
     """
 
     scratch: Scratch
@@ -41,21 +60,37 @@ class Rehearsal:
     tell: Callable[[str], None] = lambda _: None
     results: list[LayerResult] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
+    from_commit: str | None = None
 
     def __post_init__(self) -> None:
         self.runner = Runner(self.scratch)
 
     def up(self, layers: tuple[str, ...] = LAYERS) -> None:
         """Bring layers up, lowest first, each proven to be at rest."""
-        self.tell("making the stacks")
-        self.scratch.initialise()
+        if self.from_commit is None:
+            self.tell("making the stacks")
+            self.scratch.initialise()
         for layer in layers:
             result = LayerResult(layer=layer)
             self.results.append(result)
-            result.up_s = self._bring_up(layer)
+            result.up_s = self._bring_up(layer, result.calls)
             self.tell(f"{layer}: nothing left to do?")
             rest = self._at_rest(layer)
             result.preview_s, result.resources = rest.seconds, rest.changes.get("same", 0)
+
+    def stand(self, commit: str, layers: tuple[str, ...] = LAYERS) -> None:
+        """Bring layers up by an earlier commit's program and settings; `up` then changes them."""
+        program = self.scratch.folder / "program"
+        self.tell("making the stacks")
+        earlier.unpack(commit, program)
+        self.world.facts = scratch.turn(self.scratch, program)
+        self.scratch.initialise()
+        for layer in layers:
+            self._bring_up(layer, [], f" by {commit[:9]}")
+        earlier.follow(program)
+        self.world.facts = scratch.turn(self.scratch, program)
+        self.world.calls.clear()  # those that count are the checkout's
+        self.from_commit = commit
 
     def down(self) -> None:
         """Destroy what is up, highest first, data included; the world must be empty then."""
@@ -72,24 +107,28 @@ class Rehearsal:
             left = "\n".join(f"  {item.key}" for item in self.world.items.values())
             raise RehearsalError(f"everything was destroyed, and this is still there:\n{left}")
 
-    def _bring_up(self, layer: str) -> float:
-        """`up` until it succeeds; each fault that was asked for costs one more. Seconds."""
-        begin = time.monotonic()
+    def _bring_up(self, layer: str, calls: list[Call], whose: str = "") -> float:
+        """`up` until it succeeds; each fault that was asked for costs one more. Seconds.
+
+        `calls` gets the calls that it took.
+        """
+        begin, made = time.monotonic(), len(self.world.calls)
         left = self.world.faults_left
         while True:
-            self.tell(f"{layer}: coming up")
+            self.tell(f"{layer}: coming up{whose}")
             outcome = self.runner.run(
                 "up", "-s", self.scratch.stack(layer), "--yes", "--skip-preview"
             )
             if not outcome.code:
+                calls += self.world.calls[made:]
                 return time.monotonic() - begin
             if self.world.faults_left == left:
                 raise RehearsalError(failure(layer, outcome))
             left = self.world.faults_left
             if self.runner.killed or outcome.code < 0:
                 self.scratch.kill_leftovers()
-                calls = self.world.killed_after
-                self.recovered.append(f"{layer}: the engine was killed after call {calls}")
+                number = self.world.killed_after
+                self.recovered.append(f"{layer}: the engine was killed after call {number}")
                 self.tell(f"{layer}: repairing")
                 self.repair(layer)
             else:

@@ -20,9 +20,9 @@ from cli.engine import Engine
 from cli.fault import Fault
 from layers import LAYERS
 from rehearsal.facts import WorldFacts
-from settings import PROJECT, SECRET_KEYS, Settings, load
+from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.names import endpoints, hosts
-from settings.stackfile import layer_file, read_config
+from settings.stackfile import StackFileError, layer_file, read_config
 from toolchain import install, pulumi_cli
 
 PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
@@ -101,6 +101,40 @@ def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scr
     """
     folder = folder.resolve()
     given = read_config(install.ROOT / f"Pulumi.{env}.yaml") if config is None else config
+    shown = _rehearsed(given, folder)
+    settings = load(shown, f"Pulumi.{env}.yaml")
+    for name in ("bin", "home", "state", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    _write_project(env, folder, install.ROOT, shown)
+    return Scratch(
+        env=env,
+        folder=folder,
+        settings=settings,
+        engine=Engine(folder=folder, variables=variables(folder)),
+    )
+
+
+def turn(made: Scratch, program: Path) -> WorldFacts:
+    """Let a project run the program in another folder, by its settings; the ground they describe.
+
+    Settings that cannot be read by today's models (a key has changed since) leave the ground that
+    the project's own describe.
+    """
+    file = program / f"Pulumi.{made.env}.yaml"
+    try:
+        shown = _rehearsed(read_config(file), made.folder)
+    except StackFileError as error:
+        raise Fault(f"{file.name} of that commit {error}") from None
+    _write_project(made.env, made.folder, program, shown)
+    try:
+        settings = load(shown, f"Pulumi.{made.env}.yaml")
+    except SettingsError:
+        settings = made.settings
+    return replace(facts(settings), folder=str(program))
+
+
+def _rehearsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Stack configuration without secrets, and with nothing that is written beyond `folder`."""
     shown: dict[str, Any] = {
         key: value
         for key, value in given.items()
@@ -115,29 +149,26 @@ def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scr
             # No download happens, so that none can be forged.
             "unpinned_downloads": "allow",
         }
-    settings = load(shown, f"Pulumi.{env}.yaml")
-    for name in ("bin", "home", "state", "tmp"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    _write_project(env, folder, shown)
-    return Scratch(
-        env=env,
-        folder=folder,
-        settings=settings,
-        engine=Engine(folder=folder, variables=variables(folder)),
-    )
+    return shown
 
 
-def _write_project(env: str, folder: Path, config: Mapping[str, Any]) -> None:
-    project = yaml.safe_load((install.ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
-    project["main"] = str(install.ROOT)
+def _write_project(env: str, folder: Path, program: Path, config: Mapping[str, Any]) -> None:
+    """Write the project's file and settings; secrets and salt that are there stay."""
+    project = yaml.safe_load((program / "Pulumi.yaml").read_text(encoding="utf-8"))
+    project["main"] = str(program)
     project["runtime"]["options"]["virtualenv"] = str(install.VENV)
+    links = [layer_file(folder, env, layer) for layer in LAYERS]
+    project["stackConfigDir"] = str(links[0].parent.relative_to(folder))
     (folder / "Pulumi.yaml").write_text(json.dumps(project), encoding="utf-8")
+    file = folder / f"Pulumi.{env}.yaml"
+    there = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {"config": {}}
+    kept = {key: value for key, value in there["config"].items() if "secure" in value}
     # JSON is YAML that every parser reads alike.
-    (folder / f"Pulumi.{env}.yaml").write_text(json.dumps({"config": dict(config)}))
-    for layer in LAYERS:
-        link = layer_file(folder, env, layer)
+    file.write_text(json.dumps({**there, "config": {**config, **kept}}), encoding="utf-8")
+    for link in links:
         link.parent.mkdir(exist_ok=True)
-        link.symlink_to(f"../Pulumi.{env}.yaml")
+        if not link.is_symlink():
+            link.symlink_to(f"../{file.name}")
 
 
 def variables(folder: Path) -> dict[str, str]:

@@ -279,7 +279,7 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
         mounts[f"/cache/datalab/{script}"] = pulumi_cli.built_folder() / script.name
     command = "cd /job && XDG_CACHE_HOME=/cache ./lab rehearse lab"
     said = built.run("deployer", "sh", "-ec", command, **mounts)
-    assert "lab came up and was at rest, and left nothing behind" in " ".join(said.split())
+    assert "lab came up, nothing was left to do, and it left nothing" in " ".join(said.split())
     assert (job / ".venv").readlink() == BAKED
 
 

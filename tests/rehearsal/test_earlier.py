@@ -1,0 +1,111 @@
+"""`./lab rehearse --from REF`: what a new version does to a lab that stands."""
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.fault import Fault
+from rehearsal import command, earlier
+from toolchain import install
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder, as somebody."""
+    who = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+    return subprocess.run(
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout like this one, without a commit; `./lab` takes it for its own."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    earlier.follow(folder)
+    git(folder, "init", "--quiet")
+    monkeypatch.setattr(install, "ROOT", folder)
+    return folder
+
+
+def values(ref: str, **change: object) -> argparse.Namespace:
+    """`./lab rehearse dev --from REF --layer foundation --json`."""
+    options = {"env": "dev", "layer": "foundation", "since": ref, "keep": False, "fail": [],
+               "kill_at": None, "json": True, **change}  # fmt: skip
+    return argparse.Namespace(**options)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Change a text that stands once in a file."""
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.engine
+def test_what_changed_since_a_commit_is_told_by_layer(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, settings = checkout / "layers/foundation/__init__.py", checkout / "Pulumi.dev.yaml"
+    now = program.read_text(), settings.read_text()
+    line = '    root = passwords.make("object-store-root")\n'
+    replace(program, line, f'{line}    passwords.make("gitlab-root")\n')
+    replace(
+        settings, "region: eu-west-1", "region: eu-west-1\n    generations: {vault-services: 2}"
+    )
+    replace(settings, "port: 8200\n      container: { memory_mib: 512 }",
+            "port: 8200\n      container: { memory_mib: 640 }")  # fmt: skip
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--quiet", "--message", "earlier")
+    program.write_text(now[0])
+    settings.write_text(now[1])
+    replace(program, line, f'{line}    passwords.make("gitlab-token")\n')
+
+    assert command.rehearse(values("HEAD")) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["from"] == git(checkout, "rev-parse", "HEAD")
+    found = shown["layers"]["foundation"]
+    assert found["created"] == ["RandomPassword gitlab-token"]
+    assert found["deleted"] == ["RandomPassword gitlab-root"]
+    assert found["replaced"] == ["RandomPassword vault-services"]
+    assert "Container vault-container" in found["updated"]
+    assert shown["sum"] == {word: len(names) for word, names in found.items()}
+
+
+@pytest.mark.engine
+def test_a_checkout_that_changed_nothing_changes_nothing(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--quiet", "--message", "now")
+    assert command.rehearse(values("HEAD", json=False)) == 0
+    first, last = capsys.readouterr().out.strip().split("\n")
+    assert first == "foundation: nothing to do"
+    assert "0 created, 0 updated, 0 replaced, 0 deleted" in last
+
+
+def test_an_unknown_commit_is_one_line(checkout: Path) -> None:
+    with pytest.raises(Fault, match=r"^there is no commit 'v9'") as fault:
+        command.rehearse(values("v9"))
+    assert (fault.value.code, str(fault.value).count("\n")) == (2, 0)
+
+
+def test_a_folder_without_history_is_one_line(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(checkout / "nowhere"))
+    with pytest.raises(Fault, match=r"^--from needs git's history") as fault:
+        command.rehearse(values("HEAD"))
+    assert (fault.value.code, str(fault.value).count("\n")) == (2, 0)
+
+
+def test_a_machine_without_git_is_one_line(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "empty").mkdir()
+    monkeypatch.setattr(os, "environ", {**os.environ, "PATH": str(checkout / "empty")})
+    with pytest.raises(Fault, match=r"^--from needs git, which is not installed") as fault:
+        earlier.commit("HEAD")
+    assert (fault.value.code, str(fault.value).count("\n")) == (2, 0)
