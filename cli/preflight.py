@@ -11,7 +11,7 @@ import urllib3
 from cli.finding import Finding
 from cli.privileges import privileges
 from settings import Settings
-from settings.budget import Budget, budget
+from settings.budget import Budget, budget, machines
 from settings.machines import Node, PciDevice
 from settings.names import endpoints
 
@@ -37,11 +37,14 @@ def findings(
     try:
         version = str(get("version")["version"])
         yield _version(version)
-        yield privileges(node, version, token, get("access/permissions"))
+        ours = [machine for _, machine in machines(settings)]
+        yield privileges(node, ours, version, token, get("access/permissions"))
         guests = get("cluster/resources?type=vm")
         yield from _storages(planned, node, guests, get(f"nodes/{node.name}/storage"))
         yield from _owners(settings, planned, guests, taken)
-        yield _bridge(node, get(f"nodes/{node.name}/network"))
+        rows = get(f"nodes/{node.name}/network")
+        for bridge in sorted({nic.bridge for machine in ours for nic in machine.nics(node)}):
+            yield _bridge(bridge, rows)
         yield _memory(planned, node, guests, get(f"nodes/{node.name}/status"))
         if node.pci:
             # Without the blacklist, which hides bridges and memory controllers of the same group.
@@ -109,12 +112,15 @@ def _storages(
 ) -> Iterator[Finding]:
     kinds = {{"LXC": "vztmpl", "VM": "import"}[machine.kind] for machine in planned.machines}
     there = {guest["vmid"] for guest in guests}
-    disks = sum(machine.disk_gib for machine in planned.machines if machine.id not in there)
+    disks: dict[str, int] = {node.disk_storage: 0}
+    for machine in planned.machines:
+        size = 0 if machine.id in there else machine.disk_gib
+        disks[machine.storage] = disks.get(machine.storage, 0) + size
     by_name = {row["storage"]: row for row in data}
     # A template has 0.2 GiB, a cloud image 0.6; both may be there in two versions.
     for name, wanted, space in (
         (node.image_storage, kinds, 4),
-        (node.disk_storage, {"images", "rootdir"}, disks),
+        *((name, {"images", "rootdir"}, size) for name, size in disks.items()),
     ):
         yield _storage(name, wanted, space, by_name.get(name))
 
@@ -187,13 +193,13 @@ def somebody_answers(address: IPv4Address) -> bool:
     return False
 
 
-def _bridge(node: Node, data: list[dict[str, Any]]) -> Finding:
+def _bridge(name: str, data: list[dict[str, Any]]) -> Finding:
     bridges = sorted(row["iface"] for row in data if "bridge" in str(row.get("type", "")).lower())
-    there = node.bridge in bridges
+    there = name in bridges
     return Finding(
-        what=f"bridge {node.bridge}",
+        what=f"bridge {name}",
         found="there" if there else f"not among {', '.join(bridges) or 'none'}",
-        remedy="" if there else "name one of them in datalab:common.node.bridge",
+        remedy="" if there else f"write one of them in place of {name} in the settings",
     )
 
 

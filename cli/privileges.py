@@ -1,9 +1,9 @@
 """What a token of the Proxmox node must be allowed to do, and how to allow it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cli.finding import Finding
-from settings.machines import Node
+from settings.machines import Machine, Node
 
 # What the provider's calls need, by path: the permissions that PVE's API schema states for them.
 VMS = (
@@ -20,14 +20,13 @@ NODE = "Sys.AccessNetwork Sys.Audit"
 MAPPING = "Mapping.Audit Mapping.Modify Mapping.Use"
 
 
-def needed(node: Node, major: int) -> dict[str, str]:
-    """Path -> privileges that a token needs there, on this major version of PVE."""
-    paths = {
-        "/vms": f"{VMS} {AGENT[major >= 9]}",
-        f"/nodes/{node.name}": NODE,
-        f"/sdn/zones/localnetwork/{node.bridge}": "SDN.Use",
-        f"/storage/{node.disk_storage}": DISKS,
-    }
+def needed(node: Node, guests: Iterable[Machine], major: int) -> dict[str, str]:
+    """Path -> privileges that a token needs for these machines, on this major version of PVE."""
+    paths = {"/vms": f"{VMS} {AGENT[major >= 9]}", f"/nodes/{node.name}": NODE}
+    for guest in guests:
+        # A VLAN's own path is below its bridge's, whose privileges hold there too.
+        paths |= {f"/sdn/zones/localnetwork/{nic.bridge}": "SDN.Use" for nic in guest.nics(node)}
+        paths[f"/storage/{guest.disk_storage(node)}"] = DISKS
     image = f"/storage/{node.image_storage}"
     paths[image] = " ".join(sorted({*IMAGES.split(), *paths.get(image, "").split()}))
     if node.pci:
@@ -37,10 +36,14 @@ def needed(node: Node, major: int) -> dict[str, str]:
 
 
 def privileges(
-    node: Node, version: str, token: str, held: Mapping[str, Mapping[str, int]]
+    node: Node,
+    guests: Iterable[Machine],
+    version: str,
+    token: str,
+    held: Mapping[str, Mapping[str, int]],
 ) -> Finding:
     """Whether `held` (the API's answer) suffices, with the lines to run where it does not."""
-    wanted_at = needed(node, int(version.partition(".")[0]))
+    wanted_at = needed(node, guests, int(version.partition(".")[0]))
     missing = {
         path: lacking
         for path, wanted in wanted_at.items()

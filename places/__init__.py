@@ -60,7 +60,8 @@ class Container:
     ports: Sequence[Port] = ()
     aliases: Sequence[str] = ()
     user: str | None = None
-    gpu: bool = False
+    gpu: bool = False  # by NVIDIA's toolkit; others are devices
+    devices: Sequence[str] = ()
     shm_mib: int | None = None
     stop_s: int = 30  # how long it may take to end by itself before it is killed
 

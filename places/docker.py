@@ -96,6 +96,11 @@ def _container(
         cpus=None if spec.cpus is None else _cores(spec.cpus),
         shm_size=spec.shm_mib,
         gpus="all" if spec.gpu else None,
+        devices=[
+            docker.ContainerDeviceArgs(host_path=path, container_path=path, permissions="rwm")
+            for path in spec.devices
+        ]
+        or None,
         security_opts=["no-new-privileges:true"],
         log_driver="json-file",
         log_opts=LOG_OPTIONS,

@@ -9,17 +9,8 @@ import pulumi
 from places import Role, Workload
 from places.ansible import Configuration, ConfigurationArgs, Host, HostArgs
 from places.downloads import require_checksums
-from places.proxmox import (
-    Image,
-    ImageArgs,
-    Kind,
-    Lxc,
-    LxcArgs,
-    PciMapping,
-    PciMappingArgs,
-    VirtualMachine,
-    VirtualMachineArgs,
-)
+from places.guests import Lxc, LxcArgs, VirtualMachine, VirtualMachineArgs
+from places.proxmox import Image, ImageArgs, Kind, PciMapping, PciMappingArgs
 from settings import images
 from settings.machines import Lxc as LxcSettings
 from settings.machines import Node, Vm
@@ -97,8 +88,8 @@ class MachinePlace:
         args = self.args
         image = self._image("template" if isinstance(machine, LxcSettings) else "disk")
         needed: list[pulumi.Resource] = [image]
-        if isinstance(machine, Vm) and machine.gpu is not None:
-            needed.append(self._mapping(machine.gpu))
+        if isinstance(machine, Vm):
+            needed += [self._mapping(name) for name in machine.devices]
         opts = pulumi.ResourceOptions(parent=parent, protect=args.protect, depends_on=needed)
         if isinstance(machine, LxcSettings):
             lxc = LxcArgs(

@@ -21,6 +21,7 @@ from cli.fault import Fault
 from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
+from settings.budget import machines
 from settings.names import endpoints, hosts
 from settings.stackfile import StackFileError, layer_file, read_config
 from toolchain import install, pulumi_cli
@@ -209,7 +210,7 @@ def facts(settings: Settings) -> WorldFacts:
         cores=node.cores,
         memory_mib=node.memory_mib,
         reserved_mib=node.reserved_mib,
-        bridges=(node.bridge,),
+        bridges=tuple(nic.bridge for _, guest in machines(settings) for nic in guest.nics(node)),
         storages=node.storages,
         pci=tuple(node.pci.values()),
         engine_cores=machine.cores if machine else 1,

@@ -167,6 +167,12 @@ class Budget:
                 yield "warning", key, f"{text}: a thin pool that runs full stops every machine"
 
 
+def machines(settings: "Settings") -> list[tuple[str, Machine]]:
+    """(dotted key, machine) of every machine of the lab; GitLab's only where it is on."""
+    off = () if settings.platform.gitlab.enabled else ("platform.gitlab",)
+    return [row for row in walk(settings, Machine) if not row[0].startswith(off)]
+
+
 def budget(settings: "Settings") -> Budget:
     """The budget of an environment; AttributeError where a section that it needs is absent."""
     node, platform = settings.common.node, settings.platform
@@ -190,9 +196,7 @@ def budget(settings: "Settings") -> Budget:
         host = Host(key="common.engine", memory_mib=engine.memory_mib, cores=engine.cores)
         return Budget(docker=host, containers=loads)
     guests = tuple(
-        _guest(key, machine, node.disk_storage)
-        for key, machine in walk(settings, Machine)
-        if not key.startswith(off)
+        _guest(key, machine, machine.disk_storage(node)) for key, machine in machines(settings)
     )
     docker = platform.docker.machine
     return Budget(
@@ -226,7 +230,7 @@ def _guest(key: str, machine: Machine, storage: str) -> Guest:
         cores=machine.cores,
         dedicated_mib=machine.memory_mib,
         floating_mib=machine.floor_mib if isinstance(machine, Vm) else None,
-        pinned=isinstance(machine, Vm) and machine.gpu is not None,
+        pinned=isinstance(machine, Vm) and bool(machine.devices),
         disk_gib=machine.disk_gib,
         storage=storage,
     )

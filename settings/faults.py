@@ -13,6 +13,7 @@ Schema = dict[str, Any]
 
 _FORMATS = {
     "ipv4": "an IPv4 address such as 192.168.1.10",
+    "ipvanyaddress": "an IP address such as 192.168.1.1 or fd00::1",
     "ipv4network": "an IPv4 network such as 192.168.1.0/24",
     "path": "a path such as .state/rescue",
     "uri": "a URL such as https://192.168.1.2:8006",
@@ -90,8 +91,13 @@ def secrets_in(value: Any, location: Location = ()) -> Iterator[Location]:
 
 def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
     """(location, message) of every fault that pydantic found."""
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
         location, kind, given = detail["loc"], detail["type"], detail["input"]
+        if kind == "too_short" and any(
+            other["loc"][:-1] == location for other in details if other["loc"]
+        ):
+            continue  # pydantic counts only the entries that are right
         if location and location[-1] == "[key]":
             location = location[:-1]
             parent = at(location[:-1], root)

@@ -1,9 +1,10 @@
 """The Proxmox VE node and the machines on it."""
 
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, HttpUrl
+from pydantic import AfterValidator, Field, HttpUrl, IPvAnyAddress
 
 from settings.base import Model, Name
 
@@ -21,6 +22,28 @@ def _endpoint(url: HttpUrl) -> HttpUrl:
     if url.scheme != "https" or extra:
         raise ValueError(f"the API's address is https, a host and a port alone; write {right}")
     return url
+
+
+# IEEE 802.1Q: 0 and 4095 are reserved.
+Vlan = Annotated[int, Field(ge=1, le=4094)]
+# RFC 791's least for IPv4; the most is virtio's (PVE's API schema of net[n]).
+Mtu = Annotated[int, Field(ge=576, le=65520)]
+
+
+def _address(text: str) -> str:
+    """An interface's address: with the length of its prefix, or `dhcp`."""
+    if text == "dhcp":
+        return text
+    try:
+        address = IPv4Interface(text)
+    except ValueError:
+        address = IPv4Interface("0.0.0.0/0")
+    if "/" not in text or not address.network.prefixlen:
+        raise ValueError(f"{text[:40]!r} is not an address such as 10.0.0.5/24, or dhcp")
+    return text
+
+
+VENDORS = {"10de": "nvidia", "1002": "render", "8086": "render"}  # PCI ids of NVIDIA, AMD, Intel
 
 
 class Storage(Model):
@@ -47,6 +70,11 @@ class PciDevice(Model):
         str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$", examples=["17aa:3a47"])
     ] = Field(description="Subsystem's vendor and device")
     iommu_group: int = Field(ge=0, description="IOMMU group of the device on the node")
+
+    @property
+    def gpu_type(self) -> str | None:
+        """As services.ollama.gpu_type has it; None for the device of another vendor."""
+        return VENDORS.get(self.id.partition(":")[0])
 
 
 class MachineIds(Model):
@@ -75,25 +103,107 @@ class Node(Model):
     image_storage: str = Field(description="Storage for cloud images and templates")
     disk_storage: str = Field(description="Storage for the machines' disks")
     bridge: Name = Field(description="Network bridge that the machines join")
-    network: IPv4Network = Field(description="The bridge's network")
+    vlan: Vlan | None = Field(
+        default=None, description="VLAN of the machines on the bridge; unset: untagged"
+    )
+    mtu: Mtu | None = Field(default=None, description="MTU of the machines; unset: 1500")
+    network: IPv4Network = Field(description="The machines' network")
     gateway: IPv4Address = Field(description="Its router")
+    gateway_on_link: bool = Field(
+        default=False, description="Whether the router may be outside of the network"
+    )
     # resolv.conf(5): resolvers look at three.
-    nameservers: tuple[IPv4Address, ...] = Field(
+    nameservers: tuple[IPvAnyAddress, ...] = Field(
         min_length=1, max_length=3, description="DNS servers of the machines"
     )
     machine_ids: MachineIds
     pci: dict[Name, PciDevice] = Field(default={}, description="Devices to pass through, by name")
 
 
+class MachineNetwork(Model):
+    """The network of a machine that is not in the node's."""
+
+    bridge: Name | None = Field(default=None, description="Unset: common.node.bridge")
+    vlan: Vlan | None = Field(default=None, description="VLAN on the bridge; unset: untagged")
+    mtu: Mtu | None = Field(default=None, description="MTU; unset: 1500")
+    network: IPv4Network = Field(description="The network that `address` is in")
+    gateway: IPv4Address = Field(description="Its router")
+    gateway_on_link: bool = Field(
+        default=False, description="Whether the router may be outside of the network"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nic:
+    """A network interface on the node; address is with its prefix's length, or `dhcp`.
+
+    A gateway outside of the network is reached on the link: PVE writes that into an LXC
+    (pve-container, LXC/Setup/Base.pm), cloud-init into a VM (cloudinit/net/netplan.py).
+    """
+
+    bridge: str
+    vlan: int | None
+    mtu: int | None
+    address: str
+    gateway: str | None = None
+
+
+class Interface(Model):
+    """One more network interface of a machine, without a router."""
+
+    bridge: Name = Field(description="Network bridge that it joins")
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        description="Its address with the length of the prefix, such as 10.0.0.5/24, or dhcp"
+    )
+    vlan: Vlan | None = Field(default=None, description="VLAN on the bridge; unset: untagged")
+    mtu: Mtu | None = Field(default=None, description="MTU; unset: 1500")
+
+
 class Machine(Model):
     """A machine on the node."""
 
     id: int = Field(ge=100, le=999_999_999, description="Its id in PVE; VMs and LXCs share them")
-    address: IPv4Address = Field(description="Its static address on the bridge")
+    address: IPv4Address = Field(description="Its static address")
     cores: int = Field(ge=1, le=512, description="Cores, as shares of the node's threads")
     memory_mib: int = Field(ge=256, description="Memory in MiB")
     # Ubuntu 24.04's cloud image is 3.5 GiB unpacked; less than 8 leaves no room to update it.
     disk_gib: int = Field(ge=8, description="Root disk in GiB; it can grow, never shrink")
+    storage: str | None = Field(
+        default=None, description="Storage of its disk; unset: common.node.disk_storage"
+    )
+    network: MachineNetwork | None = Field(
+        default=None, description="Its network, where it is not the node's"
+    )
+    # PVE's API schema: net0 to net31; the first is the one above.
+    interfaces: tuple[Interface, ...] = Field(
+        default=(), max_length=7, description="More network interfaces"
+    )
+
+    def lan(self, node: Node) -> Node | MachineNetwork:
+        """Where its network is described: of its own, or the node's."""
+        return self.network or node
+
+    def disk_storage(self, node: Node) -> str:
+        """The storage that its disk is on."""
+        return self.storage or node.disk_storage
+
+    def nics(self, node: Node) -> list[Nic]:
+        """Its network interfaces, as PVE numbers them."""
+        lan = self.network or node
+        first = Nic(
+            bridge=lan.bridge or node.bridge,
+            vlan=lan.vlan,
+            mtu=lan.mtu,
+            address=f"{self.address}/{lan.network.prefixlen}",
+            gateway=str(lan.gateway),
+        )
+        return [
+            first,
+            *(
+                Nic(bridge=nic.bridge, vlan=nic.vlan, mtu=nic.mtu, address=nic.address)
+                for nic in self.interfaces
+            ),
+        ]
 
 
 class Lxc(Machine):
@@ -111,3 +221,11 @@ class Vm(Machine):
     gpu: Name | None = Field(
         default=None, description="Name of the PCI device given to it, a key of common.node.pci"
     )
+    gpus: tuple[Name, ...] = Field(
+        default=(), max_length=4, description="More than one such device; then without `gpu`"
+    )
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The PCI devices given to it, by name."""
+        return (*((self.gpu,) if self.gpu else ()), *self.gpus)

@@ -2,12 +2,12 @@
 
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from settings.base import walk
-from settings.machines import Machine, Node, Vm
+from settings.machines import Machine, MachineNetwork, Node, Vm
 from settings.names import SERVICES
 
 if TYPE_CHECKING:
@@ -54,21 +54,40 @@ def addresses(settings: "Settings") -> Iterator[Fault]:
     node = settings.common.node
     if node is None:
         return
-    taken = dict.fromkeys(node.nameservers, "common.node.nameservers")
+    taken: dict[Hashable, str] = dict.fromkeys(node.nameservers, "common.node.nameservers")
     with suppress(ValueError):
         taken[IPv4Address(node.endpoint.host or "")] = "common.node.endpoint"
-    yield from _in_network("common.node.gateway", node.gateway, node)
+    yield from _gateway("common.node", node)
     taken[node.gateway] = "common.node.gateway"
-    machines = [(m.address, f"{key}.address") for key, m in walk(settings, Machine)]
+    machines: list[tuple[Hashable, str]] = []
+    for key, machine in walk(settings, Machine):
+        machines.append((machine.address, f"{key}.address"))
+        lan, owner = machine.lan(node), "common.node"
+        if machine.network:
+            owner = f"{key}.network"
+            yield from _gateway(owner, machine.network)
+            if machine.network.gateway == machine.address:
+                yield f"{key}.address", f"{machine.address} is {owner}.gateway too; choose another"
+        yield from _in_network(f"{key}.address", machine.address, lan.network, owner)
+        machines += [
+            (IPv4Interface(interface.address).ip, f"{key}.interfaces[{number}].address")
+            for number, interface in enumerate(machine.interfaces)
+            if interface.address != "dhcp"
+        ]
     yield from one_owner([*taken.items(), *machines], "address")
-    for address, key in machines:
-        yield from _in_network(key, address, node)
 
 
-def _in_network(key: str, address: IPv4Address, node: Node) -> Iterator[Fault]:
-    network = node.network
+def _gateway(key: str, lan: Node | MachineNetwork) -> Iterator[Fault]:
+    if not lan.gateway_on_link:
+        for at, text in _in_network(f"{key}.gateway", lan.gateway, lan.network, key):
+            yield at, f"{text}, or set gateway_on_link where the router really is outside"
+
+
+def _in_network(
+    key: str, address: IPv4Address, network: IPv4Network, owner: str
+) -> Iterator[Fault]:
     if address not in network:
-        yield key, f"{address} is outside of common.node.network, {network}; choose one within"
+        yield key, f"{address} is outside of {owner}.network, {network}; choose one within"
     elif address in (network.network_address, network.broadcast_address):
         text = f"{address} is the network's own or broadcast address in {network}"
         yield key, f"{text}; choose another"
@@ -116,7 +135,12 @@ def devices(settings: "Settings") -> Iterator[Fault]:
         return
     paths = ((device.path, f"common.node.pci.{name}.path") for name, device in node.pci.items())
     yield from one_owner(paths, "path")
-    users = [(vm.gpu, f"{key}.gpu") for key, vm in walk(settings, Vm) if vm.gpu is not None]
+    users = []
+    for key, vm in walk(settings, Vm):
+        if vm.gpu and vm.gpus:
+            yield f"{key}.gpu", "is one device and gpus are several; keep one of the two"
+        users += [(vm.gpu, f"{key}.gpu")] if vm.gpu else []
+        users += [(name, f"{key}.gpus[{number}]") for number, name in enumerate(vm.gpus)]
     yield from one_owner(users, "device")
     for name, key in users:
         if name not in node.pci:
@@ -138,7 +162,19 @@ def networks(settings: "Settings") -> Iterator[Fault]:
     others: list[tuple[str, IPv4Network]] = [("Docker's own bridge", DOCKER_BRIDGE)]
     if node := settings.common.node:
         others.append(("common.node.network", node.network))
-        others += [("common.node.nameservers", IPv4Network(a)) for a in node.nameservers]
+        others += [
+            ("common.node.nameservers", IPv4Network(address))
+            for address in node.nameservers
+            if isinstance(address, IPv4Address)
+        ]
+        for name, machine in walk(settings, Machine):
+            if machine.network:
+                others.append((f"{name}.network", machine.network.network))
+            others += [
+                (f"{name}.interfaces", IPv4Interface(interface.address).network)
+                for interface in machine.interfaces
+                if interface.address != "dhcp"
+            ]
     if engine := settings.common.engine:
         others.append(("common.engine.address", IPv4Network(engine.address)))
     for owner, network in others:

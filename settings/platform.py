@@ -31,8 +31,8 @@ class DockerHost(Model):
 class GitLab(Model):
     """GitLab with its container registry."""
 
-    enabled: bool = Field(description="Off in `dev` by default, as it needs 8 GiB")
-    port: Port = Field(description="Web interface and API")
+    enabled: bool = Field(default=True, description="Whether there is one; it needs 8 GiB")
+    port: Port = Field(default=443, description="Web interface and API")
     ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
     registry_port: Port = Field(default=5050, description="Container registry")
     # On the machine and in the store, where they are old versions after that (noncurrent_days).
@@ -55,7 +55,7 @@ class Runner(Model):
         le=64,
         description="Jobs at a time, among them one large job and one provisioner",
     )
-    job: Container = Field(description="What one job may use")
+    job: Container = Field(default=Container(memory_mib=512), description="What one job may use")
     large_job: Container = Field(
         default=Container(memory_mib=1600),
         description="What the one job with the tag datalab-large may use, such as the lab's own",
@@ -76,5 +76,7 @@ class Platform(Model):
     """Layer 2."""
 
     docker: DockerHost
-    gitlab: GitLab
-    runner: Runner
+    gitlab: GitLab = Field(
+        default=GitLab(enabled=False), description="Without this section there is no GitLab"
+    )
+    runner: Runner = Runner()

@@ -135,6 +135,17 @@ def storages(settings: "Settings") -> Iterator[Fault]:
             if content not in node.storages[chosen].content:
                 key = dotted(("common", "node", "storages", chosen, "content"))
                 yield key, f"lacks {content}, which {name} needs; enable it in PVE and add it here"
+    for key, machine in walk(settings, Machine):
+        if machine.storage is None:
+            continue
+        if machine.storage not in node.storages:
+            there = suggestion(machine.storage, list(node.storages))
+            yield f"{key}.storage", f"{machine.storage} is not a storage of the node; {there}"
+        elif (content := "images" if isinstance(machine, Vm) else "rootdir") not in (
+            node.storages[machine.storage].content
+        ):
+            at = dotted(("common", "node", "storages", machine.storage, "content"))
+            yield at, f"lacks {content}, which {key}.storage needs; enable it in PVE, add it here"
 
 
 def common(settings: "Settings") -> Iterator[Fault]:
@@ -212,11 +223,20 @@ def mlflow(settings: "Settings") -> Iterator[Fault]:
 
 
 def ollama(settings: "Settings") -> Iterator[Fault]:
-    """In place `proxmox` Ollama's GPU is the Docker VM's."""
-    machine = settings.platform.docker.machine
-    if settings.services.ollama.gpu and machine is not None and machine.gpu is None:
+    """In place `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
+    machine, node = settings.platform.docker.machine, settings.common.node
+    wanted = settings.services.ollama
+    if not wanted.gpu or machine is None or node is None:
+        return
+    if not machine.devices:
         text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"
         yield "services.ollama.gpu", text
+        return
+    types = {node.pci[name].gpu_type for name in machine.devices if name in node.pci}
+    if types and wanted.gpu_type not in types:
+        found = ", ".join(sorted(str(type_ or "another vendor's") for type_ in types))
+        text = f"{wanted.gpu_type} is not what the Docker VM has: {found}"
+        yield "services.ollama.gpu_type", f"{text}; see common.node.pci"
 
 
 def schedules(settings: "Settings") -> Iterator[Fault]:

@@ -89,6 +89,11 @@ class Ollama(Model):
         default=5, ge=0, le=1440, description="How long an idle model stays in memory"
     )
     gpu: bool = Field(default=False, description="Whether it gets the Docker host's GPU")
+    # Ollama's image has Vulkan since 0.12.11 (ollama docs/docker.mdx, "Vulkan Support").
+    gpu_type: Literal["nvidia", "render"] = Field(
+        default="nvidia",
+        description="How it reaches the GPU: NVIDIA's toolkit, or /dev/dri of an AMD or Intel one",
+    )
     container: Container
 
 

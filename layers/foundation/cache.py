@@ -1,7 +1,7 @@
 """The package cache: nginx, and a pull-through registry for each image registry."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pulumi
 
@@ -26,7 +26,7 @@ class PackageCacheArgs:
     place: Place
     publish: str  # the address that containers publish ports on
     address: Endpoint
-    nameservers: tuple[IPv4Address, ...]
+    nameservers: tuple[IPv4Address | IPv6Address, ...]
 
 
 class PackageCache(pulumi.ComponentResource):
@@ -116,7 +116,11 @@ def _registry(name: str, upstream: Upstream) -> Container | None:
 def _role(args: PackageCacheArgs) -> Role:
     ports = registries_of(args.settings)
     site = Site(
-        resolvers=tuple(str(address) for address in args.nameservers) or ("127.0.0.53",),
+        # ngx_parse_url: an IPv6 address stands in brackets.
+        resolvers=tuple(
+            f"[{address}]" if address.version == 6 else str(address) for address in args.nameservers
+        )
+        or ("127.0.0.53",),
         port=args.settings.port,
         registries={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
     )

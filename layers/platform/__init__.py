@@ -77,6 +77,7 @@ def _docker_host(
         "docker",
         DockerHostArgs(
             settings=settings.platform.docker,
+            pci=settings.common.node.pci if settings.common.node else {},
             place=base.place,
             ca=below.ca_certificate,
             certificate=server["certificate"],

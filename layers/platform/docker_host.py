@@ -1,11 +1,13 @@
 """The Docker VM of `lab`: its engine answers to client certificates only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
 from places import Place, Role, Workload
 from settings import images
+from settings.machines import PciDevice
 from settings.platform import DockerHost as DockerHostSettings
 
 
@@ -13,11 +15,13 @@ from settings.platform import DockerHost as DockerHostSettings
 class DockerHostArgs:
     """The VM's settings, the engine's certificate and the CA (PEM), and where images come from.
 
+    pci are the node's devices, of which the VM may have some.
     registries are host:port of registries with the lab's certificate; mirror is the package
     cache's address for Docker Hub.
     """
 
     settings: DockerHostSettings
+    pci: Mapping[str, PciDevice]
     place: Place
     ca: pulumi.Input[str]
     certificate: pulumi.Input[str]
@@ -35,8 +39,11 @@ class DockerHost(pulumi.ComponentResource):
         super().__init__("datalab:platform:DockerHost", name, None, opts)
         machine = args.settings.machine
         roles = [_engine(args)]
-        if machine is not None and machine.gpu is not None:
+        types = {args.pci[name].gpu_type for name in machine.devices} if machine else set()
+        if "nvidia" in types:
             roles.append(_driver())
+        if "render" in types:
+            roles.append(Role(name="render", variables={}))
         workload = Workload(container=None, machine=machine, roles=roles)
         self.ready = args.place.run(self, name, workload)
         self.register_outputs({"ready": self.ready})

@@ -26,6 +26,7 @@ class Ollama(pulumi.ComponentResource):
     def __init__(self, name: str, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Ollama", name, None, opts)
         wanted = args.engine.settings.services.ollama
+        render = wanted.gpu and wanted.gpu_type == "render"
         container = args.engine.run(
             self,
             name,
@@ -37,10 +38,12 @@ class Ollama(pulumi.ComponentResource):
                     "OLLAMA_HOST": "0.0.0.0:11434",
                     "OLLAMA_CONTEXT_LENGTH": str(wanted.context_length),
                     "OLLAMA_KEEP_ALIVE": f"{wanted.keep_alive_minutes}m",
+                    **({"OLLAMA_VULKAN": "1"} if render else {}),
                 },
                 volumes={"ollama-data": "/root/.ollama"},
                 ports=args.engine.ports("ollama"),
-                gpu=wanted.gpu,
+                gpu=wanted.gpu and not render,
+                devices=("/dev/dri",) if render else (),
                 health=Health(test=("CMD", "ollama", "ls")),
             ),
         )

@@ -684,6 +684,25 @@ done
 """
 
 
+def test_render(lab: Lab, repository: AptRepository) -> None:
+    """The kernel here is nobody's package, and there is no device: udevadm's stand-in makes it."""
+    repository.publish(Package(name="linux-image-amd64", version="999", files={}))
+    shutil.copy(repository.folder / "linux-image-amd64_999_all.deb", lab.machine.root / "opt")
+    lab.machine.run("dpkg --install /opt/linux-image-amd64_999_all.deb && rm -f /var/log/called")
+    udevadm = lab.machine.root / "usr/local/sbin/udevadm"
+    udevadm.write_text(
+        "#!/bin/sh\necho udevadm $* >>/var/log/called\nmkdir -p /dev/dri && >/dev/dri/renderD128\n"
+    )
+    udevadm.chmod(0o755)
+    try:
+        lab.twice(["render"], {}, user=USER)
+        called = lab.machine.run("sort -u /var/log/called").splitlines()
+        assert called == ["udevadm trigger --settle --action=add --subsystem-match=pci"]
+    finally:
+        udevadm.unlink()
+        lab.machine.run("rm -rf /dev/dri")
+
+
 def test_nvidia(lab: Lab, repository: AptRepository) -> None:
     kernel = lab.machine.run("uname -r")
     build = ["dkms", "gcc", "make", f"linux-headers-{kernel}", "linux-headers-amd64"]

@@ -27,6 +27,9 @@ STORAGES = {
 }
 VAULT, GITLAB = "foundation.vault.machine", "platform.gitlab.machine"
 DOCKER, NODE = "platform.docker.machine", "common.node"
+GPU = {"path": "0000:02:00", "id": "10de:1f15", "subsystem_id": "17aa:3a47", "iommu_group": 11}
+LAN = {"vlan": 30, "network": "10.0.30.0/24", "gateway": "10.0.30.1"}
+SECOND = {"bridge": "vmbr0", "address": "10.9.0.5/24", "vlan": 40, "mtu": 9000}
 # Field -> a change of it, for every field of the models below.
 LXC: dict[str, dict[str, Any]] = {
     "id": {f"{VAULT}.id": 112},
@@ -34,6 +37,9 @@ LXC: dict[str, dict[str, Any]] = {
     "cores": {f"{VAULT}.cores": 2},
     "memory_mib": {f"{VAULT}.memory_mib": 1280},
     "disk_gib": {f"{VAULT}.disk_gib": 30},
+    "storage": {f"{NODE}.storages": STORAGES, f"{VAULT}.storage": "other"},
+    "network": {f"{VAULT}.network": LAN, f"{VAULT}.address": "10.0.30.5"},
+    "interfaces": {f"{VAULT}.interfaces": [SECOND]},
 }
 VM: dict[str, dict[str, Any]] = {
     "id": {f"{GITLAB}.id": 211},
@@ -41,10 +47,13 @@ VM: dict[str, dict[str, Any]] = {
     "cores": {f"{GITLAB}.cores": 5},
     "memory_mib": {f"{GITLAB}.memory_mib": 9216},
     "disk_gib": {f"{GITLAB}.disk_gib": 120},
+    "storage": {f"{NODE}.storages": STORAGES, f"{GITLAB}.storage": "other"},
+    "network": {f"{GITLAB}.network": LAN, f"{GITLAB}.address": "10.0.30.5"},
+    "interfaces": {f"{GITLAB}.interfaces": [SECOND]},
     "floor_mib": {f"{DOCKER}.floor_mib": 8192, f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
     "gpu": {f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
+    "gpus": {f"{NODE}.pci.gpu2": GPU, f"{DOCKER}.gpu": None, f"{DOCKER}.gpus": ["gpu", "gpu2"]},
 }
-GPU = {"path": "0000:02:00", "id": "10de:1f15", "subsystem_id": "17aa:3a47", "iommu_group": 11}
 THE_NODE: dict[str, dict[str, Any]] = {
     "name": {f"{NODE}.name": "pve2"},
     "endpoint": {f"{NODE}.endpoint": "https://192.168.1.11:8006"},
@@ -56,21 +65,24 @@ THE_NODE: dict[str, dict[str, Any]] = {
     "image_storage": {f"{NODE}.storages": STORAGES, f"{NODE}.image_storage": "other"},
     "disk_storage": {f"{NODE}.storages": STORAGES, f"{NODE}.disk_storage": "other"},
     "bridge": {f"{NODE}.bridge": "vmbr1"},
+    "vlan": {f"{NODE}.vlan": 20},
+    "mtu": {f"{NODE}.mtu": 9000},
     "network": {f"{NODE}.network": "192.168.0.0/23"},
     "gateway": {f"{NODE}.gateway": "192.168.1.2"},
+    "gateway_on_link": {f"{NODE}.gateway": "192.168.0.1", f"{NODE}.gateway_on_link": True},
     "nameservers": {f"{NODE}.nameservers": ["192.168.1.3"]},
     "machine_ids": {f"{NODE}.machine_ids": {"first": 100, "last": 300}},
     "pci": {f"{NODE}.pci.gpu": GPU},
 }
 # What the provider could only do by making the machine anew: the engine must refuse it.
-REFUSED = {"lxc-id", "vm-id", "node-name", "node-disk_storage"}
+REFUSED = {"lxc-id", "lxc-storage", "vm-id", "node-name", "node-disk_storage"}
 CASES = {
     **{f"lxc-{field}": change for field, change in LXC.items()},
     **{f"vm-{field}": change for field, change in VM.items()},
     **{f"node-{field}": change for field, change in THE_NODE.items()},
 }
 # In every run of CI; the rest in the long one, as a preview takes seconds.
-SAMPLE = (*sorted(REFUSED), "lxc-address", "vm-memory_mib", "node-image_storage")
+SAMPLE = (*sorted(REFUSED), "lxc-address", "vm-memory_mib", "vm-storage", "node-image_storage")
 
 
 def test_every_field_is_tried() -> None:
@@ -140,7 +152,10 @@ WAITED_FOR = {
     "vm-cores": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
     "vm-memory_mib": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
     "vm-disk_gib": {"gitlab-vm"},
+    "lxc-interfaces": {"vault-lxc", "vault-host-key", "vault-roles"},
+    "vm-interfaces": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
     "vm-gpu": {"docker-vm", "docker-host-key", "docker-roles"},
+    "vm-gpus": {"docker-vm", "docker-host-key", "docker-roles"},
 }
 
 

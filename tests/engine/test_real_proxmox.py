@@ -18,6 +18,7 @@ from cli import lookup, repair
 from rehearsal import reach
 from rehearsal.physics import docker, local, stores
 from rehearsal.scratch import SYNTHETIC
+from settings.budget import machines
 from tests.engine.lab import Lab, lab
 from tests.engine.test_machines import CASES, GONE, LAYERS, SAMPLE, WAITED_FOR, removed, touched
 from tests.harness import real_proxmox, terraform
@@ -31,6 +32,7 @@ ELSEWHERE = {"node-endpoint", "node-name", "node-pci"}
 
 MADE: dict[str, dict[str, Any]] = {
     **{case: CASES[case] for case in (*WAITED_FOR, "node-nameservers")},
+    **{f"node-{field}": CASES[f"node-{field}"] for field in ("vlan", "mtu", "gateway_on_link")},
     # Not Vault's: its stand-in would take what is at another address for another server.
     "lxc-address": {"foundation.cache.machine.address": "192.168.1.113"},
 }
@@ -65,7 +67,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     folder = tmp_path_factory.mktemp("proxmox")
     settings = settings_of("lab").common.node
     assert settings
-    node = real_proxmox.Node(settings, SYNTHETIC["proxmoxApiToken"])
+    guests = [machine for _, machine in machines(settings_of("lab"))]
+    node = real_proxmox.Node(settings, guests, SYNTHETIC["proxmoxApiToken"])
     with (
         pytest.MonkeyPatch.context() as patch,
         real_proxmox.served(node, folder) as certificate,

@@ -7,7 +7,7 @@ it falls short of PVE, Node goes the rest of the way.
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fakepve.certs import make_cert  # type: ignore[import-untyped]
 from fakepve.routing import die  # type: ignore[import-untyped]
 
 from cli.privileges import needed
+from settings.machines import Machine
 from settings.machines import Node as NodeSettings
 
 TYPES = {
@@ -39,7 +40,7 @@ class Node(FakePve):  # type: ignore[misc]
     """A node called as the settings say, with its storages, and one API token that may do what
     `./lab doctor` asks for and nothing else."""
 
-    def __init__(self, node: NodeSettings, token: str) -> None:
+    def __init__(self, node: NodeSettings, guests: Iterable[Machine], token: str) -> None:
         super().__init__(host="127.0.0.1", port=0)
         self.time_scale = 0
         self.node = node
@@ -59,7 +60,7 @@ class Node(FakePve):  # type: ignore[misc]
             }
         identity, _, secret = token.partition("=")
         self.apitokens[identity] = secret
-        for path, names in needed(node, 9).items():
+        for path, names in needed(node, guests, 9).items():
             self.grant(identity, path, *names.split())
 
     def allowed(self, user: str, path: str, priv: str) -> bool:

@@ -116,6 +116,81 @@ def test_a_passed_through_device_pins_all_memory(lab: dict[str, Deployed]) -> No
     assert memory == {"dedicated": 16384, "floating": 8192}
 
 
+AMD = {
+    "common.node.pci.gpu.id": "1002:744c",
+    "common.node.pci.second": {
+        "path": "0000:02:00",
+        "id": "8086:56a0",
+        "subsystem_id": "8086:1020",
+        "iommu_group": 11,
+    },
+    "platform.docker.machine.gpu": None,
+    "platform.docker.machine.gpus": ["gpu", "second"],
+    "services.ollama.gpu_type": "render",
+}
+
+
+@pytest.fixture(scope="module")
+def amd() -> dict[str, Deployed]:
+    """A lab whose Docker VM has an AMD and an Intel GPU."""
+    return deploy("lab", {**ALLOW, **AMD})
+
+
+def test_two_gpus_of_amd_and_intel(amd: dict[str, Deployed]) -> None:
+    vm = amd["platform"].one("VmLegacy", "docker-vm").inputs
+    assert [(row["device"], row["mapping"]) for row in vm["hostpcis"]] == [
+        ("hostpci0", "gpu"),
+        ("hostpci1", "second"),
+    ]
+    assert "floating" not in vm["memory"]
+    mappings = amd["platform"].all("proxmoxve:hardware/mapping/pci:Pci")
+    assert {mapping.inputs["name"] for mapping in mappings} == {"gpu", "second"}
+    roles = json.loads(runs(amd)["docker-roles"].inputs["stdin"])["roles"]
+    assert "render" in roles
+    assert "nvidia" not in roles
+    ollama = amd["services"].one("docker:index/container:Container", "ollama-container").inputs
+    assert "gpus" not in ollama
+    assert [row["hostPath"] for row in ollama["devices"]] == ["/dev/dri"]
+    assert "OLLAMA_VULKAN=1" in ollama["envs"]
+
+
+def test_networks_and_storages_of_a_machines_own() -> None:
+    vault, docker = "foundation.vault.machine", "platform.docker.machine"
+    change = {
+        **ALLOW,
+        "common.node.vlan": 20,
+        "common.node.gateway": "192.168.9.1",
+        "common.node.gateway_on_link": True,
+        "common.node.storages.fast": {"capacity_gib": 500, "content": ["images", "rootdir"]},
+        f"{vault}.address": "10.0.30.5",
+        f"{vault}.network": {
+            "bridge": "vmbr1",
+            "vlan": 30,
+            "mtu": 9000,
+            "network": "10.0.30.0/24",
+            "gateway": "10.0.30.1",
+        },
+        f"{docker}.storage": "fast",
+        f"{docker}.interfaces": [{"bridge": "vmbr2", "address": "dhcp"}],
+    }
+    made = deploy("lab", change, layers=("foundation", "platform"))
+    lxc = made["foundation"].one("ContainerLegacy", "vault-lxc").inputs
+    own = {"name": "eth0", "bridge": "vmbr1", "vlanId": 30, "mtu": 9000}
+    assert lxc["networkInterfaces"] == [own]
+    ipv4 = {"address": "10.0.30.5/24", "gateway": "10.0.30.1"}
+    assert lxc["initialization"]["ipConfigs"] == [{"ipv4": ipv4}]
+    vm = made["platform"].one("VmLegacy", "docker-vm").inputs
+    assert vm["networkDevices"] == [
+        {"bridge": "vmbr0", "model": "virtio", "vlanId": 20},
+        {"bridge": "vmbr2", "model": "virtio"},
+    ]
+    assert vm["initialization"]["ipConfigs"] == [
+        {"ipv4": {"address": "192.168.1.202/24", "gateway": "192.168.9.1"}},
+        {"ipv4": {"address": "dhcp"}},
+    ]
+    assert {vm["disks"][0]["datastoreId"], vm["initialization"]["datastoreId"]} == {"fast"}
+
+
 def test_images_are_named_by_text_and_never_fetched_twice(lab: dict[str, Deployed]) -> None:
     for layer in lab.values():
         for image in layer.all("proxmoxve:download/file:File"):
@@ -205,8 +280,13 @@ def argument_spec(role: str) -> dict[str, Any]:
     return options
 
 
-def test_every_role_is_used(lab: dict[str, Deployed]) -> None:
-    used = {role for run in runs(lab).values() for role in json.loads(run.inputs["stdin"])["roles"]}
+def test_every_role_is_used(lab: dict[str, Deployed], amd: dict[str, Deployed]) -> None:
+    used = {
+        role
+        for machines in (lab, amd)
+        for run in runs(machines).values()
+        for role in json.loads(run.inputs["stdin"])["roles"]
+    }
     assert used | set(SHARED) == {path.name for path in (ANSIBLE / "roles").iterdir()}
 
 
