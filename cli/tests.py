@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.engine import wait
 from cli.fault import Fault
-from cli.verbs import TIERS
+from cli.verbs import QUICK, TIERS
 from toolchain import install, progress, pulumi_cli
 
 MOST_WORKERS = 4
@@ -27,13 +27,19 @@ PACKAGES = install.ROOT / "tests" / "packages.txt"
 def test(values: argparse.Namespace) -> int:
     """Run the chosen tiers; the exit code is pytest's, where no test at all is a failure."""
     tiers = values.tiers or list(TIERS)
-    install_packages(tiers)
-    marks = " or ".join(tiers)
-    if not values.long:
-        marks = f"({marks}) and not long"
+    marks = " or ".join(tier for tier in tiers if tier != QUICK)
+    if QUICK in tiers:
+        if tiers != [QUICK] or values.long:
+            raise Fault(f"{QUICK} goes alone: ./lab test {QUICK}", 2)
+        marks = "(lint or unit) and not slow and not long"
+    else:
+        install_packages(tiers)
+        if not values.long:
+            marks = f"({marks}) and not long"
     workers = min(os.cpu_count() or 1, MOST_WORKERS, memory_mib() // WORKER_MIB or 1)
     together = ["-n", str(workers), "--dist", "loadscope"] if workers > 1 else []
-    command = [sys.executable, "-m", "pytest", "-m", marks, *together, *values.extra]
+    slowest = ["--durations=25", "--durations-min=0.1"]
+    command = [sys.executable, "-m", "pytest", "-m", marks, *slowest, *together, *values.extra]
     variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
     return wait(command, install.ROOT, variables)
 

@@ -11,6 +11,7 @@ from layers import LAYERS
 
 ENVIRONMENTS = ("dev", "lab")  # settings.ENVIRONMENTS, which needs pydantic; a test compares them
 TIERS = ("lint", "unit", "engine", "service")
+QUICK = "quick"  # the tests of lint and unit that take no root and little time
 RUN = "requirements.txt"
 TESTS = "requirements-dev.txt"
 
@@ -55,9 +56,9 @@ def arg(name: str, **options: Any) -> Argument:
 
 def tier(word: str) -> str:
     """A tier's name; argparse's `choices` refuses the empty list that means all."""
-    if word not in TIERS:
+    if word not in (QUICK, *TIERS):
         raise argparse.ArgumentTypeError(
-            f"there is no tier {word!r} (choose from {', '.join(TIERS)})"
+            f"there is no tier {word!r} (choose from {', '.join((QUICK, *TIERS))})"
         )
     return word
 
@@ -286,7 +287,7 @@ VERBS = (
                 metavar="TIER",
                 type=tier,
                 nargs="*",
-                help=f"{', '.join(TIERS)}; default: all",
+                help=f"{', '.join(TIERS)}, or {QUICK}, a minute's worth; default: all tiers",
             ),
             arg("--long", action="store_true", help="also whole sweeps, which take hours"),
         ),

@@ -34,6 +34,7 @@ def commands(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> list[list[s
         ([], "(lint or unit or engine or service) and not long"),
         (["unit"], "(unit) and not long"),
         (["unit", "engine", "--long"], "unit or engine"),
+        (["quick"], "(lint or unit) and not slow and not long"),
     ],
 )
 def test_selection(
@@ -42,6 +43,17 @@ def test_selection(
     assert checkout.lab("test", *words, "--", "-x") == 5  # pytest's: no test ran
     assert commands[0][1:5] == ["-m", "pytest", "-m", marks]
     assert commands[0][-1] == "-x", "the user's words come last and win"
+
+
+def test_quick_needs_no_package_and_goes_alone(
+    checkout: Checkout, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tests, "missing", lambda _: ["git"])
+    monkeypatch.setattr("cli.tests.os.geteuid", lambda: 1000)
+    assert checkout.lab("test", "quick") == 5
+    assert checkout.lab("test", "quick", "--long") == 2
+    assert checkout.lab("test", "quick", "engine") == 2
+    assert len(commands) == 1
 
 
 @pytest.fixture(params=[("max", 4), ("4294967296", 4), ("2147483648", 2), ("1677721600", 1)])
@@ -61,7 +73,7 @@ def test_workers_fit_the_memory_of_the_container(
 ) -> None:
     """A job of CI is killed where it takes more, and no merge request passes."""
     checkout.lab("test", "unit", "--", "-x")
-    assert commands[0][5:-1] == (["-n", str(workers), "--dist", "loadscope"] if workers > 1 else [])
+    assert commands[0][7:-1] == (["-n", str(workers), "--dist", "loadscope"] if workers > 1 else [])
 
 
 def test_every_tier_of_a_package_is_one() -> None:
@@ -92,7 +104,7 @@ def collect(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (folder / "pytest.ini").write_text(
         f"[pytest]\npythonpath = {ROOT}\nmarkers =\n  lint: x\n  unit: x\n  engine: x\n"
-        "  service: x\n  long: x\n"
+        "  service: x\n  long: x\n  slow: x\n"
     )
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],

@@ -9,6 +9,8 @@ from tests.harness.deploy import Deployed, deploy_layer
 from tests.harness.mutations import mutate, seeded
 from tests.harness.patched import patched
 
+pytestmark = pytest.mark.slow
+
 IN_CI, LONG = 50, 250  # for each of the two environments
 
 

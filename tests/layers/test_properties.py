@@ -17,6 +17,8 @@ from settings.names import endpoints
 from tests.harness.computed import computed
 from tests.harness.deploy import Deployed, Registered, deploy
 
+pytestmark = pytest.mark.slow
+
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dev": ("dev", {}),
     "dev with GitLab": (

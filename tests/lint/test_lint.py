@@ -52,6 +52,7 @@ def test_format() -> None:
     check("ruff", "format", "--check", ".")
 
 
+@pytest.mark.slow
 def test_types() -> None:
     check("mypy", ".")
 
@@ -74,11 +75,13 @@ def test_dockerfiles() -> None:
     check("hadolint", *found)
 
 
+@pytest.mark.slow
 def test_ansible() -> None:
     assert (ROOT / "ansible").is_dir()
     check("ansible-lint", "--profile", "production", "--offline", "ansible")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["nginx"])
 def test_system_tools(tool: str) -> None:
     """The tests of generated configurations call these; without them they would prove nothing."""

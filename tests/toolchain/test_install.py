@@ -14,6 +14,8 @@ import pytest
 
 from toolchain import files, install, progress
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from settings.cache import environment as cache_environment
 from settings.cache import sources as cache_sources
 from tests.harness.deploy import Deployed, deploy
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 TOKEN = "glpat-" + "x" * 20
