@@ -8,7 +8,8 @@ from cli.backend import prepare, stack_file
 from cli.fault import Fault, say
 from layers import LAYERS
 from settings import PROJECT
-from settings.common import FIXED, RENEWABLE, generation, why_fixed
+from settings.common import generation
+from settings.declarations import FIXED, RENEWABLE, why_fixed
 
 STATE_KEY = "object-store-state"
 

@@ -15,7 +15,7 @@ from places.trust import trust_file
 from settings import Settings
 from settings.cache import pulled, urls
 from settings.images import Pushed
-from settings.names import SERVICES, Endpoint, endpoints, machine_hosts
+from settings.names import ROWS, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.
 REGISTRY_USER = "datalab"
@@ -41,7 +41,7 @@ class Engine:
     def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
         """What the service publishes: in the lab nothing that the gateway answers for."""
         endpoint = self.endpoint(name)
-        if self.settings.common.engine is None and SERVICES[name].exposure == "gateway":
+        if self.settings.common.engine is None and ROWS[name].exposure == "gateway":
             return ()
         inner = inside or endpoint.inner_port
         return (Port(inside=inner, outside=endpoint.port, address=str(endpoint.address)),)

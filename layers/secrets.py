@@ -3,7 +3,8 @@
 import pulumi
 import pulumi_random as random
 
-from settings.common import FIXED, SECRETS, Common, generation
+from settings.common import Common, generation
+from settings.declarations import FIXED, SECRETS
 
 
 class Passwords(pulumi.ComponentResource):
@@ -20,13 +21,13 @@ class Passwords(pulumi.ComponentResource):
         self.register_outputs({})
 
     def make(self, name: str, length: int = 32) -> pulumi.Output[str]:
-        """The secret `name` of settings.common.SECRETS; ValueError for any other name.
+        """The secret `name` of a service's declaration; ValueError for any other name.
 
         Letters and digits only: it goes into URLs, environment files and masked CI variables.
         It changes when its generation in the settings does (`./lab secrets rotate`), and only then.
         """
         if name not in SECRETS:
-            raise ValueError(f"{name} is not in settings.common.SECRETS, so nobody could rotate it")
+            raise ValueError(f"{name} is no service's secret, so nobody could rotate it")
         made = random.RandomPassword(
             name,
             length=length,

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.service import Listener, Service
 from settings.services import TopicName
 
 
@@ -31,3 +32,35 @@ class Apps(Model):
 
     model_server: ModelServer
     web: Web
+
+
+SERVICES = (
+    Service(
+        layer="apps",
+        section="model_server",
+        listeners=(
+            Listener(
+                name="model-server",
+                scheme="http",
+                exposure="gateway",
+                inner_port=8000,
+                label="Model server",
+                page="/health",
+            ),
+        ),
+    ),
+    Service(
+        layer="apps",
+        section="web",
+        listeners=(
+            Listener(
+                name="web",
+                scheme="http",
+                exposure="gateway",
+                inner_port=3000,
+                label="Web application",
+                page="/health",
+            ),
+        ),
+    ),
+)

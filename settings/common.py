@@ -8,50 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from settings.base import Domain, Folder, Model
+from settings.declarations import FIXED
 from settings.machines import Node
 
 # Where ./lab keeps the state of an environment.
 STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
 STORE_ROOT_USER = "datalab-root"
-# Every password that Pulumi generates.
-SECRETS = (
-    "object-store-root",
-    "object-store-state",
-    "object-store-state-reader",
-    "object-store-gitlab",
-    "object-store-mlflow",
-    "object-store-lakehouse",
-    "object-store-backup",
-    "object-store-vault",
-    "vault-foundation",
-    "vault-platform",
-    "vault-services",
-    "vault-apps",
-    "vault-snapshot",
-    "gitlab-root",
-    "gitlab-token",
-    "postgresql-admin",
-    "postgresql-mlflow",
-    "postgresql-lakehouse",
-    "postgresql-provisioner",
-    "postgresql-vault",
-    "open-webui-admin",
-    "open-webui-session",
-    "portainer-admin",
-)
-# Secret -> its server, which takes it only while it has no user yet, and keeps it in its data.
-FIXED = {"open-webui-admin": "Open WebUI", "portainer-admin": "Portainer"}
-# The others: `./lab secrets rotate NAME` raises its generation.
-RENEWABLE = tuple(name for name in SECRETS if name not in FIXED)
-
-
-def why_fixed(name: str) -> str:
-    """Why the secret `name` of FIXED cannot be made anew, and what to do."""
-    server = FIXED[name]
-    return (
-        f"{server} takes it for its first administrator only: change it in {server}'s own page, "
-        "after which `./lab logins` shows one that no longer holds"
-    )
 
 
 def generation(generations: Mapping[str, int], name: str) -> int:

@@ -7,6 +7,7 @@ from pydantic import Field
 from settings.base import Container, Model, Port
 from settings.cache import Cache
 from settings.machines import Lxc
+from settings.service import Listener, Service, secrets
 
 
 class ObjectStore(Model):
@@ -48,3 +49,64 @@ class Foundation(Model):
     object_store: ObjectStore
     vault: Vault
     cache: Cache
+
+
+SERVICES = (
+    Service(
+        layer="foundation",
+        section="object_store",
+        listeners=(
+            Listener(
+                name="store", scheme="https", exposure="machine", inner_port=9000, certificate=True
+            ),
+            Listener(
+                name="store-console",
+                scheme="https",
+                exposure="machine",
+                port_setting="console_port",
+                inner_port=9001,
+                label="Object store",
+            ),
+        ),
+        secrets=secrets(
+            "object-store-root",
+            "object-store-state",
+            "object-store-state-reader",
+            "object-store-gitlab",
+            "object-store-mlflow",
+            "object-store-lakehouse",
+            "object-store-backup",
+            "object-store-vault",
+        ),
+    ),
+    Service(
+        layer="foundation",
+        section="vault",
+        listeners=(
+            Listener(
+                name="vault",
+                scheme="https",
+                exposure="machine",
+                inner_port=8200,
+                label="Vault",
+                certificate=True,
+            ),
+        ),
+        secrets=secrets(
+            "vault-foundation", "vault-platform", "vault-services", "vault-apps", "vault-snapshot"
+        ),
+    ),
+    Service(
+        layer="foundation",
+        section="cache",
+        listeners=(
+            Listener(
+                name="cache",
+                scheme="http",
+                exposure="machine",
+                inner_port=8480,
+                label="Package cache",
+            ),
+        ),
+    ),
+)

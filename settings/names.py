@@ -1,37 +1,47 @@
-"""The one table of names, addresses and ports.
+"""Names, addresses and ports, from the services' declarations.
 
-From it come the machines' and laptops' hosts files, the containers' aliases, the names in
+From them come the machines' and laptops' hosts files, the containers' aliases, the names in
 certificates and the gateway's routes.
 """
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from settings.declarations import LISTENERS
 from settings.machines import Machine
+from settings.service import Exposure, Listener, Service
 
 if TYPE_CHECKING:
     from settings import Settings
 
-Exposure = Literal["machine", "gateway", "docker"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
-    """A service's entry in the table.
+class Row:
+    """A row of the table: a name under which a service answers.
 
-    exposure says who answers for it in the lab: a machine of its own, the gateway (TLS ends
-    there), or a port of the Docker host. port_key and machine_key are dotted keys of the settings.
+    port_key and machine_key are dotted keys of the settings.
     """
 
-    name: str
-    scheme: str
-    port_key: str
-    exposure: Exposure
-    machine_key: str = "platform.docker.machine"
-    inner_port: int | None = None  # inside the containers' network, where it differs from `port`
-    label: str = ""  # what people call its web page; empty for what has none
+    service: Service
+    listener: Listener
+
+    @property
+    def exposure(self) -> Exposure:
+        """Who answers for it in the lab."""
+        return self.listener.exposure
+
+    @property
+    def port_key(self) -> str:
+        """The setting of its port."""
+        return f"{self.service.key}.{self.listener.port_setting}"
+
+    @property
+    def machine_key(self) -> str:
+        """The setting of the machine that answers for it in the lab."""
+        own = self.exposure == "machine"
+        return f"{self.service.key}.machine" if own else "platform.docker.machine"
 
     def port(self, settings: "Settings") -> int:
         """The port that the settings give it."""
@@ -44,56 +54,8 @@ class Service:
         return machine
 
 
-def _own(name: str, key: str, scheme: str, section: str, **more: Any) -> Service:
-    """A service that answers on a machine of its own: `section`'s."""
-    return Service(
-        name=name,
-        scheme=scheme,
-        port_key=f"{section}.{key}",
-        exposure="machine",
-        machine_key=f"{section}.machine",
-        **more,
-    )
-
-
-def _container(name: str, scheme: str, exposure: Exposure, inner: int, label: str = "") -> Service:
-    """A service of layers 3 and 4: a container on the Docker host."""
-    layer = "apps" if name in ("model-server", "web") else "services"
-    return Service(
-        name=name,
-        scheme=scheme,
-        port_key=f"{layer}.{name.replace('-', '_')}.port",
-        exposure=exposure,
-        inner_port=inner,
-        label=label,
-    )
-
-
-_STORE = "foundation.object_store"
-_GITLAB = "platform.gitlab"
-SERVICES: dict[str, Service] = {
-    service.name: service
-    for service in (
-        _own("store", "port", "https", _STORE, inner_port=9000),
-        _own(
-            "store-console", "console_port", "https", _STORE, inner_port=9001, label="Object store"
-        ),
-        _own("vault", "port", "https", "foundation.vault", inner_port=8200, label="Vault"),
-        _own("cache", "port", "http", "foundation.cache", inner_port=8480, label="Package cache"),
-        _own("docker", "port", "tcp", "platform.docker"),
-        # Their scheme is the place's: https on the VM, http in `dev`.
-        _own("gitlab", "port", "", _GITLAB, label="GitLab"),
-        _own("registry", "registry_port", "", _GITLAB),
-        _container("postgresql", "postgresql", "docker", 5432),
-        _container("kafka", "kafka", "docker", 29092),
-        _container("mlflow", "http", "gateway", 5000, "MLflow"),
-        _container("ollama", "http", "gateway", 11434),
-        _container("open-webui", "http", "gateway", 8080, "Open WebUI"),
-        _container("portainer", "https", "gateway", 9443, "Portainer"),
-        _container("gateway", "https", "docker", 8443, "Start page"),
-        _container("model-server", "http", "gateway", 8000, "Model server"),
-        _container("web", "http", "gateway", 3000, "Web application"),
-    )
+ROWS = {
+    name: Row(service=service, listener=listener) for name, (service, listener) in LISTENERS.items()
 }
 
 
@@ -143,20 +105,21 @@ def endpoints(settings: "Settings") -> dict[str, Endpoint]:
     off = set() if settings.platform.gitlab.enabled else {"gitlab", "registry"}
     if settings.common.place == "docker":
         off.add("docker")  # the local engine is reached as the user's own tools reach it
-    return {name: _endpoint(settings, s) for name, s in SERVICES.items() if name not in off}
+    return {name: _endpoint(settings, row) for name, row in ROWS.items() if name not in off}
 
 
-def _endpoint(settings: "Settings", service: Service) -> Endpoint:
-    port, domain = service.port(settings), settings.common.domain
-    inner_port = service.inner_port or port
-    host_name = "store" if service.name == "store-console" else service.name
+def _endpoint(settings: "Settings", row: Row) -> Endpoint:
+    listener = row.listener
+    port, domain = row.port(settings), settings.common.domain
+    inner_port = listener.inner_port or port
+    host_name = "store" if listener.name == "store-console" else listener.name
     fqdn = f"{host_name}.{domain}"
     engine = settings.common.engine
     if engine is not None:
         # GitLab writes its own address into links, clones and tokens: one name in and outside.
         own = {"gitlab": ("http", fqdn), "registry": ("http", "localhost")}
-        scheme, host = own.get(service.name, (service.scheme, "localhost"))
-        inner_host = fqdn if service.name in own else host_name
+        scheme, host = own.get(listener.name, (listener.scheme, "localhost"))
+        inner_host = fqdn if listener.name in own else host_name
         return Endpoint(
             scheme=scheme,
             host=host,
@@ -165,23 +128,23 @@ def _endpoint(settings: "Settings", service: Service) -> Endpoint:
             inner_scheme=scheme,
             inner_host=inner_host,
             inner_port=inner_port,
-            label=service.label,
+            label=listener.label,
         )
-    machine = service.machine(settings)
+    machine = row.machine(settings)
     if machine is None:
-        raise LookupError(f"{service.name} has no machine: settings were not checked")
-    scheme = service.scheme or "https"
-    inside = service.exposure != "machine"
-    outer_port = settings.services.gateway.port if service.exposure == "gateway" else port
+        raise LookupError(f"{listener.name} has no machine: settings were not checked")
+    scheme = listener.scheme or "https"
+    inside = listener.exposure != "machine"
+    outer_port = settings.services.gateway.port if listener.exposure == "gateway" else port
     return Endpoint(
-        scheme="https" if service.exposure == "gateway" else scheme,
+        scheme="https" if listener.exposure == "gateway" else scheme,
         host=fqdn,
         port=outer_port,
         address=machine.address,
         inner_scheme=scheme,
         inner_host=host_name if inside else fqdn,
         inner_port=inner_port if inside else port,
-        label=service.label,
+        label=listener.label,
     )
 
 
@@ -218,5 +181,5 @@ def machine_hosts(settings: "Settings") -> dict[str, str]:
     return {
         endpoint.inner_host: str(endpoint.address)
         for name, endpoint in endpoints(settings).items()
-        if SERVICES[name].exposure == "machine"
+        if ROWS[name].exposure == "machine"
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from settings.base import walk
 from settings.machines import Machine, MachineNetwork, Node, Vm
-from settings.names import SERVICES
+from settings.names import ROWS
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -103,13 +103,13 @@ def ports(settings: "Settings") -> Iterator[Fault]:
         if docker and settings.platform.gitlab.enabled:
             key = "platform.gitlab.ssh_port"
             claims.append((("common.engine", attrgetter(key)(settings)), key))
-    for service in SERVICES.values():
+    for row in ROWS.values():
         with suppress(AttributeError):  # its section is absent, having faults of its own
-            published = service.name != "docker" if docker else service.exposure != "gateway"
-            gitlab = service.machine_key.startswith("platform.gitlab")
+            published = row.listener.name != "docker" if docker else row.exposure != "gateway"
+            gitlab = row.machine_key.startswith("platform.gitlab")
             if published and (not gitlab or settings.platform.gitlab.enabled):
-                host = "common.engine" if docker else service.machine_key
-                claims.append(((host, service.port(settings)), service.port_key))
+                host = "common.engine" if docker else row.machine_key
+                claims.append(((host, row.port(settings)), row.port_key))
     yield from one_owner(claims, "port")
     if settings.platform.docker.port == PLAIN_DOCKER_PORT:
         yield "platform.docker.port", f"{PLAIN_DOCKER_PORT} is for Docker without TLS; use 2376"
@@ -121,9 +121,9 @@ def host_names(settings: "Settings") -> Iterator[Fault]:
     if common.node is None:
         return
     for key, name in (("name", common.node.name), ("endpoint", common.node.endpoint.host or "")):
-        service = SERVICES.get(name.removesuffix(f".{common.domain}"))
-        if service is not None:
-            owner = service.port_key.rpartition(".")[0]
+        row = ROWS.get(name.removesuffix(f".{common.domain}"))
+        if row is not None:
+            owner = row.service.key
             text = f"{name} is already the name of {owner}; the node has its own"
             yield f"common.node.{key}", text
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from settings.base import Container, Model, Name, Port
 from settings.machines import Vm
+from settings.service import Listener, Service, secrets
 
 
 class Network(Model):
@@ -80,3 +81,23 @@ class Platform(Model):
         default=GitLab(enabled=False), description="Without this section there is no GitLab"
     )
     runner: Runner = Runner()
+
+
+SERVICES = (
+    Service(
+        layer="platform",
+        section="docker",
+        listeners=(Listener(name="docker", scheme="tcp", exposure="machine", certificate=True),),
+    ),
+    Service(
+        layer="platform",
+        section="gitlab",
+        listeners=(
+            Listener(
+                name="gitlab", scheme="", exposure="machine", label="GitLab", certificate=True
+            ),
+            Listener(name="registry", scheme="", exposure="machine", port_setting="registry_port"),
+        ),
+        secrets=secrets("gitlab-root", "gitlab-token"),
+    ),
+)

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from settings import ownership
 from settings.base import Container, dotted, walk
-from settings.common import FIXED, RENEWABLE, STATE_FOLDERS, why_fixed
+from settings.common import STATE_FOLDERS
+from settings.declarations import FIXED, RENEWABLE, why_fixed
 from settings.faults import suggestion
 from settings.machines import Machine, Vm
 from settings.ownership import Fault

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from settings.base import Container, Model, Name, Port
+from settings.service import Listener, Secret, Service, secrets
 
 # GitLab's rule for the path of a group or project, in the part of it that is safe everywhere.
 GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$", examples=["datalab"])]
@@ -164,3 +165,108 @@ class Services(Model):
     portainer: Portainer
     gateway: Gateway
     gitlab_project: GitLabProject = GitLabProject()
+
+
+SERVICES = (
+    Service(
+        layer="services",
+        section="postgresql",
+        listeners=(
+            Listener(
+                name="postgresql",
+                scheme="postgresql",
+                exposure="docker",
+                inner_port=5432,
+                certificate=True,
+            ),
+        ),
+        secrets=secrets(
+            "postgresql-admin",
+            "postgresql-mlflow",
+            "postgresql-lakehouse",
+            "postgresql-provisioner",
+            "postgresql-vault",
+        ),
+    ),
+    Service(
+        layer="services",
+        section="kafka",
+        listeners=(Listener(name="kafka", scheme="kafka", exposure="docker", inner_port=29092),),
+    ),
+    Service(
+        layer="services",
+        section="mlflow",
+        listeners=(
+            Listener(
+                name="mlflow",
+                scheme="http",
+                exposure="gateway",
+                inner_port=5000,
+                label="MLflow",
+                # /health answers 200 for hosts that its API refuses.
+                page="/api/2.0/mlflow/experiments/search?max_results=1",
+            ),
+        ),
+    ),
+    Service(
+        layer="services",
+        section="ollama",
+        listeners=(
+            Listener(
+                name="ollama",
+                scheme="http",
+                exposure="gateway",
+                inner_port=11434,
+                page="/api/version",
+            ),
+        ),
+    ),
+    Service(
+        layer="services",
+        section="open_webui",
+        listeners=(
+            Listener(
+                name="open-webui",
+                scheme="http",
+                exposure="gateway",
+                inner_port=8080,
+                label="Open WebUI",
+                page="/health",
+            ),
+        ),
+        secrets=(
+            Secret(name="open-webui-admin", first_login_of="Open WebUI"),
+            Secret(name="open-webui-session"),
+        ),
+    ),
+    Service(
+        layer="services",
+        section="portainer",
+        listeners=(
+            Listener(
+                name="portainer",
+                scheme="https",
+                exposure="gateway",
+                inner_port=9443,
+                label="Portainer",
+                page="/api/system/status",
+                certificate=True,
+            ),
+        ),
+        secrets=(Secret(name="portainer-admin", first_login_of="Portainer"),),
+    ),
+    Service(
+        layer="services",
+        section="gateway",
+        listeners=(
+            Listener(
+                name="gateway",
+                scheme="https",
+                exposure="docker",
+                inner_port=8443,
+                label="Start page",
+                certificate=True,
+            ),
+        ),
+    ),
+)

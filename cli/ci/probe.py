@@ -11,20 +11,10 @@ import httpx
 
 from cli.engine import Engine
 from cli.fault import Fault
+from settings.declarations import LISTENERS
 
 PATIENCE_S = 180
 PAUSE_S = 3
-# Output of a layer -> the page that proves that the service works, not only listens. MLflow's
-# /health answers 200 for hosts that its API refuses.
-PAGES: Mapping[str, str] = {
-    "mlflow": "/api/2.0/mlflow/experiments/search?max_results=1",
-    "ollama": "/api/version",
-    "open_webui": "/health",
-    "portainer": "/api/system/status",
-    "gateway": "/",
-    "model-server": "/health",
-    "web": "/health",
-}
 
 
 def probe(engine: Engine, stack: str) -> int:
@@ -49,11 +39,17 @@ def targets(outputs: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
     }
     urls |= outputs.get("urls") or {}
     found: dict[str, Callable[[], None]] = {
-        name: _page(url.rstrip("/") + PAGES.get(name, "/")) for name, url in urls.items()
+        name: _page(url.rstrip("/") + _proof(name)) for name, url in urls.items()
     }
     for name, address in _addresses(outputs):
         found[name] = _port(address)
     return found
+
+
+def _proof(output: str) -> str:
+    """The page that proves that the service of an output of this name works."""
+    _, listener = LISTENERS[output.replace("_", "-")]
+    return listener.page
 
 
 def _addresses(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -35,11 +35,9 @@ from layers.vault import vault_provider
 from places.trust import trust_file
 from settings import Settings
 from settings.common import STORE_ROOT_USER
+from settings.declarations import LISTENERS
 from settings.names import certificate_names, endpoints
 from settings.program import Given
-
-# Who presents a server certificate, where the settings switch it on.
-SERVERS = ("store", "vault", "docker", "gitlab", "postgresql", "portainer", "gateway")
 
 
 def deploy(environment: str, settings: Settings, given: Given) -> None:
@@ -97,8 +95,8 @@ def leaves(settings: Settings) -> dict[str, Leaf]:
     """Every certificate that the environment needs, by name."""
     present = endpoints(settings)
     found = {}
-    for name in SERVERS:
-        if name in present:
+    for name, (_, listener) in LISTENERS.items():
+        if listener.certificate and name in present:
             dns_names, addresses = certificate_names(settings, name)
             found[name] = Leaf(dns_names=dns_names, addresses=addresses)
     if "docker" in present:

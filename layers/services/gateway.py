@@ -12,7 +12,7 @@ from layers.engine import Engine
 from places import Container, File, Health
 from places.templates import render
 from settings import Settings, images
-from settings.names import SERVICES, endpoints
+from settings.names import ROWS, endpoints
 
 FILES = Path(__file__).parent / "files"
 FOLDER = "/etc/datalab"
@@ -81,7 +81,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "host_header": "localhost:11434" if name == "ollama" else "$http_host",
         }
         for name, endpoint in present.items()
-        if SERVICES[name].exposure == "gateway"
+        if ROWS[name].exposure == "gateway"
     ]
     return {
         "folder": FOLDER,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from settings.common import FIXED
+from settings.declarations import FIXED, SECRETS
 from settings.stackfile import read_config
 from tests.cli.conftest import Checkout
 from tests.harness.deploy import deploy
@@ -49,7 +49,9 @@ def test_unconfirmed_nothing_is_written(
     assert dev.lines == []
 
 
-@pytest.mark.parametrize(("name", "server"), FIXED.items())
+@pytest.mark.parametrize(
+    ("name", "server"), [(name, SECRETS[name].first_login_of) for name in FIXED]
+)
 def test_a_first_administrators_password_is_changed_in_the_servers_own_page(
     checkout: Checkout, capsys: pytest.CaptureFixture[str], name: str, server: str
 ) -> None:

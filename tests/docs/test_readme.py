@@ -7,7 +7,7 @@ import pytest
 
 from cli.command_line import parse
 from docs.generate import FOLDER
-from settings.common import SECRETS
+from settings.declarations import SECRETS
 
 README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 # In blocks of shell, in comments there, and in the text.
@@ -20,7 +20,7 @@ def test_all_are_found() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_each_command_parses(command: str) -> None:
-    verb, _ = parse(shlex.split(command.replace("NAME", SECRETS[0])))
+    verb, _ = parse(shlex.split(command.replace("NAME", next(iter(SECRETS)))))
     assert command.startswith(verb.name)
 
 

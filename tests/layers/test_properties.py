@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from layers import LAYERS
-from settings.common import FIXED
+from settings.declarations import FIXED
 from settings.images import catalogue
 from settings.names import endpoints
 from tests.harness.computed import computed
@@ -276,7 +276,7 @@ def test_a_password_that_is_in_data_stays_with_the_data(world: dict[str, Deploye
     found = {
         r.name: r.protect for r in resources(world, "random:index/randomPassword:RandomPassword")
     }
-    assert {name for name, protect in found.items() if protect} == FIXED.keys()
+    assert {name for name, protect in found.items() if protect} == set(FIXED)
 
 
 def test_down_cannot_take_the_user_that_writes_the_state(world: dict[str, Deployed]) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from settings import ENVIRONMENTS, Settings, load
-from settings.names import SERVICES, certificate_names, endpoints, hosts
+from settings.names import ROWS, certificate_names, endpoints, hosts
 from tests.harness.patched import patched
 
 GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
@@ -102,7 +102,7 @@ def test_certificates_hold_every_name_that_clients_use(environment: str) -> None
     settings = committed(environment)
     for name, endpoint in endpoints(settings).items():
         # TLS of the gateway's pages ends at the gateway.
-        through = environment == "lab" and SERVICES[name].exposure == "gateway"
+        through = environment == "lab" and ROWS[name].exposure == "gateway"
         owner = {"store-console": "store", "registry": "gitlab"}.get(name, name)
         dns, addresses = certificate_names(settings, "gateway" if through else owner)
         assert dns == sorted(set(dns))
