@@ -17,10 +17,10 @@ if [ -n "$(find "$logs" -maxdepth 1 -name '*.json' -size +100M)" ]; then
     kill -USR1 "$(cat "$pid")"
 fi
 
-# A file's second line is its key, which begins with its upstream.
+# A file's second line is its key: its kind, then its path, which begins with its upstream.
 {
     find "$packages" -type f ! -name '*.*' -printf 'size %p %s\n'
-    find "$packages" -type f ! -name '*.*' -exec grep -a -m 1 -H '^KEY: /' {} + || :
+    find "$packages" -type f ! -name '*.*' -exec grep -a -m 1 -H '^KEY: [a-z-]*|/' {} + || :
     df -kP "$packages" | tail -n 1
 } | awk -v time="$(date -u +%Y-%m-%dT%H:%M:%SZ)" '
     $1 == "size" { size[$2] = $3; next }
