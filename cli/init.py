@@ -17,7 +17,8 @@ from cli import ask, backend, cache, stackfile
 from cli.engine import Engine
 from cli.fault import Fault, SettingsFault, say
 from layers import LAYERS
-from settings import PROJECT, Settings, SettingsError, load_file
+from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load_file
+from settings.names import service_at
 from settings.stackfile import read_config
 from toolchain import install
 
@@ -135,6 +136,8 @@ def indexes(settings: Settings) -> Iterator[Addition]:
         if address is None:
             say(f"no {kind} index is configured here; set {path}.url")
             continue
+        if ours(settings, address, path):
+            continue
         if urlsplit(address).username:
             # Stack files are committed and the cache sends no credentials.
             say(f"your {kind} index has credentials: set {path}.url")
@@ -162,9 +165,38 @@ def archives(settings: Settings) -> Iterator[Addition]:
         if name not in DEBIAN or name in known or urlsplit(address).username:
             continue
         path = f"foundation.cache.upstreams.{name}"
+        if ours(settings, address, path):
+            continue
         url = address.rstrip("/")
         yield ("config", *f"{PROJECT}:{path}".split(".")), {"kind": "apt", "url": url}
         say(f"{path}: {url}")
+
+
+def ours(settings: Settings, address: str, path: str) -> bool:
+    """Whether a lab of this checkout answers at `address`, which is then said.
+
+    A laptop that uses the lab's cache would make it its own upstream (#10.19).
+    """
+    for lab in (settings, *others(settings)):
+        service = service_at(lab, address)
+        if service is not None:
+            say(
+                f"this machine uses {address}, which is the lab's own {service}: no upstream is "
+                f"made of it; set {path}.url to where the packages come from"
+            )
+            return True
+    return False
+
+
+def others(settings: Settings) -> Iterator[Settings]:
+    """The settings of the checkout's other environments, as far as they are whole."""
+    for env in ENVIRONMENTS:
+        try:
+            found = backend.settings_of(env)
+        except SettingsFault:
+            continue
+        if found != settings:
+            yield found
 
 
 def pip_index() -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from operator import attrgetter
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from settings.declarations import LISTENERS
 from settings.machines import Machine
@@ -86,6 +87,20 @@ class Endpoint:
 def _url(scheme: str, host: str, port: int) -> str:
     default = {"http": 80, "https": 443}.get(scheme)
     return f"{scheme}://{host}" if port == default else f"{scheme}://{host}:{port}"
+
+
+def service_at(settings: "Settings", url: str) -> str | None:
+    """The service of these settings that answers at `url`, by any of its names."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    for name, endpoint in endpoints(settings).items():
+        names = {endpoint.host, str(endpoint.address)}
+        if "localhost" in names:
+            names.add("127.0.0.1")
+        inner = (endpoint.inner_host, endpoint.inner_port)
+        if (parts.hostname, port) == inner or (parts.hostname in names and port == endpoint.port):
+            return name
+    return None
 
 
 def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[str]]:

@@ -1,5 +1,6 @@
 """Every file of the package cache, from its settings: one template for both places."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
     upstreams = [_upstream(name, upstream) for name, upstream in sorted(cache.upstreams.items())]
     values = {
         "cache": cache,
+        "identity": identity(cache),
         "outages": OUTAGES,
         "site": site,
         "log_mib": LOG_MIB,
@@ -70,6 +72,16 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
         f"{site.www_dir}/upstreams.json": json.dumps(shown, indent=1) + "\n",
         **{f"{site.www_dir}/{page}": (FILES / page).read_text(encoding="utf-8") for page in PAGES},
     }
+
+
+def identity(cache: Cache) -> str:
+    """What this cache calls itself to others.
+
+    Two caches with the same settings have the same upstreams: neither is behind the other without
+    being behind itself.
+    """
+    digest = hashlib.sha256(cache.model_dump_json().encode()).hexdigest()
+    return f"datalab-cache-{digest[:12]}"
 
 
 def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from layers.foundation.cache_files import SLICE_KIB
+from layers.foundation.cache_files import SLICE_KIB, identity
 from settings.cache import Cache
 from tests.cache.conftest import Start
 from tests.cache.names import context, resolver
@@ -255,6 +255,37 @@ class TestClients:
         cache = settings(ubuntu={"kind": "apt", "url": f"http://127.0.0.1:{where.port}/ubuntu"})
         with running(cache, tmp_path, where) as looped:
             assert looped.get(DEB).status == 508
+
+    def test_a_cache_behind_others_answers(self, tmp_path: Path, origin: Origin) -> None:
+        """They all had one name, so each took the others for itself (#10.19)."""
+        origin.files.update({DEB: os.urandom(SLICE + 5), INDEX: b"index"})
+        url = origin.url
+        vias = []
+        with ExitStack() as stack:
+            for number in range(3):
+                folder = tmp_path / str(number)
+                folder.mkdir()
+                cache = settings(ubuntu={"kind": "apt", "url": f"{url}/ubuntu"})
+                last = stack.enter_context(running(cache, folder))
+                url = last.url
+                vias.append(f"1.1 {identity(cache)}")
+            for path in (DEB, INDEX):
+                assert last.get(path, Via="1.1 proxy.office.example").body == origin.files[path]
+        assert len(set(vias)) == 3
+        told = {request.headers["via"] for request in origin.requests}
+        assert told == {", ".join(reversed(vias))}
+
+    def test_two_caches_in_a_circle_end(self, tmp_path: Path) -> None:
+        folders = [tmp_path / "one", tmp_path / "two"]
+        for folder in folders:
+            folder.mkdir()
+        places = [site(folder) for folder in folders]
+        with ExitStack() as stack:
+            for folder, place, other in zip(folders, places, reversed(places), strict=True):
+                url = f"http://127.0.0.1:{other.port}/ubuntu"
+                circle = settings(ubuntu={"kind": "apt", "url": url})
+                last = stack.enter_context(running(circle, folder, place))
+            assert last.get(DEB).status == 508
 
 
 class TestOrigins:

@@ -99,6 +99,47 @@ def test_the_operators_debian_archive_becomes_an_upstream(
     assert [found for found in again if found[1]["kind"] == "apt"] == []
 
 
+@pytest.mark.parametrize(
+    "base",
+    [
+        "http://cache.lab.home.arpa:8480",  # of lab, to a laptop
+        "http://192.168.1.103:8480",
+        "http://localhost:8480",  # of dev
+        "http://127.0.0.1:8480",
+        "http://cache:8480",  # in dev's network
+        "https://gitlab.lab.home.arpa",
+    ],
+)
+@pytest.mark.parametrize("env", ["dev", "lab"])
+def test_the_labs_own_names_are_no_upstreams(
+    checkout: Checkout,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    base: str,
+    env: str,
+) -> None:
+    """A laptop that uses the lab's cache would give it itself as its upstream (#10.19)."""
+    monkeypatch.setattr(init, "archives", ARCHIVES)
+    monkeypatch.setattr(init, "pip_index", lambda: f"{base}/pypi/simple/")
+    monkeypatch.setattr(init, "npm_registry", lambda: f"{base}/npm/")
+    monkeypatch.setattr(init, "run", lambda _: f"{base}/debian/\n{base}/debian-security")
+    assert list(init.indexes(load_file(checkout.root / f"Pulumi.{env}.yaml"))) == []
+    said = "".join(capsys.readouterr())
+    for name in ("pypi", "npm", "debian", "debian-security"):
+        assert f"set foundation.cache.upstreams.{name}.url" in said
+    assert said.count("the lab's own") == 4
+
+
+def test_a_mirror_in_the_labs_domain_is_an_upstream(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The domain may have more in it than the lab; so may the machine."""
+    monkeypatch.setattr(init, "pip_index", lambda: "https://devpi.lab.home.arpa/simple")
+    monkeypatch.setattr(init, "npm_registry", lambda: "http://localhost:4873/")
+    found = init.indexes(load_file(checkout.root / "Pulumi.lab.yaml"))
+    assert [value["kind"] for _, value in found] == ["pypi", "npm"]
+
+
 def test_an_index_with_credentials_is_not_written(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
