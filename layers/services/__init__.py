@@ -30,6 +30,7 @@ from layers.services.postgresql import (
     PostgreSql,
     PostgreSqlArgs,
 )
+from layers.services.postgresql import login as database_login
 from places.trust import trust_file
 from settings import Settings
 from settings.program import Given
@@ -190,7 +191,7 @@ def _ci_access(
             records={
                 "infra/provision/postgres": {
                     **server,
-                    "user": "provisioner",
+                    "user": database_login("provisioner"),
                     "password": roles["provisioner"],
                     "vault_user": "vault",
                 },
@@ -212,7 +213,7 @@ def _ci_access(
             database={
                 **server,
                 "ca": foundation.ca_certificate,
-                "username": "vault",
+                "username": database_login("vault"),
                 "password": roles["vault"],
             },
         ),
@@ -244,7 +245,10 @@ def _outputs(
             }
         ),
         postgresql_credentials=secret_map(
-            {role: {"username": role, "password": value} for role, value in roles.items()}
+            {
+                role: {"username": database_login(role), "password": value}
+                for role, value in roles.items()
+            }
         ),
         kafka=pulumi.Output.from_input(
             {

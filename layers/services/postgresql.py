@@ -27,11 +27,23 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "provisioner": ("create_database", "create_role"),
     "vault": ("create_role",),
 }
+WORKERS = tuple(role for role, rights in ROLES.items() if rights)
 # Databases that every server has -> who may enter them. By default that is everybody, and whoever
 # takes an advisory lock there, as `provision` does, keeps it from all others.
-COMMON: Mapping[str, tuple[str, ...]] = {"postgres": ("provisioner", "vault"), "template1": ()}
+COMMON: Mapping[str, tuple[str, ...]] = {"postgres": WORKERS, "template1": ()}
 # With it the lab's own get in when other projects hold all other connections.
 RESERVED = "pg_use_reserved_connections"
+
+
+def login(role: str) -> str:
+    """Who logs in for a role of ROLES: itself, but for a worker another role, which works as it.
+
+    Whatever changes in a role, its password too, the provider takes away all its memberships and
+    grants those that it knows (revokeRoles in resource_postgresql_role.go). A worker has others: it
+    is a member of all that it made, so it never changes and has no password. No project can ask for
+    a name with a hyphen (provision/specs.py).
+    """
+    return f"{role}-login" if role in WORKERS else role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,9 @@ def _container(args: PostgreSqlArgs) -> Container:
         files={
             f"{FOLDER}/start.sh": File(content=(FILES / "postgresql.sh").read_text()),
             f"{FOLDER}/postgresql.conf": File(content=configuration),
+            f"{FOLDER}/workers.sql": File(
+                content=render(FILES / "postgresql-workers.sql.j2", {"workers": WORKERS})
+            ),
             f"{FOLDER}/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
             f"{FOLDER}/server.crt": File(content=args.server["certificate"]),
             # The server refuses a key that others may read.
@@ -111,25 +126,30 @@ class Databases(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Databases", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
         roles = {
             role: postgresql.Role(
                 f"{role}-role",
                 name=role,
-                login=True,
-                password=args.passwords[role],
+                login=role not in WORKERS,
+                password=None if role in WORKERS else args.passwords[role],
                 create_database="create_database" in rights,
                 create_role="create_role" in rights,
-                roles=[RESERVED],
-                opts=pulumi.ResourceOptions(
-                    parent=self,
-                    protect=args.protect,
-                    # The provider reads memberships back (resource_postgresql_role.go): without
-                    # this, what provisioning grants is drift, and a refreshed `up` takes it away.
-                    ignore_changes=["roles"],
-                ),
+                roles=None if role in WORKERS else [RESERVED],
+                opts=_unchanged(child) if role in WORKERS else child,
             )
             for role, rights in ROLES.items()
         }
+        for role in WORKERS:
+            postgresql.Role(
+                login(role),
+                name=login(role),
+                login=True,
+                password=args.passwords[role],
+                roles=[roles[role].name, RESERVED],
+                assume_role=roles[role].name,
+                opts=child,
+            )
         self.names = {
             database: self._database(database, roles[database].name, args.protect)
             for database in DATABASES
@@ -172,3 +192,14 @@ class Databases(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return closed.database
+
+
+def _unchanged(options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Options of a worker, which no `up` may change.
+
+    What provisioning grants to it is read back as drift; and in labs that began when workers logged
+    in themselves, the state has a password that start.sh took from the server.
+    """
+    return pulumi.ResourceOptions.merge(
+        options, pulumi.ResourceOptions(ignore_changes=["login", "password", "roles"])
+    )

@@ -3,38 +3,32 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from layers.services.postgresql import COMMON, DATABASES, ROLES
+from layers.services.postgresql import ROLES
+from layers.services.postgresql import login as database_login
 from tests.harness.gitlab import GitLab, gitlab
 from tests.harness.gitlab_vault import configure
 from tests.harness.inputs import declared
 from tests.harness.ollama import Ollama, ollama
 from tests.harness.postgresql import PostgreSql, postgresql
+from tests.harness.postgresql_provider import create_all
 from tests.harness.process import clean_environment
 from tests.harness.vault_api import VaultServer, openbao
+from tests.layers.containers import world
 
 ROOT = Path(__file__).parents[2]
 LAB_PROJECT = 1
 READ_TOKEN = "glpat-reads-pipelines-0123456789"
-OPTIONS = {"create_database": "CREATEDB", "create_role": "CREATEROLE"}
 
 
-def setup_sql() -> Iterator[str]:
-    """What the services layer makes of an empty server: its own tables of roles and databases."""
-    for role, rights in ROLES.items():
-        options = " ".join(OPTIONS[right] for right in rights)
-        yield f"CREATE ROLE {role} LOGIN {options} PASSWORD '{role}-of-the-test'"
-    for database in DATABASES:
-        yield f"CREATE DATABASE {database} OWNER {database}"
-    for database, users in {**COMMON, **dict.fromkeys(DATABASES, ())}.items():
-        yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
-        for user in users:
-            yield f"GRANT CONNECT ON DATABASE {database} TO {user}"
+def password(role: str) -> str:
+    """The password of `role` of layers.services.postgresql.ROLES, until a test rotates it."""
+    return f"{role}-of-the-test"
 
 
 @dataclass
@@ -122,6 +116,28 @@ class Lab:
         found: dict[str, Any] = answer["data"]["data"]
         return {**found, "version": answer["data"]["metadata"]["version"]}
 
+    def tell_vault(self, logins: Mapping[str, tuple[str, str]]) -> None:
+        """What the services layer writes into Vault: role -> who logs in for it, and how."""
+        server = {"host": self.postgres.host, "port": str(self.postgres.port)}
+        user, secret = logins["provisioner"]
+        self.write(
+            "infra/provision/postgres",
+            {**server, "user": user, "password": secret, "vault_user": "vault"},
+        )
+        user, secret = logins["vault"]
+        self.bao.client().write_data(
+            "database/config/postgres",
+            data={
+                "plugin_name": "postgresql-database-plugin",
+                "allowed_roles": ["project-*"],
+                "connection_url": "postgresql://{{username}}:{{password}}@"
+                f"{server['host']}:{server['port']}/postgres?sslmode=disable",
+                "username": user,
+                "password": secret,
+                "password_authentication": "scram-sha-256",
+            },
+        )
+
     def ask(self, project: int, kind: str, request: str = "ab" * 16, **spec: object) -> list[str]:
         """Write a request as root; the words for `provision` to act on it."""
         self.write(f"projects/{project}/requests/{request}", {"kind": kind, **spec})
@@ -148,8 +164,8 @@ def lab(
         database = stack.enter_context(postgresql(places["postgresql"]))
         models = stack.enter_context(ollama())
         with database.connect() as connection:
-            for statement in setup_sql():
-                connection.execute(statement.encode())
+            passwords = {database_login(role): password(role) for role in ROLES}
+            create_all(connection, world("dev")["services"], passwords)
         made = Lab(
             bao=bao,
             gitlab=forge,
@@ -163,15 +179,9 @@ def lab(
 
 def _fill_vault(made: Lab) -> None:
     configure(made.bao, made.gitlab.url, LAB_PROJECT)
-    server = {"host": made.postgres.host, "port": str(made.postgres.port)}
-    made.write(
-        "infra/provision/postgres",
-        {
-            **server,
-            "user": "provisioner",
-            "password": "provisioner-of-the-test",
-            "vault_user": "vault",
-        },
+    made.bao.client().sys.enable_secrets_engine("database")
+    made.tell_vault(
+        {role: (database_login(role), password(role)) for role in ("provisioner", "vault")}
     )
     made.write("infra/provision/ollama", {"url": made.ollama.url})
     made.write(
@@ -182,19 +192,5 @@ def _fill_vault(made: Lab) -> None:
             "ref": "main",
             "trigger_token": made.gitlab.trigger_token,
             "read_token": READ_TOKEN,
-        },
-    )
-    client = made.bao.client()
-    client.sys.enable_secrets_engine("database")
-    client.write_data(
-        "database/config/postgres",
-        data={
-            "plugin_name": "postgresql-database-plugin",
-            "allowed_roles": ["project-*"],
-            "connection_url": "postgresql://{{username}}:{{password}}@"
-            f"{server['host']}:{server['port']}/postgres?sslmode=disable",
-            "username": "vault",
-            "password": "vault-of-the-test",
-            "password_authentication": "scram-sha-256",
         },
     )

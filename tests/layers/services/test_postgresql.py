@@ -1,18 +1,19 @@
 """PostgreSQL as the layer starts it: on the volume, over TLS only, with the newest password."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from layers.services.postgresql import DATABASES, FOLDER, RESERVED, ROLES
+from layers.services.postgresql import DATABASES, FOLDER, RESERVED, ROLES, WORKERS
 from settings import images
 from tests.harness.certificates import Authority
 from tests.harness.deploy import deploy
 from tests.harness.postgresql import version
 from tests.layers.containers import container, files, published, variables, world
-from tests.layers.services.running import connect, running
+from tests.layers.services.running import connect, kill, prepared, running
 
 
 def test_tests_run_the_version_that_the_lab_runs() -> None:
@@ -43,11 +44,26 @@ def test_secrets_are_files_of_the_server_s_own_user() -> None:
 
 def test_roles_have_no_more_rights_than_their_work_needs() -> None:
     roles = {r.inputs["name"]: r.inputs for r in world("dev")["services"].all("Role")}
-    assert set(roles) == set(ROLES)
-    makers = {name for name, role in roles.items() if role["createDatabase"]}
+    assert set(roles) == {*ROLES, "provisioner-login", "vault-login"}
+    makers = {name for name, role in roles.items() if role.get("createDatabase")}
     assert makers == {"provisioner"}
-    assert {n for n, role in roles.items() if role["createRole"]} == {"provisioner", "vault"}
+    assert {n for n, role in roles.items() if role.get("createRole")} == {"provisioner", "vault"}
     assert not any(role.get("superuser") for role in roles.values())
+
+
+def test_what_makes_roles_does_not_log_in_and_never_changes() -> None:
+    """The provider takes a role's memberships away whenever its password changes (#10.2)."""
+    layer = world("dev")["services"]
+    for name in ("provisioner", "vault"):
+        worker = layer.one("postgresql:index/role:Role", f"{name}-role")
+        assert worker.inputs["login"] is False
+        assert not {"password", "roles"} & worker.inputs.keys()
+        assert {"login", "password", "roles"} <= set(worker.ignore_changes)
+        login = layer.one("postgresql:index/role:Role", f"{name}-login")
+        assert login.inputs["assumeRole"] == name
+        assert set(login.inputs["roles"]) == {name, RESERVED}
+        assert "password" in login.secret
+        assert not login.ignore_changes
 
 
 def test_nobody_but_the_owner_enters_a_database() -> None:
@@ -76,13 +92,9 @@ def test_other_projects_leave_connections_for_the_lab(connections: int) -> None:
     text = files(container(layer, "postgresql"))[f"{FOLDER}/postgresql.conf"]["content"]
     (kept,) = re.findall(r"(?m)^reserved_connections = (\d+)$", text)
     assert 5 <= int(kept) < connections - 3  # superuser_reserved_connections
-    made = {role.name: role.inputs["roles"] for role in layer.all("postgresql:index/role:Role")}
-    assert made == {f"{name}-role": [RESERVED] for name in ROLES}
-
-
-def test_memberships_that_provisioning_grants_are_no_drift() -> None:
-    for role in world("dev")["services"].all("postgresql:index/role:Role"):
-        assert "roles" in role.ignore_changes
+    made = [r.inputs for r in layer.all("postgresql:index/role:Role") if r.inputs["login"]]
+    assert len(made) == len(ROLES)
+    assert all(RESERVED in role["roles"] for role in made)
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
@@ -111,3 +123,71 @@ def test_a_renewed_password_counts_from_the_next_start_and_data_stay(tmp_path: P
             connect(tmp_path, port, "first-password", "require")
     log = (tmp_path / "log").read_text()
     assert "second-password" not in log
+
+
+@pytest.mark.service
+def test_roles_that_logged_in_themselves_do_not_after_a_start(tmp_path: Path) -> None:
+    """Labs that began before #10.2 have such roles; the provider would take what they hold."""
+    authority = Authority()
+    pair = authority.server("postgresql")
+    query = "SELECT rolname, rolcanlogin, rolpassword FROM pg_authid WHERE rolname = ANY(%s)"
+    names = [*WORKERS, "mlflow"]
+    with running(tmp_path, authority, pair, "a") as port, connect(tmp_path, port, "a") as session:
+        for name in names:
+            session.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'old'".encode())
+        session.execute("CREATE ROLE made; GRANT made TO vault WITH ADMIN OPTION")
+    with running(tmp_path, authority, pair, "a") as port, connect(tmp_path, port, "a") as session:
+        found = {name: (may, secret) for name, may, secret in session.execute(query, (names,))}
+        assert found.pop("mlflow")[0] is True
+        assert found == dict.fromkeys(WORKERS, (False, None))
+        assert session.execute("SELECT pg_has_role('vault', 'made', 'USAGE')").fetchone() == (True,)
+
+
+# What initdb leaves behind, step by step, until the server itself has started.
+STEPS = {
+    "a folder": lambda data: data.is_dir(),
+    "its first file": lambda data: (data / "PG_VERSION").exists(),
+    "a control file": lambda data: (data / "global/pg_control").exists(),
+    "the catalogue": lambda data: (data / "global/pg_filenode.map").exists(),
+    "template0": lambda data: (data / "base/4").exists(),
+    "the database postgres": lambda data: (data / "base/5/PG_VERSION").exists(),
+    "a server's start": lambda data: (data / "postmaster.opts").exists(),
+}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("step", STEPS)
+def test_a_first_start_killed_at_any_step_is_begun_again(step: str, tmp_path: Path) -> None:
+    """PG_VERSION without pg_control: PANIC and a restart loop on a protected volume (#10.3)."""
+    authority = Authority()
+    pair = authority.server("postgresql")
+    killed = prepared(tmp_path, authority, pair, "password")
+    with (tmp_path / "log").open("ab") as log:
+        process = subprocess.Popen(
+            killed.command, env=killed.environment, cwd=tmp_path, stdout=log, stderr=log
+        )
+    while not STEPS[step](killed.data):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+    kill(process.pid)
+    process.wait()
+    with running(tmp_path, authority, pair, "password") as port:
+        connect(tmp_path, port, "password").close()
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("kept", ["mark", "databases", "label"])
+def test_data_are_never_taken_for_an_interrupted_start(kept: str, tmp_path: Path) -> None:
+    """Nor those of labs that are older than the rule, nor a copy that pg_basebackup made."""
+    authority = Authority()
+    pair = authority.server("postgresql")
+    with running(tmp_path, authority, pair, "a") as port, connect(tmp_path, port, "a") as session:
+        session.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        if kept == "databases":
+            session.execute("CREATE DATABASE mlflow")
+    data = tmp_path / "data"
+    if kept != "mark":
+        (data / "postmaster.opts").unlink()
+    if kept == "label":
+        (data / "backup_manifest").touch()
+    with running(tmp_path, authority, pair, "a") as port, connect(tmp_path, port, "a") as session:
+        assert session.execute("SELECT answer FROM kept").fetchone() == (42,)
