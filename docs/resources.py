@@ -23,7 +23,7 @@ def page() -> str:
         "",
         HEAD,
         "",
-        "What each layer registers with the settings as they are committed, and which component "
+        "What each layer registers with the settings of tests/fixtures/stacks, and which component "
         "needs which. A solid arrow is a dependency that the engine knows within a layer; values "
         "go from layer to layer as stack outputs.",
     ]

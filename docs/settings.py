@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from settings import ENVIRONMENTS, PROJECT, SECRET_KEYS, Settings, schema
+from settings import PROJECT, SECRET_KEYS, Settings, schema
 from settings.faults import expected, resolve
 from settings.rules import RULES
-from settings.stackfile import ROOT_KEYS, read_config
+from settings.stackfile import ROOT_KEYS
 
-ROOT = Path(__file__).parent.parent
 HEAD = """# Settings
 
 Made from settings/ by `python -m docs.generate`.
@@ -42,16 +40,11 @@ Schema = dict[str, Any]
 def page() -> str:
     """docs/settings.md."""
     root = schema()
-    configs = {name: read_config(ROOT / f"Pulumi.{name}.yaml") for name in ENVIRONMENTS}
-    values = [
-        {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
-        for config in configs.values()
-    ]
     lines = [HEAD]
     shared: dict[str, None] = {}
     for layer in Settings.model_fields:
         model = resolve(root["properties"][layer], root)
-        lines += [f"## `{layer}`", "", *_table(model, (layer,), values, shared), ""]
+        lines += [f"## `{layer}`", "", *_table(model, (layer,), shared), ""]
     lines += ["## Parts that occur more than once", ""]
     # Describing one part may mention further ones.
     done: set[str] = set()
@@ -59,22 +52,19 @@ def page() -> str:
         name = todo[0]
         done.add(name)
         model = root["$defs"][name]
-        lines += [f"### {name}", "", model["description"], "", *_table(model, (), [], shared), ""]
+        lines += [f"### {name}", "", model["description"], "", *_table(model, (), shared), ""]
     lines += [SECRETS, "## Rules between settings", ""]
     lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in RULES]
     lines += [f"- {text}" for text in BUDGET]
     return "\n".join(lines) + "\n"
 
 
-def _table(
-    model: Schema, at: tuple[str, ...], values: list[Any], shared: dict[str, None]
-) -> Iterator[str]:
-    columns = ["key", "allowed", "default", "meaning", *(ENVIRONMENTS if values else ())]
+def _table(model: Schema, at: tuple[str, ...], shared: dict[str, None]) -> Iterator[str]:
+    columns = ["key", "allowed", "default", "meaning"]
     yield f"| {' | '.join(columns)} |"
     yield f"|{' --- |' * len(columns)}"
     for key, cells in _rows(model, at, shared):
-        here = [_code(_at(value, key)) for value in values]
-        yield f"| `{'.'.join(key)}` | {' | '.join([*cells, *here])} |"
+        yield f"| `{'.'.join(key)}` | {' | '.join(cells)} |"
 
 
 def _rows(
@@ -118,18 +108,10 @@ def _is_shared(name: str) -> bool:
     return json.dumps(schema()).count(f'"#/$defs/{name}"') > 1
 
 
-def _at(value: Any, key: tuple[str, ...]) -> Any:
-    for part in key:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
 def _code(value: Any) -> str:
     """A value as it would stand in the file, in short."""
     if value is None:
         return ""
-    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
-        return ", ".join(f"`{name}`" for name in value)
     text = json.dumps(value, ensure_ascii=False)
     return f"`{text if isinstance(value, dict | list) else text.strip(chr(34))}`"
 

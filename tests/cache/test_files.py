@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from layers.foundation.cache_files import Site, render
-from settings import load_file
 from settings.cache import Cache, environment, pulled, urls
 from tests.cache.running import site, write
+from tests.harness.deploy import settings_of
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
@@ -111,8 +111,8 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environment_name", ["dev", "lab"])
-def test_the_committed_settings_render(environment_name: str) -> None:
-    cache = load_file(ROOT / f"Pulumi.{environment_name}.yaml").foundation.cache
+def test_whole_settings_render(environment_name: str) -> None:
+    cache = settings_of(environment_name).foundation.cache
     registries = {
         name: "http://127.0.0.1:5101" for name, up in cache.upstreams.items() if up.kind == "oci"
     }

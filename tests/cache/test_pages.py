@@ -11,11 +11,12 @@ import pytest
 
 from cli import cache as command
 from cli.fault import Fault
-from settings import Settings, load_file
+from settings import Settings
 from settings.cache import Cache
 from tests.cache.origin import Origin
 from tests.cache.running import Running, settings
 from tests.harness.browser import browse
+from tests.harness.deploy import settings_of
 from tests.harness.process import free_port
 
 pytestmark = pytest.mark.service
@@ -26,8 +27,8 @@ KIB = 1024
 
 
 def _of(cache: Cache) -> Settings:
-    """The committed settings of `dev` with this cache."""
-    whole = load_file(ROOT / "Pulumi.dev.yaml")
+    """The sample settings of `dev` with this cache."""
+    whole = settings_of("dev")
     foundation = whole.foundation.model_copy(update={"cache": cache})
     return whole.model_copy(update={"foundation": foundation})
 

@@ -16,9 +16,9 @@ from cli.ci import images
 from cli.fault import Fault
 from places import image as places_image
 from places.image import Recipe, version
-from settings import load_file
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
+from tests.harness.deploy import settings_of
 from tests.harness.docker import engine, registry
 from tests.harness.pipelines import ROOT
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.service
 
 NAMES = ("runner", "deployer")
 SHELL = "/usr/bin/busybox"
-LAB = load_file(ROOT / "Pulumi.lab.yaml")
+LAB = settings_of("lab")
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from cli.ci import note
 from cli.ci.gate import TOKEN, refusals
 from cli.ci.plan import Plan, Step, reduce
-from settings import load_file
 from settings.budget import budget
-from tests.harness.pipelines import ROOT
+from tests.harness.deploy import settings_of
 
 VOLUME = "docker:index/volume:Volume"
 CONTAINER = "docker:index/container:Container"
@@ -85,7 +84,7 @@ def test_the_note() -> None:
         plan(Step("delete", VOLUME, "data", (), True), layer="foundation"),
         plan(layer="apps", failed=True),
     ]
-    settings = load_file(ROOT / "Pulumi.lab.yaml")
+    settings = settings_of("lab")
     before = budget(settings)
     wanted = ["foundation", "platform", "services", "apps"]
     text = note.render(plans, wanted, "c" * 40, "b" * 40, (before, before))

@@ -30,9 +30,9 @@ from cli.engine import Engine
 from cli.fault import Fault
 from cli.verbs import CI_ACTIONS
 from places.ansible import PLAYBOOK
-from settings import load_file
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
+from tests.harness.deploy import settings_of
 from tests.harness.gitlab import ME, GitLab, Pipeline, gitlab
 from tests.harness.pipelines import ROOT, git
 
@@ -661,7 +661,7 @@ def test_each_job_gets_the_store_s_user_that_it_needs(
     # What this machine itself would use is nobody else's.
     own = {publish.PASSPHRASE: "phrase", "AWS_SECRET_ACCESS_KEY": "the operator's"}
     engine = Engine(folder=tmp_path, variables=own)
-    settings = load_file(ROOT / "Pulumi.lab.yaml")
+    settings = settings_of("lab")
     publish._hand_over(engine, "lab", settings, foundation, {"host": ""}, authority="/ca.pem")
     assert written == {
         f"kv/infra/ci/{path}": {

@@ -12,6 +12,7 @@ import pytest
 
 from cli.main import main
 from layers import LAYERS
+from tests.harness.patched import sample_file
 from toolchain import install, pulumi_cli
 
 ROOT = Path(__file__).parents[2]
@@ -63,13 +64,13 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
-    """The committed settings in a checkout of the test's own."""
+    """The sample settings in a checkout of the test's own."""
     root, fake = tmp_path / "check out", tmp_path / "fake"
     root.mkdir()
     fake.mkdir()
     (root / "stacks").mkdir()
     for env in ("dev", "lab"):
-        text = (ROOT / f"Pulumi.{env}.yaml").read_text()
+        text = sample_file(env).read_text()
         (root / f"Pulumi.{env}.yaml").write_text(text)
         for layer in LAYERS:
             (root / f"stacks/Pulumi.{env}-{layer}.yaml").symlink_to(f"../Pulumi.{env}.yaml")

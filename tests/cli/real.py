@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from settings import ENVIRONMENTS
+from tests.harness.patched import sample_file
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("cli", "layers", "places", "settings", "toolchain")
 CODE = "import sys; from cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -37,8 +40,8 @@ def checkout(folder: Path, environment: Mapping[str, str], program: str) -> Real
     """Make one in `folder`; `program` is its __main__.py."""
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ROOT.glob("Pulumi*.yaml"):
-        shutil.copy(file, folder, follow_symlinks=False)
+    for file in (ROOT / "Pulumi.yaml", *map(sample_file, ENVIRONMENTS)):
+        shutil.copy(file, folder)
     shutil.copytree(ROOT / "stacks", folder / "stacks", symlinks=True)
     for name in ("images.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, folder)

@@ -1,4 +1,4 @@
-"""`./lab init` with the real engine on the committed settings."""
+"""`./lab init` with the real engine on the sample settings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -142,7 +142,7 @@ def plain(value: Any) -> Any:
 
 
 def stack_config(environment: str, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The committed settings of an environment with single values changed.
+    """The sample settings of an environment with single values changed.
 
     change maps a key below `datalab:` in dotted form to its new value; None removes it.
     """
@@ -232,5 +232,5 @@ def deploy(
 
 
 def settings_of(environment: str, change: Mapping[str, Any] | None = None) -> Settings:
-    """The committed settings of an environment with single values changed; see stack_config."""
+    """The sample settings of an environment with single values changed; see stack_config."""
     return load(stack_config(environment, change), f"Pulumi.{environment}.yaml")

@@ -1,4 +1,8 @@
-"""The committed settings with single values changed: nobody writes a second set of settings."""
+"""The tests' own settings, and those with single values changed.
+
+The committed Pulumi.dev.yaml and Pulumi.lab.yaml are for people to change (docs/machines.md), so
+only tests/settings/test_load.py reads them: it says that they load.
+"""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -10,19 +14,24 @@ from settings.stackfile import read_config
 ROOT = Path(__file__).parents[2]
 
 
-def committed(environment: str) -> dict[str, Any]:
-    """The configuration of an environment as it is committed."""
-    return read_config(ROOT / f"Pulumi.{environment}.yaml")
+def sample_file(environment: str) -> Path:
+    """The stack file that tests have for an environment."""
+    return ROOT / f"tests/fixtures/stacks/Pulumi.{environment}.yaml"
+
+
+def sample(environment: str) -> dict[str, Any]:
+    """The configuration in sample_file."""
+    return read_config(sample_file(environment))
 
 
 def patched(
     environment: str, changes: Mapping[str, Any], removed: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The committed configuration with values set and keys removed.
+    """The sample configuration with values set and keys removed.
 
     Keys are dotted and below `datalab:`; one with a colon is a whole top-level key.
     """
-    config = committed(environment)
+    config = sample(environment)
     patch(config, changes, removed)
     return config
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from rehearsal.steps import _Events
+from settings import load_file
+from settings.names import endpoints
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,7 +44,8 @@ def test_a_refusal_and_a_kill_are_recovered_from_and_nothing_stays(tmp_path: Pat
     assert shown["layers"][0]["resources"] > 50
     assert shown["layers"][0]["down_s"] > 0
     assert {"datalab-store", "datalab-vault"} <= {row["container"] for row in shown["containers"]}
-    assert shown["urls"]["Vault"] == "https://localhost:8200"
+    settings = load_file(ROOT / "Pulumi.dev.yaml")
+    assert shown["urls"]["Vault"] == endpoints(settings)["vault"].url
     killed, refused = shown["recovered"]
     assert "killed after call 12" in killed
     assert "refused on demand" in refused

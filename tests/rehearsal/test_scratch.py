@@ -13,10 +13,11 @@ from layers import LAYERS
 from rehearsal import scratch
 from settings import PROJECT, SettingsError
 from tests.harness.deploy import stack_config
+from tests.harness.patched import sample
 
 
 def test_the_project_is_the_checkouts_program_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    made = scratch.make("lab", tmp_path / "it")
+    made = scratch.make("lab", tmp_path / "it", sample("lab"))
     project = json.loads((made.folder / "Pulumi.yaml").read_text())
     assert Path(project["main"]) == Path(__file__).parent.parent.parent
     for layer in LAYERS:
@@ -57,17 +58,17 @@ def test_faulty_settings_are_refused_before_anything_is_made(tmp_path: Path) -> 
 
 
 def test_the_ground_is_what_the_settings_say(tmp_path: Path) -> None:
-    lab = scratch.facts(scratch.make("lab", tmp_path / "lab").settings)
+    lab = scratch.facts(scratch.make("lab", tmp_path / "lab", sample("lab")).settings)
     assert (lab.node, lab.cores, lab.memory_mib) == ("pve", 16, 32768)
     assert lab.storages["local-lvm"].content == ("images", "rootdir")
     assert lab.pci[0].path == "0000:01:00"
     assert lab.names["vault.lab.home.arpa"] == "192.168.1.102"
-    dev = scratch.facts(scratch.make("dev", tmp_path / "dev").settings)
+    dev = scratch.facts(scratch.make("dev", tmp_path / "dev", sample("dev")).settings)
     assert (dev.node, dev.engine_address) == ("", "127.0.0.1")
 
 
 def test_only_the_projects_own_processes_are_ended(tmp_path: Path) -> None:
-    made = scratch.make("dev", tmp_path)
+    made = scratch.make("dev", tmp_path, sample("dev"))
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     own = subprocess.Popen(sleep, env=dict(made.engine.variables))
     other = subprocess.Popen(sleep)
@@ -83,7 +84,7 @@ def test_only_the_projects_own_processes_are_ended(tmp_path: Path) -> None:
 
 def test_what_is_started_during_the_look_ends_too(tmp_path: Path) -> None:
     """CI: a child of the engine, started meanwhile, wrote into the folder that was removed."""
-    made = scratch.make("dev", tmp_path)
+    made = scratch.make("dev", tmp_path, sample("dev"))
     seen = tmp_path / "seen"
     seen.touch()
     child = 'for _ in $(seq 500); do date >> "$0"; sleep 0.01; done'

@@ -125,7 +125,7 @@ def test_containers_and_jobs_fill_the_docker_host_to_the_last_mib() -> None:
     )
 
 
-def test_lab_as_it_is_committed() -> None:
+def test_the_whole_lab() -> None:
     plan = budget(load(patched("lab", {}), "lab"))
     rows = {g.name: (g.id, g.kind, g.cores, g.disk_gib, g.floor_mib) for g in plan.machines}
     assert rows == {

@@ -12,14 +12,14 @@ from tests.harness.patched import patched
 GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
 
 
-def committed(environment: str, **changes: object) -> Settings:
+def sample(environment: str, **changes: object) -> Settings:
     """The committed settings, with GitLab on."""
     base = GITLAB if environment == "dev" else {}
     return load(patched(environment, {**base, **changes}), environment)
 
 
 def test_design_s_ports_in_dev() -> None:
-    found = endpoints(committed("dev"))
+    found = endpoints(sample("dev"))
     assert {name: endpoint.port for name, endpoint in found.items()} == {
         **{"store": 9000, "store-console": 9001, "vault": 8200, "cache": 8480},
         **{"gitlab": 8929, "registry": 5050, "postgresql": 5432, "kafka": 9092, "mlflow": 5000},
@@ -30,7 +30,7 @@ def test_design_s_ports_in_dev() -> None:
 
 
 def test_urls_in_the_lab() -> None:
-    found = {name: endpoint.url for name, endpoint in endpoints(committed("lab")).items()}
+    found = {name: endpoint.url for name, endpoint in endpoints(sample("lab")).items()}
     assert found == {
         "store": "https://store.lab.home.arpa:9000",
         "store-console": "https://store.lab.home.arpa:9001",
@@ -53,7 +53,7 @@ def test_urls_in_the_lab() -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_containers_call_each_other_by_container_name(environment: str) -> None:
-    found = endpoints(committed(environment))
+    found = endpoints(sample(environment))
     assert found["postgresql"].inner_url == "postgresql://postgresql:5432"
     assert found["kafka"].inner_url == "kafka://kafka:29092"
     assert found["mlflow"].inner_url == "http://mlflow:5000"
@@ -63,7 +63,7 @@ def test_containers_call_each_other_by_container_name(environment: str) -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_nobody_answers_twice_on_the_same_address_and_port(environment: str) -> None:
-    found = endpoints(committed(environment))
+    found = endpoints(sample(environment))
     outside = [e.url for e in found.values()]
     assert len(outside) == len(set(outside))
     inside = [(e.inner_host, e.inner_port) for e in found.values()]
@@ -80,7 +80,7 @@ def test_gitlab_that_is_off_is_nowhere() -> None:
 
 
 def test_hosts_of_the_lab() -> None:
-    found = {str(address): names for address, names in hosts(committed("lab")).items()}
+    found = {str(address): names for address, names in hosts(sample("lab")).items()}
     assert found["192.168.1.101"] == ("store.lab.home.arpa",)
     assert found["192.168.1.201"] == ("gitlab.lab.home.arpa", "registry.lab.home.arpa")
     docker = found["192.168.1.202"]
@@ -88,18 +88,18 @@ def test_hosts_of_the_lab() -> None:
     assert {"lab.home.arpa", "gateway.lab.home.arpa", "mlflow.lab.home.arpa"} <= set(docker)
     every = [name for names in found.values() for name in names]
     assert len(every) == len(set(every))
-    urls = [endpoint.url for endpoint in endpoints(committed("lab")).values()]
+    urls = [endpoint.url for endpoint in endpoints(sample("lab")).values()]
     assert {urlsplit(url).hostname for url in urls} <= set(every)
 
 
 def test_hosts_of_dev() -> None:
     assert hosts(load(patched("dev", {}), "dev")) == {}
-    assert hosts(committed("dev")) == {IPv4Address("127.0.0.1"): ("gitlab.lab.home.arpa",)}
+    assert hosts(sample("dev")) == {IPv4Address("127.0.0.1"): ("gitlab.lab.home.arpa",)}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_certificates_hold_every_name_that_clients_use(environment: str) -> None:
-    settings = committed(environment)
+    settings = sample(environment)
     for name, endpoint in endpoints(settings).items():
         # TLS of the gateway's pages ends at the gateway.
         through = environment == "lab" and ROWS[name].exposure == "gateway"
@@ -114,7 +114,7 @@ def test_certificates_hold_every_name_that_clients_use(environment: str) -> None
 
 
 def test_ports_and_domain_come_from_the_settings() -> None:
-    settings = committed("lab", **{"services.gateway.port": 8443, "common.domain": "home.example"})
+    settings = sample("lab", **{"services.gateway.port": 8443, "common.domain": "home.example"})
     found = endpoints(settings)
     assert found["mlflow"].url == "https://mlflow.home.example:8443"
     assert found["gitlab"].url == "https://gitlab.home.example"

@@ -10,7 +10,7 @@ import pytest
 from layers import LAYERS
 from settings import load
 from settings.program import configuration, split_stack
-from tests.harness.patched import committed
+from tests.harness.patched import sample
 
 TOKEN = "datalab:proxmoxApiToken"
 
@@ -35,20 +35,20 @@ def test_stacks() -> None:
 
 
 def test_dev_needs_no_secret(configure: Any) -> None:
-    configure(committed("dev"))
+    configure(sample("dev"))
     settings, secrets = configuration("dev")
-    assert settings == load(committed("dev"), "dev")
+    assert settings == load(sample("dev"), "dev")
     assert secrets.proxmox_api_token is None
 
 
 def test_lab_needs_the_token(configure: Any) -> None:
-    configure(committed("lab"))
+    configure(sample("lab"))
     with pytest.raises(pulumi.RunError, match=r"proxmoxApiToken: is missing; `\./lab init lab`"):
         configuration("lab")
 
 
 def test_token_is_a_secret_output(configure: Any) -> None:
-    configure({**committed("lab"), TOKEN: "root@pam!lab=1b2c"}, (TOKEN,))
+    configure({**sample("lab"), TOKEN: "root@pam!lab=1b2c"}, (TOKEN,))
     _, secrets = configuration("lab")
 
     async def look() -> tuple[bool, str | None]:
@@ -60,21 +60,21 @@ def test_token_is_a_secret_output(configure: Any) -> None:
 
 
 def test_plain_token_is_refused_and_not_shown(configure: Any) -> None:
-    configure({**committed("lab"), TOKEN: "hunter2"})
+    configure({**sample("lab"), TOKEN: "hunter2"})
     with pytest.raises(pulumi.RunError, match="is in plain text") as caught:
         configuration("lab")
     assert "hunter2" not in str(caught.value)
 
 
 def test_secret_inside_the_tree_is_refused(configure: Any) -> None:
-    configure(committed("dev"), ("datalab:services",))
+    configure(sample("dev"), ("datalab:services",))
     with pytest.raises(pulumi.RunError) as caught:
         configuration("dev")
     assert "Pulumi.dev.yaml: datalab:services: no secret belongs here" in str(caught.value)
 
 
 def test_faults_are_one_error(configure: Any) -> None:
-    config = committed("lab")
+    config = sample("lab")
     config["datalab:platform"]["docker"]["machine"]["memory_mib"] = 20480
     configure({**config, "datalab:network": "{}"})
     with pytest.raises(pulumi.RunError) as caught:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from settings import SettingsError, load_file
 from settings.stackfile import StackFileError, read_config
 from tests.harness.mutations import seeded
-from tests.harness.patched import ROOT
+from tests.harness.patched import sample_file
 
 # Text -> value, for everything that YAML 1.1, YAML 1.2 and Go's yaml.v3 see in different ways.
 VALUES: dict[str, Any] = {
@@ -236,8 +236,8 @@ def test_pulumi_reads_random_numbers_the_same(pulumi: Pulumi, tmp_path: Path) ->
 
 @pytest.mark.engine
 @pytest.mark.parametrize("environment", ["dev", "lab"])
-def test_pulumi_reads_the_committed_settings_the_same(pulumi: Pulumi, environment: str) -> None:
-    path = ROOT / f"Pulumi.{environment}.yaml"
+def test_pulumi_reads_whole_stack_files_the_same(pulumi: Pulumi, environment: str) -> None:
+    path = sample_file(environment)
     assert pulumi.read(path.read_text()) == read_config(path)
 
 
