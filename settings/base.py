@@ -40,6 +40,10 @@ Name = Annotated[
 Port = Annotated[
     int, Field(ge=1, le=65535, description="Port at which the host that it runs on publishes it")
 ]
+# Far more than any machine of this lab, and what all that gets them takes: PostgreSQL's
+# maintenance_work_mem, a sixteenth of its container's memory, ends at 2 TiB (guc_tables.c).
+MOST_MIB = 4_194_304
+MOST_GIB = 1_048_576
 # RFC 1035: a domain of labels, at most 253 characters, without a trailing dot.
 Domain = Annotated[
     str,
@@ -56,7 +60,9 @@ class Container(Model):
     """What a container may use of its Docker host."""
 
     # Docker refuses less than 6 MiB; nothing in this lab runs in under 32.
-    memory_mib: int = Field(ge=32, description="Memory limit in MiB; there is no swap beyond it")
+    memory_mib: int = Field(
+        ge=32, le=MOST_MIB, description="Memory limit in MiB; there is no swap beyond it"
+    )
     # In tenths: the provider reads hundredths back rounded, and would never be at rest
     # (terraform-provider-docker, nanoInt64ToDecimalString).
     cpus: float | None = Field(

@@ -41,6 +41,13 @@ PLUGIN_SOURCES = {
     ),
 }
 
+# All names of a kind stand in one regular expression, and a parameter of nginx has at most 4,096
+# characters (ngx_conf_file.c, NGX_CONF_BUFFER): 48 names of 63 leave a quarter for the rest.
+MOST_UPSTREAMS = 48
+MOST_URL = 1024
+# With all redirects and files. Each is a location that reads the CAs for itself: 0.9 MB and 18 ms
+# of nginx's start (measured, 1.22), twice for an upstream's own address.
+MOST_ADDRESSES = 64
 _HOST = r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 # The characters that stand for themselves in nginx's configuration and in a URL's path.
 Url = Annotated[
@@ -48,8 +55,13 @@ Url = Annotated[
     Field(
         pattern=rf"^{_HOST}(/[A-Za-z0-9._~+-]+)*/?$", examples=["https://packages.example/debian"]
     ),
+    Field(max_length=MOST_URL),
 ]
-Origin = Annotated[str, Field(pattern=rf"^{_HOST}$", examples=["https://files.example"])]
+Origin = Annotated[
+    str,
+    Field(pattern=rf"^{_HOST}$", examples=["https://files.example"]),
+    Field(max_length=len("https://:65535") + 253),
+]
 
 
 class Upstream(Model):
@@ -98,6 +110,11 @@ class Upstream(Model):
         return f"{parts.scheme}://{parts.netloc}"
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every origin that it may be fetched from, its own first."""
+        return (self.origin, *self.redirects, *self.files)
+
+    @property
     def path(self) -> str:
         """The path of `url` without a slash at its end."""
         return urlsplit(self.url).path.rstrip("/")
@@ -141,14 +158,19 @@ class Cache(Model):
     )
     # nginx enforces max_size only after the fact, so what arrives meanwhile must find room.
     min_free_gib: int = Field(
-        default=2, ge=1, description="Disk space that the cache leaves free, evicting for it"
+        default=2,
+        ge=1,
+        le=65_536,
+        description="Disk space that the cache leaves free, evicting for it",
     )
     # nginx: "one megabyte zone can store about 8 thousand keys"; a key is a file or a slice of one.
     keys_mib: int = Field(default=16, ge=1, le=1024, description="Memory for the index in MiB")
     clients: tuple[IPv4Network, ...] = Field(
-        default=PRIVATE, min_length=1, description="Networks that may use it"
+        default=PRIVATE, min_length=1, max_length=256, description="Networks that may use it"
     )
-    upstreams: dict[Name, Upstream] = Field(description="What it serves, by name")
+    upstreams: dict[Name, Upstream] = Field(
+        max_length=MOST_UPSTREAMS, description="What it serves, by name"
+    )
     container: Container | None = None
     machine: Lxc | None = None
 
@@ -172,6 +194,12 @@ class Cache(Model):
             for name in self.upstreams
             if name in RESERVED
         ]
+        together = [url for up in self.upstreams.values() for url in up.addresses]
+        if len(together) > MOST_ADDRESSES:
+            faults.append(
+                f"upstreams has {len(together)} addresses with all redirects and files; the most "
+                f"is {MOST_ADDRESSES}, as each costs the cache memory and a slower start"
+            )
         owners: dict[str, str] = {}
         for name, upstream in self.upstreams.items():
             if upstream.registry and owners.setdefault(upstream.registry, name) != name:

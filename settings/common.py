@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.base import Domain, Folder, Model
+from settings.base import MOST_MIB, Domain, Folder, Model
 from settings.declarations import FIXED
 from settings.machines import Node
 
@@ -24,7 +24,9 @@ def generation(generations: Mapping[str, int], name: str) -> int:
 class Engine(Model):
     """The Docker engine of the machine at hand (place `docker`)."""
 
-    memory_mib: int = Field(ge=1024, description="Memory in MiB that the lab's containers may use")
+    memory_mib: int = Field(
+        ge=1024, le=MOST_MIB, description="Memory in MiB that the lab's containers may use"
+    )
     cores: int = Field(ge=1, le=512, description="Cores of the machine")
     address: IPv4Address = Field(
         default=IPv4Address("127.0.0.1"),

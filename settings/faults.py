@@ -48,9 +48,11 @@ def expected(schema: Schema) -> str:
         text += f" from {least} to {most}" if most is not None else f" of at least {least}"
     if "minProperties" in schema:
         text += " that is not empty"
-    if "minItems" in schema:
-        most = schema.get("maxItems")
-        text += f" of {schema['minItems']} {f'to {most}' if most else 'or more'} entries"
+    fewest = schema.get("minItems")
+    if most := schema.get("maxItems", schema.get("maxProperties")):
+        text += f" of {fewest} to {most} entries" if fewest else f" of at most {most} entries"
+    elif fewest:
+        text += f" of {fewest} or more entries"
     return text
 
 
@@ -138,7 +140,11 @@ def _wrong(given: Any, schema: Schema, detail: Any) -> str:
         rule = f"has host bits set; did you mean {ip_network(given, strict=False)}?"
     elif type(cause) is ValueError and schema.get("format") in (None, "path", "uri"):
         return str(cause)  # a model's own rule, in its own words
-    elif not schema or kind == "string_too_long":
+    elif kind == "string_too_long":
+        rule = f"has {len(given)} characters; the most is {context['max_length']}"
+    elif kind == "too_long":
+        rule = f"has more entries than {context['max_length']}"
+    elif not schema:
         rule = f"is refused: {detail['msg']}"
     else:
         rule = f"is not {expected(schema)}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, HttpUrl, IPvAnyAddress
 
-from settings.base import Model, Name
+from settings.base import MOST_GIB, MOST_MIB, Model, Name
 
 API_PORT = 8006  # pveproxy's
 Content = Literal["iso", "vztmpl", "import", "backup", "images", "rootdir", "snippets"]
@@ -49,7 +49,7 @@ VENDORS = {"10de": "nvidia", "1002": "render", "8086": "render"}  # PCI ids of N
 class Storage(Model):
     """A storage of the node."""
 
-    capacity_gib: int = Field(ge=1, description="What it can hold, in GiB")
+    capacity_gib: int = Field(ge=1, le=MOST_GIB, description="What it can hold, in GiB")
     content: tuple[Content, ...] = Field(
         min_length=1, description="The content types that are enabled on it"
     )
@@ -69,7 +69,7 @@ class PciDevice(Model):
     subsystem_id: Annotated[
         str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$", examples=["17aa:3a47"])
     ] = Field(description="Subsystem's vendor and device")
-    iommu_group: int = Field(ge=0, description="IOMMU group of the device on the node")
+    iommu_group: int = Field(ge=0, le=65_535, description="IOMMU group of the device on the node")
 
     @property
     def gpu_type(self) -> str | None:
@@ -96,9 +96,11 @@ class Node(Model):
         default=True, description="Whether the API's certificate must be trusted by this machine"
     )
     cores: int = Field(ge=1, le=8192, description="Host threads")
-    memory_mib: int = Field(ge=1024, description="RAM in MiB")
+    memory_mib: int = Field(ge=1024, le=MOST_MIB, description="RAM in MiB")
     # PVE needs at least 1 GiB for itself; 2 GiB was measured in use (reference budget, section 2).
-    reserved_mib: int = Field(default=2048, ge=1024, description="RAM kept for the hypervisor")
+    reserved_mib: int = Field(
+        default=2048, ge=1024, le=MOST_MIB, description="RAM kept for the hypervisor"
+    )
     storages: dict[str, Storage] = Field(min_length=1, description="Its storages, by name")
     image_storage: str = Field(description="Storage for cloud images and templates")
     disk_storage: str = Field(description="Storage for the machines' disks")
@@ -165,9 +167,11 @@ class Machine(Model):
     id: int = Field(ge=100, le=999_999_999, description="Its id in PVE; VMs and LXCs share them")
     address: IPv4Address = Field(description="Its static address")
     cores: int = Field(ge=1, le=512, description="Cores, as shares of the node's threads")
-    memory_mib: int = Field(ge=256, description="Memory in MiB")
+    memory_mib: int = Field(ge=256, le=MOST_MIB, description="Memory in MiB")
     # Ubuntu 24.04's cloud image is 3.5 GiB unpacked; less than 8 leaves no room to update it.
-    disk_gib: int = Field(ge=8, description="Root disk in GiB; it can grow, never shrink")
+    disk_gib: int = Field(
+        ge=8, le=MOST_GIB, description="Root disk in GiB; it can grow, never shrink"
+    )
     storage: str | None = Field(
         default=None, description="Storage of its disk; unset: common.node.disk_storage"
     )
@@ -216,6 +220,7 @@ class Vm(Machine):
     floor_mib: int | None = Field(
         default=None,
         ge=256,
+        le=MOST_MIB,
         description="What memory ballooning may shrink it to; unset: it always has all of it",
     )
     gpu: Name | None = Field(

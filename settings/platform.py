@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 
 from pydantic import Field
 
-from settings.base import Container, Model, Name, Port
+from settings.base import MOST_MIB, Container, Model, Name, Port
 from settings.machines import Vm
 from settings.service import Listener, Service, secrets
 
@@ -25,7 +25,10 @@ class DockerHost(Model):
     port: Port = Field(default=2376, description="The engine's API over mutual TLS on the VM")
     machine: Vm | None = None
     reserved_mib: int = Field(
-        default=512, ge=128, description="Memory of the host that containers may not use"
+        default=512,
+        ge=128,
+        le=MOST_MIB,
+        description="Memory of the host that containers may not use",
     )
 
 

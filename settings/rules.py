@@ -12,6 +12,7 @@ from settings.common import STATE_FOLDERS
 from settings.declarations import FIXED, RENEWABLE, why_fixed
 from settings.faults import suggestion
 from settings.machines import Machine, Vm
+from settings.names import ROWS
 from settings.ownership import Fault
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250
 # Metaspace, code cache, thread stacks and network buffers come on top of the JVM's heap.
 HEAP_SHARE = 0.75
 # RFC 6762 gives .local to multicast DNS, RFC 6761 .localhost to the loopback address.
+MOST_NAME = 253  # characters of a name in DNS (RFC 1035)
 RESERVED_DOMAINS = ("local", "localhost")
 CONTENT = {"image_storage": ("import", "vztmpl"), "disk_storage": ("images", "rootdir")}
 CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
@@ -150,13 +152,17 @@ def storages(settings: "Settings") -> Iterator[Fault]:
 
 
 def common(settings: "Settings") -> Iterator[Fault]:
-    """The domain is one for DNS and the time zone exists.
+    """The domain is one for DNS, with room for a service's name, and the time zone exists.
 
     `generations` names secrets, but none that its server takes for its first administrator only.
     Certificates live shorter than the CA and longer than `renew_days`. Rescued state is kept apart
     from the state.
     """
     shared, days = settings.common, settings.common.certificates
+    most = MOST_NAME - max(len(f"{name}.") for name in ROWS)
+    if len(shared.domain) > most:
+        text = f"has {len(shared.domain)} characters; the most is {most}"
+        yield "common.domain", f"{text}, as the services' names come before it"
     if shared.domain.rpartition(".")[2] in RESERVED_DOMAINS:
         yield "common.domain", f"{shared.domain} never reaches a DNS server; use lab.home.arpa"
     with suppress(ZoneInfoNotFoundError):

@@ -141,7 +141,7 @@ class GitLabProject(Model):
     schedules: dict[Name, Schedule] = Field(
         default={}, description="What GitLab starts by the clock, by name"
     )
-    pulling_groups: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    pulling_groups: tuple[Annotated[int, Field(ge=1, le=2**63 - 1)], ...] = Field(
         default=(),
         description="Ids of further groups whose jobs may pull the lab's images with their token",
     )

@@ -87,7 +87,7 @@ def identity(cache: Cache) -> str:
 def _upstream(name: str, upstream: Upstream) -> dict[str, Any]:
     """What the template needs to know of one upstream."""
     index = str(upstream.ttl_s or "@1")
-    origins = [upstream.origin, *upstream.redirects, *upstream.files]
+    origins = upstream.addresses
     return {
         "name": name,
         "kind": upstream.kind,

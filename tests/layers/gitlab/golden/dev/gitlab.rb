@@ -1,6 +1,8 @@
 external_url "http://gitlab.lab.home.arpa:8929"
 registry_external_url "http://localhost:5050"
 letsencrypt['enable'] = false
+# For the longest name that DNS knows; with 64, the default, nginx takes no more than 46 characters.
+nginx['server_names_hash_bucket_size'] = 512
 
 gitlab_rails['initial_root_password'] = "it\u0027s \"\#{exit}\" \#@x \\ \u00fc"
 gitlab_rails['gitlab_shell_ssh_port'] = 2222

@@ -1,6 +1,8 @@
 external_url "https://gitlab.lab.home.arpa"
 registry_external_url "https://registry.lab.home.arpa:5050"
 letsencrypt['enable'] = false
+# For the longest name that DNS knows; with 64, the default, nginx takes no more than 46 characters.
+nginx['server_names_hash_bucket_size'] = 512
 nginx['redirect_http_to_https'] = true
 nginx['ssl_certificate'] = '/etc/gitlab/ssl/lab.crt'
 nginx['ssl_certificate_key'] = '/etc/gitlab/ssl/lab.key'
