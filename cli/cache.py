@@ -18,6 +18,7 @@ from rich.table import Table
 
 from cli.backend import settings_of
 from cli.fault import Fault, say
+from cli.forget import forget
 from settings import ENVIRONMENTS, Settings
 from settings.cache import LINKING, environment, urls
 from settings.names import endpoints
@@ -57,14 +58,21 @@ class Figures:
 
 
 def cache(values: argparse.Namespace) -> int:
-    """`./lab cache [ENV]` shows figures, `./lab cache env [ENV]` a laptop's settings."""
+    """`./lab cache [ENV]` shows figures, `env [ENV]` a laptop's settings; `forget URL`."""
+    if values.what == "forget":
+        if not values.of:
+            raise Fault("forget what? ./lab cache forget URL, as apt or pip names it", 2)
+        print(forget(values.of, answering))
+        return 0
+    if values.of not in {None, *ENVIRONMENTS}:
+        raise Fault(f"{values.of} is no environment: {' or '.join(ENVIRONMENTS)}", 2)
     if values.what == "env":
-        env = values.env or _answering()
+        env = values.of or answering()
         print(client_settings(settings_of(env)), end="")
         return 0
-    if values.env:
-        raise Fault(f"./lab cache takes one environment: ./lab cache {values.env}", 2)
-    env = values.what or _answering()
+    if values.of:
+        raise Fault(f"./lab cache takes one environment: ./lab cache {values.of}", 2)
+    env = values.what or answering()
     settings = settings_of(env)
     figures = read(settings)
     if values.json:
@@ -74,7 +82,7 @@ def cache(values: argparse.Namespace) -> int:
     return 0
 
 
-def _answering() -> str:
+def answering() -> str:
     """The environment whose cache answers; a Fault that names both addresses if none does."""
     tried = {}
     for env in ENVIRONMENTS:

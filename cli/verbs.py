@@ -260,17 +260,18 @@ VERBS = (
     ),
     Verb(
         "cache",
-        "the package cache's figures; `cache env`: what makes a laptop use it",
+        "the package cache's figures; `env`: what makes a laptop use it; `forget URL`",
         "cli.cache:cache",
         arguments=(
             arg(
                 "what",
                 metavar="WHAT",
-                choices=(*ENVIRONMENTS, "env"),
+                choices=(*ENVIRONMENTS, "env", "forget"),
                 nargs="?",
-                help="dev or lab (default: the one that answers), or env: print shell settings",
+                help="dev or lab (default: the one that answers), env: print shell settings, or "
+                "forget: replace one file by what its origin has now",
             ),
-            MAYBE_ENV,
+            arg("of", metavar="ENV|URL", nargs="?", help="env's dev or lab; forget's address"),
             arg("--json", action="store_true", help="the figures as JSON"),
         ),
         engine=False,

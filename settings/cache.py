@@ -23,6 +23,11 @@ SIGNED: tuple[Kind, ...] = ("apt", "apk")
 LINKING: tuple[Kind, ...] = ("pypi", "npm")
 # Other addresses of an archive: Ubuntu's has the security suites too.
 ALIASES = {"security.ubuntu.com/ubuntu": "archive.ubuntu.com/ubuntu"}
+# The documents that an index may be, by what a client accepts (files/cache/nginx.conf.j2).
+INDEXES: dict[Kind, tuple[str, ...]] = {
+    "pypi": ("*/*", "application/vnd.pypi.simple.v1+json"),
+    "npm": ("*/*", "application/vnd.npm.install-v1+json"),
+}
 DOCKER_HUB = "docker.io"
 # Ubuntu 24.04's LXC template with nginx is 1.1 GiB; logs and package lists need the rest.
 SYSTEM_GIB = 4

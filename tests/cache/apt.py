@@ -47,8 +47,11 @@ class Repository:
         self.keyring = self.folder / "key.gpg"
         self.keyring.write_bytes(self._gpg("--export"))
 
-    def package(self, name: str, version: str, size: int = 1000) -> Package:
-        """A package whose one file has `size` bytes, made by dpkg-deb, read by apt-ftparchive."""
+    def package(self, name: str, version: str, size: int = 1000, content: str = "") -> Package:
+        """A package whose one file has `size` bytes, made by dpkg-deb, read by apt-ftparchive.
+
+        Another `content` is another file under the same name.
+        """
         tree = self.folder / "build" / name
         (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
         (tree / "usr/share" / name).mkdir(parents=True, exist_ok=True)
@@ -56,11 +59,11 @@ class Repository:
             f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
             "Maintainer: Nobody <nobody@example.invalid>\nDescription: made by a test\n"
         )
-        seed = f"{name}_{version}".encode()
-        content = b"".join(
+        seed = f"{name}_{version}{content}".encode()
+        data = b"".join(
             hashlib.sha512(seed + str(part).encode()).digest() for part in range(size // 64 + 1)
         )
-        (tree / "usr/share" / name / "data").write_bytes(content[:size])
+        (tree / "usr/share" / name / "data").write_bytes(data[:size])
         pool = self.folder / "tree" / "pool"
         pool.mkdir(parents=True, exist_ok=True)
         deb = pool / f"{name}_{version}_all.deb"

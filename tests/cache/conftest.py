@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+import cli.cache
+import cli.forget
+from settings import load_file
 from tests.cache.origin import Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running, running, settings
 
+ROOT = Path(__file__).parents[2]
 Start = Callable[..., Running]
 
 
@@ -41,3 +45,15 @@ def cache(start: Start, origin: Origin) -> Running:
         plugins={"kind": "pulumi", "url": f"{origin.url}/plugins"},
         images={"kind": "files", "url": f"{origin.url}/images"},
     )
+
+
+@pytest.fixture
+def known(cache: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """A cache that `./lab cache` finds."""
+    whole = load_file(ROOT / "Pulumi.dev.yaml")
+    own = cache.cache.model_copy(update={"port": cache.site.port})
+    foundation = whole.foundation.model_copy(update={"cache": own})
+    made = whole.model_copy(update={"foundation": foundation})
+    for module in (cli.cache, cli.forget):
+        monkeypatch.setattr(module, "settings_of", lambda env: made)
+    return cache

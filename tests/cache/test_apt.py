@@ -1,5 +1,6 @@
 """Real apt installs through the cache from signed repositories that change."""
 
+import argparse
 import random
 import threading
 import time
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cli import cache as command
+from layers.foundation.cache_files import SLICE_KIB
 from tests.cache.apt import Apt, Package, Repository
 from tests.cache.conftest import Start
 from tests.cache.origin import Fault, Origin
@@ -17,6 +20,7 @@ from tests.harness.apt_repository import apt_repository
 pytestmark = pytest.mark.service
 
 PREFIX = "/debian"
+SLICE = SLICE_KIB * 1024
 
 
 @pytest.fixture
@@ -93,6 +97,44 @@ def test_an_update_is_seen_at_once(tmp_path: Path, cache: Running, origin: Origi
             assert done.returncode == 0, done.stdout + done.stderr
             assert client.download(["pkg"]).returncode == 0
             assert f"_{version}_" in client.archives()["pkg"].name
+
+
+@pytest.mark.parametrize("vendors", [False, True], ids=["cache's-address", "vendor's-address"])
+def test_a_package_built_again_under_its_name_can_be_forgotten(
+    tmp_path: Path,
+    known: Running,
+    origin: Origin,
+    capsys: pytest.CaptureFixture[str],
+    vendors: bool,
+) -> None:
+    """It was a hash mismatch for up to a year (#10.20). Both have the same time and no ETag."""
+    repository = _repository(tmp_path)
+    package = repository.package("pkg", "1.0+b1~rc1", 2 * SLICE)
+    path = f"{PREFIX}/{package.path}"
+    unmarked = {"Last-Modified": "Tue, 14 Nov 2023 22:13:20 GMT"}
+    origin.faults[path] = Fault(etag=False, headers=unmarked)
+    origin.files.update(repository.publish([package]))
+    first = _client(tmp_path, known, repository, "one")
+    assert (first.run("update").returncode, first.download(["pkg"]).returncode) == (0, 0)
+
+    again = repository.package("pkg", "1.0+b1~rc1", 2 * SLICE, content="again")
+    assert (again.path, len(again.content)) == (package.path, len(package.content))
+    origin.files.update(repository.publish([again]))
+    second = _client(tmp_path, known, repository, "two")
+    assert second.run("update").returncode == 0
+    broken = second.download(["pkg"])
+    assert broken.returncode != 0
+    assert "Hash Sum mismatch" in broken.stderr
+
+    url = f"{origin.url}{path}" if vendors else f"{known.url}/archive/{again.path}"
+    assert command.cache(argparse.Namespace(what="forget", of=url, json=False)) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"http://localhost:{known.site.port}/archive/{again.path}: ")
+    assert "pkg_1.0%2bb1%7erc1_all.deb: " in said  # as apt spells it
+    third = _client(tmp_path, known, repository, "three")
+    for step in (third.run("update"), third.download(["pkg"])):
+        assert step.returncode == 0, step.stdout + step.stderr
+    assert third.archives()["pkg"].read_bytes() == again.content
 
 
 def test_a_forged_index_is_refused_by_apt_and_not_for_long(

@@ -95,14 +95,14 @@ class TestCommand:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        assert command.cache(argparse.Namespace(what="dev", env=None, json=True)) == 0
+        assert command.cache(argparse.Namespace(what="dev", of=None, json=True)) == 0
         shown = json.loads(capsys.readouterr().out)
         ubuntu = shown["upstreams"]["ubuntu"]
         assert (ubuntu["requests"], ubuntu["hits"], ubuntu["errors"]) == (4, 2, 1)
         assert 400 * KIB <= ubuntu["saved"] <= 401 * KIB
         assert shown["top"][0]["file"] == "tool_1.0+1_all.deb"
         monkeypatch.setenv("COLUMNS", "100")
-        assert command.cache(argparse.Namespace(what=None, env=None, json=False)) == 0
+        assert command.cache(argparse.Namespace(what=None, of=None, json=False)) == 0
         text = capsys.readouterr().out
         assert "6 requests, 50 % from the cache" in text
         assert known.foundation.cache.upstreams.keys() <= set(text.split())
@@ -112,9 +112,9 @@ class TestCommand:
         made = _of(settings().model_copy(update={"port": port}))
         monkeypatch.setattr(command, "settings_of", lambda env: made)
         with pytest.raises(Fault, match=f"http://localhost:{port}.*./lab up"):
-            command.cache(argparse.Namespace(what="dev", env=None, json=False))
+            command.cache(argparse.Namespace(what="dev", of=None, json=False))
         with pytest.raises(Fault, match="no package cache answers"):
-            command.cache(argparse.Namespace(what=None, env=None, json=False))
+            command.cache(argparse.Namespace(what=None, of=None, json=False))
 
 
 class TestTidy:
