@@ -4,49 +4,102 @@ Standard library only, as it is read before anything is installed.
 """
 
 import argparse
+import difflib
+import re
+import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from cli.verbs import EXIT_CODES, VERBS, Argument, Verb
+from cli.verbs import EXIT_CODES, GROUPS, VERBS
+from cli.words import Argument, Verb
+from toolchain.files import ROOT
+from toolchain.pulumi_cli import pinned_version
+
+VERSION = "--version"
+HELP = ("help", "--help", "-h")
 
 
 class Parser(argparse.ArgumentParser):
     """Says what was wrong in one line, then where help is; exit code 2."""
 
     def error(self, message: str) -> Any:
-        sys.stderr.write(f"lab: {message}\nSee {self.prog} --help\n")
+        text = re.sub(r"^argument \w+: ", "", message)
+        sys.stderr.write(f"lab: {text}\nSee {self.prog} --help\n")
         raise SystemExit(2)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `./lab`."""
-    codes = "\n".join(f"  {code:<4}{meaning}" for code, meaning in EXIT_CODES.items())
-    whole = Parser(
-        prog="./lab",
-        description="A complete data and ML platform at home, as one Pulumi program.",
-        epilog=f"exit codes:\n{codes}\n\nWords after `--` go to the plain command.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    verbs = whole.add_subparsers(metavar="VERB", dest="verb", required=True)
-    for verb in VERBS:
-        row = verbs.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
-        for argument in verb.arguments:
-            row.add_argument(argument.name, **argument.options)
-    return whole
+def parser(verb: Verb) -> Parser:
+    """The command line of one verb."""
+    row = Parser(prog=f"./lab {verb.name}", description=verb.help, allow_abbrev=False)
+    for argument in verb.arguments:
+        row.add_argument(argument.name, **argument.options)
+    return row
+
+
+def overview() -> str:
+    """What `./lab` alone prints: the verbs by what they are for, and the exit codes."""
+    lines = [
+        "A complete data and ML platform at home, as one Pulumi program.",
+        "",
+        "usage: ./lab VERB ...   (more: ./lab help VERB; words after `--` go to the plain command)",
+    ]
+    for group in GROUPS:
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb.name:<10}{verb.help}" for verb in VERBS if verb.group == group]
+    lines += ["", "exit codes:", *(f"  {code:<4}{text}" for code, text in EXIT_CODES.items())]
+    return "\n".join(lines)
+
+
+def version() -> str:
+    """The lab's version, its commit where git knows it, and the Pulumi that it is made for."""
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    try:
+        told = subprocess.run(
+            ["git", "-C", ROOT, "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+    except OSError:
+        told = ""
+    return f"datalab {whole}{f' ({told})' if told else ''}, Pulumi {pinned_version()}"
+
+
+def find(name: str) -> Verb:
+    """The verb of this name; SystemExit(2), with the nearest one, where there is none."""
+    known = {verb.name: verb for verb in VERBS}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        sys.stderr.write(f"lab: there is no verb {name!r}{hint}\nSee ./lab help\n")
+        raise SystemExit(2)
+    return known[name]
 
 
 def parse(arguments: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
-    """The verb and its arguments; `extra` holds the words after `--`. SystemExit(2) if wrong."""
+    """The verb and its arguments; `extra` holds the words after `--`. SystemExit(2) if wrong.
+
+    SystemExit(0) where help or the version was asked for, which is printed.
+    """
     words = list(arguments)
+    if not words or words == [VERSION] or words[0] in HELP:
+        wanted = words[1:2] if words[:1] == [HELP[0]] else []
+        print(version() if words == [VERSION] else help_of(wanted[0]) if wanted else overview())
+        raise SystemExit(0)
+    verb = find(words.pop(0))
     cut = words.index("--") if "--" in words else len(words)
-    values = parser().parse_args(words[:cut])
-    verb = next(verb for verb in VERBS if verb.name == values.verb)
+    values = parser(verb).parse_args(words[:cut])
     values.extra = words[cut + 1 :]
     if values.extra and not verb.passes_on:
-        parser().error(f"{verb.name} takes no words after `--`")
+        parser(verb).error(f"{verb.name} takes no words after `--`")
     return verb, values
+
+
+def help_of(name: str) -> str:
+    """The help of one verb."""
+    return parser(find(name)).format_help().rstrip()
 
 
 def reference() -> str:

@@ -10,22 +10,28 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from cli.fault import Fault
 from cli.finding import Finding
-from cli.verbs import ENVIRONMENTS, RUN
+from cli.terminal import print_json
+from cli.verbs import ENVIRONMENTS
+from cli.words import RUN
 from toolchain import install, preconditions, pulumi_cli
 
 
 def doctor(values: argparse.Namespace) -> int:
     """Look at everything, say each finding, exit 1 where something required is missing."""
     environments = [values.env] if values.env else list(ENVIRONMENTS)
-    failed = False
+    found = []
     for finding in findings(environments, named=bool(values.env)):
-        print(finding, flush=True)
-        failed |= bool(finding.remedy) and finding.required
-    return 1 if failed else 0
+        found.append(finding)
+        if not values.json:
+            print(finding, flush=True)
+    if values.json:
+        print_json([asdict(finding) for finding in found])
+    return 1 if any(finding.remedy and finding.required for finding in found) else 0
 
 
 def findings(environments: list[str], *, named: bool) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cli.terminal import RED, YELLOW, paint
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -13,7 +15,9 @@ class Finding:
     required: bool = True
 
     def __str__(self) -> str:
-        mark = "ok  " if not self.remedy else "FAIL" if self.required else "warn"
+        mark = "ok  "
+        if self.remedy:
+            mark = paint("FAIL", RED) if self.required else paint("warn", YELLOW)
         return f"{mark}  {self.what}: {self.found}" + (
             f"\n      -> {self.remedy}" if self.remedy else ""
         )

@@ -8,6 +8,7 @@ from rich.console import Console
 from cli.backend import prepare
 from cli.fault import Fault, say
 from cli.tables import grid
+from cli.terminal import print_json
 from layers import LAYERS
 
 HEADS = ("service", "url", "user", "password")
@@ -26,6 +27,10 @@ def logins(values: argparse.Namespace) -> int:
             found |= engine.outputs(stack, "--show-secrets").get("logins", {})
     if not found:
         raise Fault(f"{values.env} has no logins yet: run ./lab up {values.env} first")
+    if values.json:
+        shown = {} if values.show else {"password": None}
+        print_json({name: {**to, **shown} for name, to in sorted(found.items())})
+        return 0
     rows: list[tuple[object, ...]] = [
         (name, to["url"], to["user"], to["password"] if values.show else MASK)
         for name, to in sorted(found.items())

@@ -12,15 +12,20 @@ from layers import LAYERS
 SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
 
 
-def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
-    """Fault naming the command to run where a stack, or the layer below the lowest, is missing."""
+def require_made(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
+    """Fault naming the command to run where a stack is missing."""
     if any(f"{env}-{layer}" not in known for layer in layers):
         raise Fault(f"{env} has no stacks yet: run ./lab init {env} first")
-    below = LAYERS.index(layers[0]) - 1
-    if below >= 0 and not known.get(f"{env}-{LAYERS[below]}"):
-        lower = LAYERS[below]
+
+
+def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
+    """Fault naming the one command to run where stacks, or layers below the lowest, are missing."""
+    require_made(env, layers, known)
+    below = LAYERS[: LAYERS.index(layers[0])]
+    if missing := [layer for layer in below if not known.get(f"{env}-{layer}")]:
         raise Fault(
-            f"{layers[0]} stands on {lower}, which is not up: run ./lab up {env} {lower} first"
+            f"{layers[0]} stands on {' and '.join(missing)}, not up yet: "
+            f"run ./lab up {env}, which brings up every layer"
         )
 
 

@@ -38,8 +38,8 @@ class Outputs:
                 if value is None:
                     with refusals():
                         raise pulumi.RunError(
-                            f"stack {stack} has no output {name}: run ./lab up {environment} "
-                            f"{cls.layer} first"
+                            f"stack {stack} has no output {name}: run ./lab up {environment}, "
+                            "which brings up every layer"
                         )
                 return value
 

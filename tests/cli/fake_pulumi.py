@@ -66,6 +66,8 @@ def answer(words: list[str], stacks: dict[str, Any], text: str) -> None:
             stacks[value_of(words, "-s")] = json.loads(text)["deployment"]["resources"]
         case ["stack", "output"]:
             print(Path(os.environ["FAKE_PULUMI"], "outputs.json").read_text())
+        case ["preview", _] if "--json" in words:
+            print(Path(os.environ["FAKE_PULUMI"], "preview.json").read_text())
         case ["up", _]:
             stack = value_of(words, "-s")
             stacks[stack] = [{"urn": f"urn:{stack}", "id": "1", "type": "t"}]

@@ -49,7 +49,10 @@ def test_upper_layer_says_which_command_comes_first(
 ) -> None:
     for verb in ("up", "preview"):
         assert ready.lab(verb, "dev", "services") == 1
-        assert "run ./lab up dev platform first" in capsys.readouterr().err
+        assert capsys.readouterr().err == (
+            "lab: services stands on foundation and platform, not up yet: "
+            "run ./lab up dev, which brings up every layer\n"
+        )
     assert ready.lines == []
 
 
@@ -101,3 +104,27 @@ def test_every_call_gets_the_environments_backend_and_passphrase(ready: Checkout
 
 def test_state_folder_is_the_owners_alone(ready: Checkout) -> None:
     assert (ready.root / ".state" / "dev").stat().st_mode & 0o077 == 0
+
+
+def test_nothing_can_differ_of_what_is_not_up(
+    ready: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ready.lab("drift", "dev") == 0
+    said = "not up, so nothing of it can differ: foundation, platform, services, apps"
+    assert said in capsys.readouterr().err
+    assert ready.lines == []
+
+
+def test_drift_for_another_program(ready: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    ready.lab("up", "dev", "foundation", "--yes")
+    urn = "urn:pulumi:dev-foundation::datalab::docker:index/volume:Volume::s3-volume"
+    old, new = ({"type": urn.split("::")[2], "inputs": {"name": name}} for name in ("a", "b"))
+    steps = [{"op": "update", "urn": urn, "oldState": old, "newState": new}]
+    (ready.fake / "preview.json").write_text(json.dumps({"steps": steps}))
+    capsys.readouterr()
+    ready.lab("drift", "dev", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["foundation"]
+    (step,) = found["foundation"]["resources"]
+    assert (step["op"], step["name"]) == ("update", "s3-volume")
+    assert "preview -s dev-foundation" not in ready.lines

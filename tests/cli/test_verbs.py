@@ -1,6 +1,7 @@
 """The command line itself: before anything is installed, and with wrong words."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import settings
 from cli import command_line, verbs
+from cli.words import Verb
 from tests.cli.conftest import Checkout
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +28,48 @@ def test_help_needs_nothing_installed() -> None:
     assert all(verb.name in answer.stdout for verb in verbs.VERBS)
     assert "exit codes" in answer.stdout
     assert len(answer.stdout.splitlines()) < 50
+    assert start().stdout == start("help").stdout == answer.stdout
+    assert start().returncode == 0
+
+
+def test_help_of_one_verb() -> None:
+    answer = start("help", "up")
+    assert answer.returncode == 0
+    assert answer.stdout == start("up", "--help").stdout
+    assert "usage: ./lab up" in answer.stdout
+
+
+def test_every_group_has_its_verbs() -> None:
+    parts = start().stdout.split("\n\n")
+    heads = [part.splitlines()[0] for part in parts[2:-1]]
+    assert heads == [f"{group}:" for group in verbs.GROUPS]
+    shown = [line.split()[0] for part in parts[2:-1] for line in part.splitlines()[1:]]
+    assert sorted(shown) == sorted(verb.name for verb in verbs.VERBS)
+
+
+def test_version() -> None:
+    answer = start("--version")
+    assert re.fullmatch(r"datalab \d+\.\d+\.\d+( \(\S+\))?, Pulumi v3\.\d+\.\d+\n", answer.stdout)
+
+
+READS = ("check", "budget", "hosts", "doctor", "logins", "drift", "cache", "rehearse")
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_reads_can_be_read_by_a_program(name: str) -> None:
+    (verb,) = [verb for verb in verbs.VERBS if verb.name == name]
+    assert "--json" in [argument.name for argument in verb.arguments]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "VERB"),
-        (["upp"], "upp"),
+        (["upp"], "there is no verb 'upp'; did you mean up?"),
+        (["help", "chek"], "did you mean check?"),
+        (["xyzzy"], "there is no verb 'xyzzy'"),
+        (["up", "lob"], "there is no environment 'lob'; did you mean lab?"),
+        (["up", "dev", "servises"], "there is no layer 'servises'; did you mean services?"),
+        (["rehearse", "--layer", "plattform"], "did you mean platform?"),
         (["up"], "ENV"),
         (["up", "prod"], "dev"),
         (["up", "dev", "kernel"], "foundation"),
@@ -56,7 +93,7 @@ def test_environments_are_the_settings_own() -> None:
 
 
 @pytest.mark.parametrize("verb", verbs.VERBS, ids=lambda verb: verb.name)
-def test_every_verb_has_its_function(verb: verbs.Verb) -> None:
+def test_every_verb_has_its_function(verb: Verb) -> None:
     module, _, function = verb.run.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
 

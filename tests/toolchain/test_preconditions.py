@@ -48,7 +48,7 @@ def test_everything_at_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10**9))
-    monkeypatch.setattr(obtain.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
     packages, go, room = lacks()
     assert packages == (
         "python3-venv, git, ca-certificates missing: Debian and Ubuntu: "

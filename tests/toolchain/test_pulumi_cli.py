@@ -279,7 +279,7 @@ def test_where_it_cannot_be_had_pulumi_is_built(
     elif fault == "other programs":
         vendor.publish("pulumi", "pulumi-language-go")
     else:
-        monkeypatch.setattr(obtain.platform, "machine", lambda: "riscv64")
+        monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert not pulumi_cli.ensure_pulumi().official_host
     assert built(machine)
     assert ("cannot be had" in capsys.readouterr().err) is (fault != "no release")
