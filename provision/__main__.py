@@ -11,11 +11,12 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any
 
 from provision import specs
-from provision.faults import Fault, Invalid, Refused
+from provision.faults import OUTCOME, Fault, Invalid, Refused
 
 # Each command imports what it needs when it runs: together the libraries take half a second.
 
@@ -100,12 +101,22 @@ def _make(options: argparse.Namespace) -> None:
     from provision.vault import Vault
 
     vault = Vault(os.environ.get("VAULT_ROLE", "provisioner"))
-    if options.request:
-        given = dict(vault.read(f"projects/{project}/requests/{options.request}") or {})
-        if given.pop("kind", None) != spec.kind:
-            raise Refused(f"project {project} has no {spec.kind} request {options.request}")
-    wanted = specs.parse(spec, given)
-    return _report(wanted, _service(spec).provision(wanted, project, vault))
+    if not options.request:
+        wanted = specs.parse(spec, given)
+        return _report(wanted, _service(spec).provision(wanted, project, vault))
+    path = f"projects/{project}/requests/{options.request}"
+    asked = dict(vault.read(path) or {})
+    if asked.get("kind") != spec.kind:
+        raise Refused(f"project {project} has no {spec.kind} request {options.request}")
+    try:
+        given = {name: asked[name] for name in asked if name not in ("kind", *OUTCOME)}
+        wanted = specs.parse(spec, given)
+        _report(wanted, _service(spec).provision(wanted, project, vault))
+    except Fault as fault:
+        # For the job that waits: of this one GitLab tells it only that it failed.
+        with suppress(Fault):
+            vault.write(path, {**asked, "code": str(fault.code), "reason": str(fault)})
+        raise
 
 
 def _service(spec: type[specs.Spec]) -> Any:

@@ -23,3 +23,10 @@ class TimedOut(Fault):
     """The lab did not answer in the time that the caller gave it (exit code 4)."""
 
     code = 4
+
+
+# What the lab's job adds to a request that it could not fulfil.
+OUTCOME = ("code", "reason")
+BY_CODE = {str(kind.code): kind for kind in (Fault, Invalid, Refused, TimedOut)}
+# To a refusal over a name that is somebody else's; docs/ci.md has the steps of the second.
+GIVE_BACK = "take another name, or ask who administers the lab to give this one back (docs/ci.md)"

@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from provision.faults import Fault, Refused
+from provision.faults import GIVE_BACK, Fault, Refused
 from provision.specs import Kafka
 from provision.vault import Vault
 
@@ -65,14 +65,16 @@ def _claim(existing: Mapping[str, bool], project: str, vault: Vault) -> None:
     for name, exists in existing.items():
         claim = vault.read(f"{CLAIMS}/{name}")
         if (claim["project"] != project) if claim else exists:
-            raise Refused(f"kafka: {name} belongs to somebody else")
+            whose = f"belongs to project {claim['project']}" if claim else "is the lab's own"
+            raise Refused(f"kafka: {name} {whose}; {GIVE_BACK}")
         if claim is None:
             free.append(name)
     for number, name in enumerate(free):
-        if vault.create(f"{CLAIMS}/{name}", {"project": project})["project"] != project:
+        winner = vault.create(f"{CLAIMS}/{name}", {"project": project})["project"]
+        if winner != project:
             for mine in free[:number]:
                 vault.delete(f"{CLAIMS}/{mine}")
-            raise Refused(f"kafka: {name} was just taken by somebody else")
+            raise Refused(f"kafka: {name} was just taken by project {winner}; {GIVE_BACK}")
 
 
 def ensure(spec: Kafka, bootstrap: str) -> list[str]:

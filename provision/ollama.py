@@ -78,8 +78,11 @@ def _client(url: str) -> httpx.Client:
 
 def _listed(client: httpx.Client, spec: Ollama) -> str | None:
     """The model's name in Ollama's list. To Ollama, names that differ in case only are one."""
-    models = client.get("/api/tags").raise_for_status().json()["models"]
-    names = (str(model["name"]) for model in models)
+    answer = client.get("/api/tags").raise_for_status()
+    try:
+        names = [str(model["name"]) for model in answer.json()["models"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fault(f"what answers at {answer.url} is not Ollama, but a page or a proxy") from error
     return next((name for name in names if name.casefold() == spec.listed.casefold()), None)
 
 
@@ -90,6 +93,8 @@ def _pull(client: httpx.Client, model: str) -> None:
         answer.raise_for_status()
         for line in answer.iter_lines():
             event = json.loads(line)
+            if not isinstance(event, dict):
+                raise Fault(f"what answers at {answer.url} is not Ollama")
             if "error" in event:
                 raise Fault(f"Ollama cannot pull {model}: {event['error']}")
             if event.get("status") == "success":

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from provision.faults import Fault, Refused
+from provision.faults import GIVE_BACK, Fault, Refused
 from provision.specs import Postgres
 from provision.vault import Record, Vault
 
@@ -28,6 +28,7 @@ LOCK_SECONDS = 120
 # One project must not hold all connections of the server, which has 100 of them by default.
 CONNECTIONS = 20
 # What PostgreSQL answers when the password is wrong, or the role may not log in.
+MARK = "datalab: "
 LOGIN_REFUSED = ("28P01", "28000")
 
 
@@ -88,24 +89,23 @@ class _Server:
         self.connection = connection
         self.spec = spec
         self.project = project
-        self.mark = f"datalab: project {project}"
+        self.mark = f"{MARK}project {project}"
         self.user = sql.Identifier(spec.user)
         self.database = sql.Identifier(spec.database)
         self.done: list[str] = []
 
     def refuse_foreign(self) -> None:
         """Refused, unless both names are free or this project's."""
-        role = self.connection.execute(
-            "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s",
-            (self.spec.user,),
-        ).fetchone()
-        if role is not None and role[0] != self.mark:
-            raise Refused(f"postgres.user: role {self.spec.user} belongs to somebody else")
+        found, whose = self._whose(self.spec.user)
+        if found and whose != self.mark:
+            raise Refused(f"postgres.user: role {self.spec.user} {_told(whose)}; {GIVE_BACK}")
         owner = self._owner()
         if owner not in (None, self.spec.user):
-            raise Refused(
-                f"postgres.database: {self.spec.database} is not owned by role {self.spec.user}"
-            )
+            _, whose = self._whose(owner)
+            database = f"postgres.database: {self.spec.database}"
+            if whose == self.mark:
+                raise Refused(f"{database} is your own role {owner}'s; ask for it with that role")
+            raise Refused(f"{database} {_told(whose)}; {GIVE_BACK}")
 
     def ensure(self, verifier: str | None) -> None:
         """Create what is missing. Without `verifier` a new role cannot log in."""
@@ -155,12 +155,25 @@ class _Server:
         )
         return encrypted.decode()
 
+    def _whose(self, role: str) -> tuple[bool, str]:
+        """Whether there is such a role, and the mark on it."""
+        row = self.connection.execute(
+            "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s", (role,)
+        ).fetchone()
+        return row is not None, str(row[0] or "") if row else ""
+
     def _owner(self) -> str | None:
         row = self.connection.execute(
             "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s",
             (self.spec.database,),
         ).fetchone()
         return None if row is None else str(row[0])
+
+
+def _told(mark: str) -> str:
+    """Whose a role with this mark is; only the lab's own have none."""
+    project = mark.removeprefix(MARK)
+    return f"belongs to {project}" if project != mark else "is the lab's own"
 
 
 def _static(server: _Server, admin: Record, vault: Vault) -> None:

@@ -16,7 +16,7 @@ import gitlab
 import requests
 from gitlab.v4.objects import Project, ProjectPipeline
 
-from provision.faults import Fault, TimedOut
+from provision.faults import BY_CODE, Fault, TimedOut
 from provision.specs import PROJECT, Spec, identifier
 from provision.vault import Record, Vault
 
@@ -31,6 +31,10 @@ ENDED = ("success", "failed", "canceled", "skipped", "manual")
 CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|section_(start|end):\d+:\S*|[^\n\x20-\x7e]")
 
 
+class PipelineFailed(Fault):
+    """The lab's pipeline ended otherwise than well."""
+
+
 def request(spec: Spec, timeout: float) -> None:
     """Return once the lab has done what `spec` asks; Fault with the reason if it did not."""
     project = identifier(PROJECT, "CI_PROJECT_ID", os.environ.get("CI_PROJECT_ID", ""))
@@ -43,6 +47,13 @@ def request(spec: Spec, timeout: float) -> None:
     try:
         vault.write(path, {"kind": spec.kind, **wanted})
         _await_pipeline(spec.kind, project, request_id, vault, timeout)
+    except PipelineFailed as fault:
+        vault.login()
+        outcome = vault.read(path) or {}
+        if "code" not in outcome:
+            raise
+        kind = BY_CODE.get(outcome["code"], Fault)
+        raise kind(f"{fault}\n{outcome.get('reason', '')}") from fault
     except TimedOut:
         kept = True  # the lab may still come to it
         raise
@@ -72,11 +83,11 @@ def _await_pipeline(kind: str, project: str, request_id: str, vault: Vault, time
             raise TimedOut(f"pipeline {pipeline.id} is {status} after {timeout:g} s")
         time.sleep(wait)
         wait = min(wait * 1.5, LONGEST_WAIT)
-        pipeline.refresh()
-        status = pipeline.status
+        # Not refresh(), which takes a page for an answer.
+        status = home.pipelines.get(pipeline.id).status
     if status != "success":
         _print_logs(home, pipeline)
-        raise Fault(f"pipeline {pipeline.id} of the lab is {status}")
+        raise PipelineFailed(f"pipeline {pipeline.id} of the lab is {status}")
 
 
 def _project(lab: Record, private_token: str | None = None) -> Project:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import hvac
 import requests
@@ -41,36 +41,50 @@ class Vault:
         session.trust_env = False
         session.verify = os.environ.get("VAULT_CACERT") or True
         # 503 is a sealed Vault: right after its restart it unseals within seconds.
-        retry = Retry(5, backoff_factor=0.3, status_forcelist=(429, 502, 503), allowed_methods=None)
+        retry = Retry(
+            5,
+            backoff_factor=0.3,
+            status_forcelist=(429, 502, 503),
+            allowed_methods=None,
+            raise_on_status=False,  # hvac tells them apart
+        )
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         self._client = hvac.Client(url=address, session=session, verify=session.verify)
         self._role = role
-        self._login()
+        self.login()
 
-    def _login(self) -> None:
+    def login(self) -> None:
+        """Log in, or again: a login may have expired while the lab worked."""
         token, job = os.environ.get("VAULT_TOKEN"), os.environ.get("VAULT_ID_TOKEN")
         if token:
             self._client.token = token
         elif job:
-            with self._explained(f"login with role {self._role}"):
+            # A token of another GitLab or with other claims is a bad request to Vault.
+            with self._explained(f"login with role {self._role}", exceptions.InvalidRequest):
                 answer = self._client.auth.jwt.jwt_login(self._role, job, path=AUTH_PATH)
-            self._client.token = cast(dict[str, Any], answer)["auth"]["client_token"]
+                self._client.token = _data(answer)["auth"]["client_token"]
         else:
             raise Invalid(
                 "VAULT_ID_TOKEN: missing; the job needs id_tokens: {VAULT_ID_TOKEN: {aud: datalab}}"
             )
 
     @contextmanager
-    def _explained(self, action: str) -> Iterator[None]:
+    def _explained(self, action: str, *refusals: type[Exception]) -> Iterator[None]:
+        refused: tuple[type[Exception], ...] = (exceptions.Forbidden, *refusals)
         try:
             yield
-        except exceptions.Forbidden as error:
-            raise Refused(f"Vault forbids: {action}") from error
+        except refused as error:
+            raise Refused(f"Vault forbids: {action}: {_line(error)}") from error
+        except exceptions.VaultDown as error:
+            remedy = "who administers the lab can unseal it"
+            raise Fault(f"Vault at {self._address} is sealed: {action}; {remedy}") from error
+        except (KeyError, TypeError) as error:
+            raise Fault(
+                f"what answers at {self._address} is not Vault: {action}; is VAULT_ADDR right?"
+            ) from error
         except (exceptions.VaultError, requests.RequestException) as error:
-            # Only the first line: an answer of a proxy can be a page.
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise Fault(f"Vault at {self._address} failed: {action}: {reason}") from error
+            raise Fault(f"Vault at {self._address} failed: {action}: {_line(error)}") from error
 
     def read(self, path: str) -> Record | None:
         """The newest version of a KV record; None where there is none."""
@@ -81,7 +95,8 @@ class Vault:
                 )
             except exceptions.InvalidPath:
                 return None
-        return {name: str(value) for name, value in answer["data"]["data"].items()}
+            record = _data(_data(answer)["data"]["data"])
+        return {name: str(value) for name, value in record.items()}
 
     def require(self, path: str) -> Record:
         """As `read`, but a missing record is a Fault that names it."""
@@ -95,8 +110,10 @@ class Vault:
         if self.read(path) == dict(record):
             return
         with self._explained(f"write {path}"):
-            self._client.secrets.kv.v2.create_or_update_secret(
-                path, dict(record), mount_point=MOUNT
+            _data(
+                self._client.secrets.kv.v2.create_or_update_secret(
+                    path, dict(record), mount_point=MOUNT
+                )
             )
 
     def create(self, path: str, record: Mapping[str, str]) -> Record:
@@ -123,19 +140,36 @@ class Vault:
 
     def delete(self, path: str) -> None:
         """Remove the record with all its versions. The login may have expired by now."""
-        self._login()
+        self.login()
         with self._explained(f"delete {path}"):
             self._client.secrets.kv.v2.delete_metadata_and_all_versions(path, mount_point=MOUNT)
 
     def read_raw(self, path: str) -> Record:
         """What a secrets engine other than KV answers, such as `database/creds/<role>`."""
         with self._explained(f"read {path}"):
-            answer = cast(dict[str, Any] | None, self._client.read(path))
-        if answer is None:
-            raise Fault(f"Vault has nothing at {path}")
-        return {name: str(value) for name, value in answer["data"].items()}
+            answer = self._client.read(path)
+            if answer is None:
+                raise Fault(f"Vault has nothing at {path}")
+            return {name: str(value) for name, value in _data(answer)["data"].items()}
 
     def write_raw(self, path: str, data: Mapping[str, object]) -> None:
         """Write to a secrets engine other than KV."""
         with self._explained(f"write {path}"):
-            self._client.write_data(path, data=dict(data))
+            answer = self._client.write_data(path, data=dict(data))
+            if (
+                isinstance(answer, requests.Response)
+                and answer.status_code != requests.codes.no_content
+            ):
+                _data(answer)
+
+
+def _data(answer: object) -> dict[str, Any]:
+    """An answer of Vault's; TypeError where it is none: hvac hands on what it cannot read."""
+    if not isinstance(answer, dict):
+        raise TypeError(type(answer).__name__)
+    return answer
+
+
+def _line(error: Exception) -> str:
+    """The first line of a reason: an answer of a proxy can be a page."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -179,7 +179,7 @@ def test_another_project_cannot_take_over_the_names(
     assert run(servers, consumer, commands, "datalab-postgres")[0] == 0
     code, output = run(servers, consumer, commands, "datalab-postgres", project=43)
     assert code != 0
-    assert "role ci_cd_user belongs to somebody else" in output  # the lab's log, in the caller's
+    assert "role ci_cd_user belongs to project 42" in output  # the lab's log, in the caller's
     code, output = run(servers, consumer, commands, "test_db", project=43)
     assert code != 0
     assert "no record postgres/ci_cd_db for this project" in output

@@ -61,7 +61,8 @@ class GitLab:
     tokens: dict[str, str] = field(default_factory=dict)  # token -> scope
     trigger_token: str = field(default_factory=lambda: f"glptt-{uuid.uuid4().hex}")
     on_trigger: Callable[[Pipeline], None] = lambda pipeline: None
-    faults: list[int] = field(default_factory=list)  # the next API answers, such as 500 or 429
+    # The next API answers, such as 500; a text is a page, as a proxy's log-in is; None is no fault.
+    faults: list[int | str | None] = field(default_factory=list)
     pipelines: dict[int, Pipeline] = field(default_factory=dict)
     merge_requests: dict[int, dict[str, Any]] = field(default_factory=dict)
     notes: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
@@ -241,8 +242,11 @@ class GitLab:
         if "json" in headers.get("Content-Type", ""):
             body = json.loads(raw or b"{}")
         self.requests.append((method, path, body))
-        if self.faults:
-            return self.faults.pop(0), {"message": "made by the test"}
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, str):
+            return 200, fault.encode()
+        if fault is not None:
+            return fault, {"message": "made by the test"}
         return self._refused(method, path, headers) or self._routed(
             method, parts.path, path, query, body
         )

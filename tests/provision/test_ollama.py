@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.ollama import Ollama
 from tests.harness.process import clean_environment
+from tests.harness.vault_answers import serving
 from tests.provision.lab import ROOT, Lab
 
 pytestmark = pytest.mark.service
@@ -122,3 +123,11 @@ def test_a_server_that_is_down_is_one_line(servers: Lab, server: Ollama) -> None
     assert code == 1
     assert "Ollama at http://127.0.0.1:9 failed" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in</html>", "{}", "[]", '{"models": [1]}'])
+def test_what_answers_in_ollamas_place_is_one_line(servers: Lab, body: str) -> None:
+    with serving() as page:
+        page.answers = {"read": (200, body)}
+        code, output = servers.run("ollama", "--url", page.address, "--model", "a")
+    assert (code, "is not Ollama" in output, output.count("\n")) == (1, True, 1), output

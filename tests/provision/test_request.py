@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from tests.harness.gitlab import Pipeline, check_request
+from tests.harness.vault_answers import serving
 from tests.provision.lab import READ_TOKEN, Lab
 
 pytestmark = pytest.mark.service
@@ -170,6 +171,101 @@ def test_a_refusal_of_gitlab_is_one_line(servers: Lab, status: int) -> None:
     assert code == 1
     assert "GitLab failed" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_a_page_instead_of_gitlab_is_one_line(servers: Lab, number: int) -> None:
+    """At the trigger, at a look at the pipeline, at its jobs, and at a job's log."""
+    comes_to(servers, "failed" if number > 1 else "success")
+    servers.gitlab.faults = [*[None] * number, "<html><title>Sign in</title></html>"]
+    code, output = servers.run(*POSTGRES, env=servers.environment(44))
+    assert (code, "Traceback" in output) == (1, False), output
+    assert ("GitLab failed" in output) == (number < 3)  # a log may hold anything
+
+
+def acts(servers: Lab, kind: str) -> None:
+    """The next pipelines are the lab's own: they run `provision KIND` on the request."""
+
+    def decide(pipeline: Pipeline) -> None:
+        ids = ("request_project", "request_id")
+        project, request = (pipeline.inputs[name] for name in ids)
+        code, _ = servers.run(kind, "--project", project, "--request", request)
+        pipeline.statuses = ["failed" if code else "success"]
+
+    servers.gitlab.on_trigger = decide
+
+
+def test_who_asks_for_anothers_name_is_refused_and_told_whose_it_is(servers: Lab) -> None:
+    """Not only in the lab's log: whoever scripts it goes by the exit code of the guide."""
+    acts(servers, "postgres")
+    words = ("request", "postgres", "--database", "claimed", "--user", "claimed_user")
+    assert servers.run(*words, env=servers.environment(44))[0] == 0
+    code, output = servers.run(*words, env=servers.environment(OTHER))
+    assert code == 3, output
+    assert "provision: postgres.user: role claimed_user belongs to project 44; " in output
+    assert "ask who administers the lab to give this one back (docs/ci.md)" in output
+    assert requests_of(servers, OTHER) == []
+    own = ("request", "postgres", "--database", "postgres_exporter", "--user", "provisioner")
+    code, output = servers.run(*own, env=servers.environment(44))
+    assert (code, "role provisioner is the lab's own" in output) == (3, True), output
+    mine = ("request", "postgres", "--database", "claimed", "--user", "other_user")
+    code, output = servers.run(*mine, env=servers.environment(44))
+    assert (code, "is your own role claimed_user's; ask for it with" in output) == (3, True), output
+    code, output = servers.run(*mine, env=servers.environment(OTHER))
+    assert (code, "database: claimed belongs to project 44" in output) == (3, True), output
+
+
+def test_a_request_that_the_lab_finds_wrong_is_the_callers_fault(servers: Lab) -> None:
+    """As where the lab's rules are newer than the image of the job that asks."""
+
+    def decide(pipeline: Pipeline) -> None:
+        path = f"projects/44/requests/{pipeline.inputs['request_id']}"
+        servers.write(path, {"kind": "postgres", "database": "pg_x", "user": "u"})
+        servers.run("postgres", "--project", "44", "--request", pipeline.inputs["request_id"])
+        pipeline.statuses = ["failed"]
+
+    servers.gitlab.on_trigger = decide
+    code, output = servers.run(*POSTGRES, env=servers.environment(44))
+    assert (code, "'pg_x' is reserved by PostgreSQL" in output) == (2, True), output
+
+
+def test_a_job_that_vault_refuses(servers: Lab) -> None:
+    environment = servers.environment(44)
+    environment["VAULT_ID_TOKEN"] = servers.gitlab.id_token(44, aud="elsewhere")
+    code, output = servers.run(*POSTGRES, env=environment)
+    assert (code, "Vault forbids: login with role project: " in output) == (3, True), output
+    assert environment["VAULT_ID_TOKEN"] not in output
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, "<html>Sign in</html>", "is not Vault: login with role project"),
+        (200, '{"auth": null}', "is not Vault: login"),
+        (200, "[]", "is not Vault: login"),
+        (204, "", "is not Vault: login"),
+        (404, "<html>no such page</html>", "failed: login"),
+        (502, "<html>bad gateway</html>", "failed: login"),
+        (503, '{"errors": ["Vault is sealed"]}', "is sealed: login with role project; who admin"),
+    ],
+)
+def test_what_answers_in_vaults_place_is_one_line(
+    servers: Lab, status: int, body: str, words: str
+) -> None:
+    with serving() as server:
+        server.answers = {"login": (status, body)}
+        environment = {**servers.environment(44), "VAULT_ADDR": server.address}
+        code, output = servers.run(*POSTGRES, env=environment)
+    assert (code, words in output, output.count("\n")) == (1, True, 1), output
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in</html>", "{}", '{"data": {"data": []}}', "[]"])
+def test_a_page_in_place_of_a_record_is_one_line(servers: Lab, body: str) -> None:
+    with serving() as server:
+        server.answers = {"read": (200, body)}
+        environment = {**servers.environment(44), "VAULT_ADDR": server.address}
+        code, output = servers.run("env", "postgres/x", env=environment)
+    assert (code, "is not Vault: read" in output, output.count("\n")) == (1, True, 1), output
 
 
 def test_a_bad_name_fails_before_anything_is_touched(servers: Lab) -> None:

@@ -1,6 +1,7 @@
 # The lab's provisioning jobs: they read what projects ask for and write what projects get.
 path "kv/data/projects/+/requests/+" {
-  capabilities = ["read"]
+  # To write the outcome beside what was asked, for the job that waits.
+  capabilities = ["read", "update"]
 }
 path "kv/data/projects/+/postgres/+" {
   capabilities = ["create", "update", "read"]
