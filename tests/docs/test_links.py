@@ -1,0 +1,50 @@
+"""Every page is linked from the index, and every relative link leads to something."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/**/*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def targets(page: Path) -> list[str]:
+    """The relative links of a page, those in examples of code left out."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [to for to in LINK.findall(text) if not re.match(r"[a-z]+:", to)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and GitLab make them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_resolve(page: Path) -> None:
+    broken = []
+    for target in targets(page):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs/README.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in targets(index)}
+    unlinked = [page for page in (ROOT / "docs").rglob("*.md") if page not in {*linked, index}]
+    assert unlinked == []
+    assert index.resolve() in {(ROOT / to.partition("#")[0]).resolve() for to in targets(README)}
+
+
+def test_the_readme_is_one_screen_and_names_what_is_needed() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 90
+    part = text.partition("## What it needs")[2].partition("\n## ")[0]
+    for word in ("memory", "disk", "minutes", "Proxmox VE 8.4"):
+        assert word in part
