@@ -228,12 +228,9 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
 
 def renew(engine: Engine, stack: str, urns: Sequence[str]) -> None:
     """Let the next `up` delete what was found and make another."""
-    state = json.loads(engine.capture("stack", "export", "-s", stack))
-    for entry in state["deployment"]["resources"]:
-        if entry["urn"] in urns:
-            say(f"{entry['urn']}: its secret was told once; renewing it")
-            entry["delete"] = True
-    engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
+    for urn in urns:
+        say(f"{urn}: its secret was told once; renewing it")
+    engine.capture("state", "taint", *urns, "-s", stack, "--yes")
 
 
 def identify(

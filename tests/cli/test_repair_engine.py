@@ -1,5 +1,6 @@
 """`./lab repair` on the real engine, which is killed between a provider's act and its answer."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.engine
 
 STACK = "dev-foundation"
 PROGRAM = """
+import json
 import os
 import pulumi
 
@@ -139,3 +141,57 @@ def test_a_repair_that_could_not_read_is_done_again(scene: Scene) -> None:
     assert "could not read" in "".join(repair.leftovers(scene.engine, STACK, ()))
     repair.mend(scene.engine, STACK, scene.things.find)
     settled(scene)
+
+
+def killed(scene: Scene) -> str:
+    """Kill the create of the server and take its lock away; the URN that is pending."""
+    scene.kill_at("create", "server")
+    assert scene.up() == -signal.SIGKILL
+    scene.engine.capture("cancel", "--yes", "-s", STACK)
+    state = json.loads(scene.engine.capture("stack", "export", "-s", STACK))["deployment"]
+    urns: list[str] = [row["resource"]["urn"] for row in state["pending_operations"]]
+    return next(urn for urn in urns if urn.endswith("::server"))
+
+
+def deployment(scene: Scene) -> tuple[list[str], int]:
+    """The names of the resources in the state, and the number of pending operations."""
+    state = json.loads(scene.engine.capture("stack", "export", "-s", STACK))["deployment"]
+    names = [entry["urn"].rpartition("::")[2] for entry in state["resources"]]
+    return names, len(state.get("pending_operations") or [])
+
+
+def test_the_engine_itself_cannot_import_what_was_pending(scene: Scene) -> None:
+    """Why repair edits the state (docs/decisions/repair-edits-state.md).
+
+    When this fails, the engine has learned it: let `./lab repair` call it instead.
+    """
+    urn = killed(scene)
+    (there,) = [at for at, thing in scene.things.there.items() if thing["name"] == "server"]
+    words = ("--import-pending-creates", urn, "--import-pending-creates", there)
+    assert scene.engine.run("refresh", "-s", STACK, "--yes", "--skip-preview", *words) == 0
+    names, pending = deployment(scene)
+    assert "server" not in names
+    assert pending == 0
+    assert scene.up() != 0, "its name is in use"
+
+
+def test_the_engine_clears_what_is_pending_though_it_exists(scene: Scene) -> None:
+    killed(scene)
+    words = ("refresh", "-s", STACK, "--yes", "--skip-preview", "--clear-pending-creates")
+    assert scene.engine.run(*words) == 0
+    names, pending = deployment(scene)
+    assert ("server" in names, pending) == (False, 0)
+    assert {thing["name"] for thing in scene.things.there.values()} >= {"server"}, "it exists"
+
+
+def test_a_taint_recreates(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the new one, then the old one goes: its kind may have two of one name."""
+    assert scene.up() == 0
+    monkeypatch.setattr(scene.things, "find", lambda *_: None)
+    before = dict(scene.things.there)
+    state = json.loads(scene.engine.capture("stack", "export", "-s", STACK))["deployment"]
+    (urn,) = [e["urn"] for e in state["resources"] if e["urn"].endswith("::server")]
+    repair.renew(scene.engine, STACK, [urn])
+    settled(scene)
+    kept = before.keys() & scene.things.there.keys()
+    assert [before[at]["name"] for at in kept] == ["data"]
