@@ -120,7 +120,7 @@ def read(settings: Settings) -> Figures:
     """The figures of the running cache of `settings`; Fault where it does not answer."""
     base = endpoints(settings)["cache"].url
     usage = json.loads(_get(f"{base}/-/logs/usage.json") or b"{}")
-    return count(settings, _log(base, "access"), _log(base, "fetch"), usage)
+    return count(settings, _log(base, "requests"), _log(base, "fetch"), usage)
 
 
 def _log(base: str, name: str) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from cli.fault import Fault
 from settings import Settings
 from settings.cache import Cache
 from tests.cache.origin import Origin
-from tests.cache.running import Running, settings
+from tests.cache.running import Running, running, settings, site
 from tests.harness.browser import browse
 from tests.harness.deploy import settings_of
 from tests.harness.process import free_port
@@ -82,8 +84,33 @@ class TestPage:
         assert complaints == []
 
     def test_no_other_file_is_shown(self, used: Running) -> None:
-        for path in ("error.log", "../nginx.conf", "usage.json.new", ""):
+        for path in ("error.log", "../nginx.conf", "usage.json.new", "access.json", ""):
             assert used.get(f"/-/logs/{path}").status in {400, 404}
+
+    def test_nobody_reads_who_asked_for_what(self, used: Running) -> None:
+        """access.json was open to every client (#10.21); queries may be secrets."""
+        used.get(f"{DEB}?token=planted", User_Agent="planted/1")
+        assert "planted" in str(used.log())
+        for name in ("requests", "fetch", "usage"):
+            answer = used.get(f"/-/logs/{name}.json")
+            assert answer.status == 200
+            for secret in (b"planted", b'"client"', b'"agent"'):
+                assert secret not in answer.body
+        rows = used.get("/-/logs/requests.json").body.splitlines()
+        assert json.loads(rows[-1]).keys() == {"time", "uri", "status", "bytes", "cache"}
+
+    @pytest.mark.parametrize("path", ["/v2/docker.io", "/-/www", "/ubuntu", "/nothing"])
+    def test_a_redirect_leads_to_no_inner_port(self, tmp_path: Path, path: str) -> None:
+        """The client's own port is another one, of which its Host may say nothing (#10.21)."""
+        hub = {"kind": "oci", "url": "https://hub.example", "registry": "docker.io"}
+        ubuntu = {"kind": "apt", "url": "http://archive.example/ubuntu"}
+        where = site(tmp_path, registries={"hub": "http://127.0.0.1:1"})
+        with running(settings(hub=hub, ubuntu=ubuntu), tmp_path, where):
+            with closing(HTTPConnection("127.0.0.1", where.port)) as client:
+                client.request("GET", path, headers={"Host": "cache.lab.home.arpa"})
+                answer = client.getresponse()
+            assert answer.status in {301, 404}
+            assert answer.headers.get("Location", f"{path}/") == f"{path}/"
 
 
 class TestCommand:
@@ -136,7 +163,7 @@ class TestTidy:
         assert new.exists()
 
     def test_large_logs_are_turned_and_written_on(self, used: Running) -> None:
-        log = Path(used.site.log_dir) / "access.json"
+        log = Path(used.site.log_dir) / "requests.json"
         with log.open("a") as text:
             text.truncate(102 * KIB * KIB)
         self._run(used)

@@ -245,7 +245,7 @@ class TestClients:
         where = site(tmp_path)
         with running(cache, tmp_path, where) as closed:
             for source, status in (("127.0.0.2", b"200"), ("127.0.0.3", b"403")):
-                for path in (DEB, "/", "/v2/", "/healthz", "/-/logs/access.json"):
+                for path in (DEB, "/", "/v2/", "/healthz", "/-/logs/requests.json"):
                     text = f"GET {path} HTTP/1.0\r\n\r\n"
                     answer = _raw(closed, text, source).split()[1]
                     assert answer == status or (status != b"403" and answer == b"404")

@@ -11,7 +11,7 @@ find "$packages" -type f -name '*.[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][
 
 # All at once, so that requests and fetches of the same time are read together.
 if [ -n "$(find "$logs" -maxdepth 1 -name '*.json' -size +100M)" ]; then
-    for log in access.json fetch.json error.log; do
+    for log in access.json requests.json fetch.json error.log; do
         [ ! -e "$logs/$log" ] || mv -f "$logs/$log" "$logs/$log.1"
     done
     kill -USR1 "$(cat "$pid")"

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -243,7 +243,20 @@ def test_start_page_answers_to_every_name_that_is_no_service(gateway: Gateway) -
         assert status == 200
         assert "MLflow" in body
     assert gateway.ask(DOMAIN, "/healthz") == (200, "ok\n")
-    assert gateway.ask(DOMAIN, "/no/such/page")[0] == 302
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("host", [DOMAIN, f"{DOMAIN}:443", "localhost:8443", "192.168.1.202"])
+def test_a_wrong_path_leads_to_the_start_page_at_the_clients_own_port(
+    gateway: Gateway, host: str
+) -> None:
+    """It led to :8443, the port inside, which nobody publishes (#10.21)."""
+    with closing(
+        http.client.HTTPSConnection("127.0.0.1", gateway.port, context=gateway.context)
+    ) as client:
+        client.request("GET", "/no/such/page", headers={"Host": host})
+        answer = client.getresponse()
+    assert (answer.status, answer.headers["Location"]) == (302, "/")
 
 
 @pytest.mark.service

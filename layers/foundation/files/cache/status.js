@@ -98,7 +98,7 @@ function fill(id, rows, firstNumber) {
 async function show() {
   const [upstreams, access, fetched, usage] = await Promise.all([
     json("/-/www/upstreams.json"),
-    lines("access"),
+    lines("requests"),
     lines("fetch"),
     json("/-/logs/usage.json"),
   ]);
