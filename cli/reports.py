@@ -76,5 +76,5 @@ def hosts(values: argparse.Namespace) -> int:
     for address, names in found.items():
         print(f"{address}\t{' '.join(names)}")
     if not found:
-        say(f"{values.env} answers on localhost; nothing to add")
+        say(f"{values.env} is called without names of its own; nothing to add")
     return 0

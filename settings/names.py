@@ -55,6 +55,7 @@ class Row:
         return machine
 
 
+LOOPBACK = IPv4Address("127.0.0.1")  # what localhost means everywhere
 ROWS = {
     name: Row(service=service, listener=listener) for name, (service, listener) in LISTENERS.items()
 }
@@ -131,15 +132,18 @@ def _endpoint(settings: "Settings", row: Row) -> Endpoint:
     fqdn = f"{host_name}.{domain}"
     engine = settings.common.engine
     if engine is not None:
-        # GitLab writes its own address into links, clones and tokens: one name in and outside.
+        # Where its ports are published, and nowhere else.
+        here = "localhost" if engine.address == LOOPBACK else str(engine.address)
+        # GitLab writes its own address into links, clones and tokens: one name in and outside. An
+        # engine takes a registry without TLS on loopback only.
         own = {"gitlab": ("http", fqdn), "registry": ("http", "localhost")}
-        scheme, host = own.get(listener.name, (listener.scheme, "localhost"))
+        scheme, host = own.get(listener.name, (listener.scheme, here))
         inner_host = fqdn if listener.name in own else host_name
         return Endpoint(
             scheme=scheme,
             host=host,
             port=port,
-            address=engine.address,
+            address=LOOPBACK if listener.name == "registry" else engine.address,
             inner_scheme=scheme,
             inner_host=inner_host,
             inner_port=inner_port,
@@ -167,11 +171,11 @@ def hosts(settings: "Settings") -> dict[IPv4Address, tuple[str, ...]]:
     """Address -> names, as in a hosts file; the machine's own name stands first."""
     found: dict[IPv4Address, list[str]] = {}
     for endpoint in endpoints(settings).values():
-        if endpoint.host == "localhost":
-            continue
+        if not endpoint.host.endswith(f".{settings.common.domain}"):
+            continue  # `dev` has no name for it
         found.setdefault(endpoint.address, []).append(endpoint.host)
     gateway = endpoints(settings)["gateway"]
-    if gateway.host != "localhost":
+    if gateway.host == f"gateway.{settings.common.domain}":
         found[gateway.address].append(settings.common.domain)
     return {address: tuple(dict.fromkeys(names)) for address, names in found.items()}
 

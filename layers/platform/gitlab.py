@@ -114,7 +114,7 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
             Port(
                 inside=settings.registry_port,
                 outside=settings.registry_port,
-                address=args.publish,
+                address=str(args.registry.address),
             ),
         ],
         aliases=[args.web.inner_host],

@@ -81,7 +81,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "host_header": "localhost:11434" if name == "ollama" else "$http_host",
         }
         for name, endpoint in present.items()
-        if ROWS[name].exposure == "gateway"
+        # In `dev` people call the services' own ports, whose names alone they answer to.
+        if ROWS[name].exposure == "gateway" and settings.common.engine is None
     ]
     return {
         "folder": FOLDER,

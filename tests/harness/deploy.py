@@ -188,6 +188,8 @@ def deploy_layer(
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> Any:
+        # The stack is one for the whole process, and keeps what earlier layers exported.
+        getattr(pulumi.runtime.get_root_resource(), "outputs", {}).clear()
         settings, secrets = configuration(environment)
         found.append(settings)
         importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
