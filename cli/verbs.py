@@ -158,9 +158,13 @@ VERBS = (
     ),
     Verb(
         "pin",
-        "fill empty digests and checksums of images.yaml from their sources",
+        "digest or SHA-256 of what images.yaml names, from its source, into images.sum",
         "cli.pin:pin",
         group=DAILY,
+        arguments=(
+            arg("name", metavar="NAME", nargs="?", help="an entry; default: what has none yet"),
+            arg("--check", action="store_true", help="whether the sources still have the same"),
+        ),
         engine=False,
     ),
     Verb(

@@ -5,7 +5,8 @@ from functools import cache
 from itertools import pairwise
 
 from settings import ENVIRONMENTS
-from settings.images import catalogue
+from settings.images import Download, catalogue, sums
+from settings.pins import providers
 from tests.harness.deploy import Deployed, Registered, deploy
 
 HEAD = "Made from the program by `python -m docs.generate`."
@@ -94,18 +95,26 @@ def images() -> str:
     lines = [
         "# Images and downloads",
         "",
-        f"{HEAD} Versions stand in `images.yaml`; `./lab pin` fills what is not known yet.",
+        f"{HEAD} Versions stand in `images.yaml`, what they must be in `images.sum`, which "
+        "`./lab pin` writes. Where a vendor signs its list of sums, the list counts when the key "
+        "of this fingerprint signed it; where it only publishes one, TLS is all there is.",
         "",
         "| image | reference | digest |",
         "| --- | --- | --- |",
     ]
     for name, image in sorted(found.images.items()):
-        lines.append(f"| {name} | `{image.image}:{image.tag}` | {_known(image.digest)} |")
-    lines += ["", "| download | version | SHA-256 |", "| --- | --- | --- |"]
+        lines.append(f"| {name} | `{image.name}` | {_known(sums().get(image.name))} |")
+    head = ["| download | version | SHA-256 | from |", "| --- | --- | --- | --- |"]
+    lines += ["", *head]
     for name, download in sorted(found.downloads.items()):
         lines.append(
-            f"| [{name}]({download.url}) | {download.version} | {_known(download.sha256)} |"
+            f"| [{name}]({download.file.url}) | {download.version} "
+            f"| {_known(download.file.sha256)} | {_source(download)} |"
         )
+    lines += ["", "| plugin | version | SHA-256 |", "| --- | --- | --- |"]
+    for plugin in sorted(providers(), key=lambda plugin: plugin.name):
+        known = _known(sums().get(plugin.url))
+        lines.append(f"| [{plugin.name}]({plugin.url}) | {plugin.version} | {known} |")
     lines += ["", "| repository | key | packages |", "| --- | --- | --- |"]
     for name, repository in sorted(found.repositories.items()):
         packages = ", ".join(f"{package} {v}" for package, v in repository.packages.items())
@@ -115,5 +124,11 @@ def images() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _known(digest: str) -> str:
-    return f"`{digest}`" if digest else "not known yet"
+def _known(sha256: str | None) -> str:
+    return f"`{sha256}`" if sha256 else "not known yet"
+
+
+def _source(download: Download) -> str:
+    if download.signature:
+        return f"the vendor's list, signed by `{download.signature.key_fingerprint}`"
+    return "the vendor's list" if download.sums else "the file itself"

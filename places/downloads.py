@@ -13,7 +13,7 @@ def unpinned_fault(what: str, sha256: str, unpinned: Literal["refuse", "allow"])
     if sha256 or unpinned == "allow":
         return ""
     return (
-        f"images.yaml: the sha256 of {what} is empty, so nobody could tell a forged file: run "
+        f"images.sum has no sum of {what}, so nobody could tell a forged file: run "
         "./lab pin on a connected machine, or set datalab:common.unpinned_downloads to allow"
     )
 

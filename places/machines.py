@@ -117,7 +117,7 @@ class MachinePlace:
                 ImageArgs(
                     node=self.args.node,
                     kind=kind,
-                    download=images.entry(images.catalogue().downloads, "downloads", name),
+                    download=images.download(name),
                     unpinned=self.args.unpinned,
                 ),
                 pulumi.ResourceOptions(providers=self.args.providers),

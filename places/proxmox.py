@@ -13,7 +13,7 @@ import pulumi_proxmoxve as proxmox
 
 from places.downloads import require_checksum
 from settings import machines
-from settings.images import Download
+from settings.images import File
 
 Kind = Literal["template", "disk"]
 _CONTENT = {"template": "vztmpl", "disk": "import"}
@@ -37,7 +37,7 @@ class ImageArgs:
 
     node: machines.Node
     kind: Kind
-    download: Download
+    download: File
     unpinned: Literal["refuse", "allow"]
 
 

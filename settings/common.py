@@ -83,7 +83,7 @@ class Common(Model):
     )
     unpinned_downloads: Literal["refuse", "allow"] = Field(
         default="refuse",
-        description="What `up` does with a machine image that has no checksum in images.yaml",
+        description="What `up` does with a machine image that has no checksum in images.sum",
     )
     rescue: Rescue
     certificates: Certificates = Certificates()

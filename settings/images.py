@@ -1,15 +1,17 @@
 """images.yaml: the one place where the versions of third-party images and downloads stand."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from settings import faults
+from settings import faults, pins
 from settings.base import Model, dotted
+from settings.pins import Pin
 from settings.stackfile import StackFileError, read_document
 
 PATH = Path(__file__).parent.parent / "images.yaml"
@@ -17,6 +19,8 @@ PATH = Path(__file__).parent.parent / "images.yaml"
 MANIFEST = "DATALAB_IMAGES"
 
 T = TypeVar("T")
+Url = Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9A-F]{40}$", examples=["0F" * 20])]
 
 
 class CatalogueError(Exception):
@@ -28,52 +32,91 @@ class CatalogueError(Exception):
 
 
 class Image(Model):
-    """A container image; an empty digest is not known yet."""
+    """A container image; its digest is in images.sum, under its name with its tag."""
 
     image: Annotated[
         str,
         Field(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+$", examples=["docker.io/library/nginx"]),
     ]
     tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["1.28.0"])]
-    digest: Annotated[
-        str,
-        Field(pattern=r"^(sha256:[0-9a-f]{64})?$", examples=["sha256:" + "0f" * 32]),
-    ]
+
+    @property
+    def name(self) -> str:
+        """Its name with its tag."""
+        return f"{self.image}:{self.tag}"
 
     @property
     def reference(self) -> str:
         """What an engine pulls: by tag, and by digest where that is known."""
-        return f"{self.image}:{self.tag}" + (f"@{self.digest}" if self.digest else "")
+        digest = sums().get(self.name)
+        return f"{self.name}@sha256:{digest}" if digest else self.name
+
+
+class Signature(Model):
+    """A detached OpenPGP signature of a list of sums; it must be by the key of the fingerprint."""
+
+    url: Url
+    key_url: Url
+    key_fingerprint: Fingerprint
+
+
+class File(Model):
+    """A version's file: where it is, and its SHA-256 in hex, empty where that is not known."""
+
+    url: str
+    version: str
+    sha256: str
 
 
 class Download(Model):
-    """A file from a vendor; an empty checksum is not known yet.
+    """A file from a vendor; in its addresses {version} and {digits} stand for the version.
 
-    sums is the address of the vendor's list of SHA-256 sums, empty where there is none.
+    sums is the vendor's list of SHA-256 sums, signature the list's; None where there is none.
     """
 
-    url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
     version: str
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", examples=["0f" * 32])]
-    sums: Annotated[
-        str, Field(pattern=r"^(https://.*)?$", examples=["https://HOST/SHA256SUMS"])
-    ] = ""
+    url: Url
+    sums: Url | None = None
+    signature: Signature | None = None
+
+    def at(self, address: str) -> str:
+        """One of its addresses, for its version."""
+        digits = re.sub(r"[^0-9]", "", self.version)
+        return address.replace("{version}", self.version).replace("{digits}", digits)
+
+    @property
+    def file(self) -> File:
+        """The file of its version."""
+        url = self.at(self.url)
+        return File(url=url, version=self.version, sha256=sums().get(url, ""))
+
+
+class Release(Model):
+    """Packages that are of one version."""
+
+    packages: tuple[str, ...]
+    version: str
 
 
 class Repository(Model):
-    """A signed apt repository; packages maps a package to its version."""
+    """A signed apt repository and what is taken from it."""
 
-    url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
+    url: Url
     suite: str
     components: str
-    key_url: Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/key.asc"])]
-    key_fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$", examples=["0F" * 20])]
-    packages: dict[str, str]
+    key_url: Url
+    key_fingerprint: Fingerprint
+    releases: tuple[Release, ...]
 
     @property
     def source(self) -> dict[str, str]:
         """The repository as Ansible's roles take it."""
-        return self.model_dump(exclude={"packages"})
+        return self.model_dump(exclude={"releases"})
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Package to its version."""
+        return {name: release.version for release in self.releases for name in release.packages}
 
 
 class Pushed(Model):
@@ -95,9 +138,17 @@ class Catalogue(Model):
     downloads: dict[str, Download]
     repositories: dict[str, Repository]
 
+    def pins(self) -> Iterator[Pin]:
+        """What images.sum has a line for, or could have."""
+        for name, image in self.images.items():
+            yield Pin(entry=f"images.{name}", name=image.name, stem=f"{image.image}:")
+        for name, download in self.downloads.items():
+            stem = download.url.partition("{")[0]
+            yield Pin(entry=f"downloads.{name}", name=download.at(download.url), stem=stem)
+        yield from pins.plugins()
 
-@cache
-def catalogue() -> Catalogue:
+
+def read() -> Catalogue:
     """images.yaml of this checkout; CatalogueError with every fault."""
     try:
         return Catalogue.model_validate(read_document(PATH))
@@ -109,6 +160,21 @@ def catalogue() -> Catalogue:
         raise CatalogueError(
             *(": ".join(filter(None, (dotted(place), text))) for place, text in found)
         ) from None
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The same, and images.sum agrees with it; CatalogueError with every fault."""
+    found = read()
+    if disagreements := tuple(pins.disagreements(PATH, found.pins())):
+        raise CatalogueError(*disagreements)
+    return found
+
+
+@cache
+def sums() -> Mapping[str, str]:
+    """images.sum: name with its version -> SHA-256 in hex."""
+    return pins.read(PATH)
 
 
 def entry(section: Mapping[str, T], kind: str, name: str) -> T:
@@ -125,9 +191,9 @@ def image(name: str) -> str:
     return entry(catalogue().images, "images", name).reference
 
 
-def download(name: str) -> dict[str, str]:
-    """The download called `name` in images.yaml, as Ansible's roles take it."""
-    return entry(catalogue().downloads, "downloads", name).model_dump()
+def download(name: str) -> File:
+    """The file of the download called `name` in images.yaml."""
+    return entry(catalogue().downloads, "downloads", name).file
 
 
 def repository(name: str) -> Repository:

@@ -68,15 +68,13 @@ def release() -> str | None:
 
 
 def checksum(file: str) -> str:
-    """The file's SHA-256: what `./lab pin` wrote into images.yaml, else by the vendor's list.
+    """The file's SHA-256: what `./lab pin` wrote into images.sum, else by the vendor's list.
 
     OSError where the vendor is not reachable.
     """
-    catalogue = (ROOT / "images.yaml").read_text()
-    pinned = re.search(
-        r"^  pulumi:\n(?:    .*\n)*?    sha256: \"?(\w{64})", catalogue, re.MULTILINE
-    )
-    if pinned and file == f"pulumi-{pinned_version()}-linux-x64.tar.gz":
+    sums = (ROOT / "images.sum").read_text()
+    line = re.escape(f"{RELEASES}/{file}")
+    if pinned := re.search(rf"^{line} sha256:([0-9a-f]{{64}})$", sums, re.MULTILINE):
         return pinned[1]
     address = f"{RELEASES}/pulumi-{pinned_version().removeprefix('v')}-checksums.txt"
     with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:  # noqa: S310 - https above

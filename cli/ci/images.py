@@ -25,7 +25,7 @@ from cli.ci.forge import required
 from cli.docker import client_certificate
 from cli.fault import Fault
 from cli.registry import request_manifest
-from layers.apps.runner_image import CHECKSUM
+from layers.apps.runner_image import downloads
 from layers.engine import builder
 from places.downloads import unpinned_fault
 from places.image import ROOT, Builder, Recipe, version
@@ -75,12 +75,16 @@ def build_all(settings: Settings, out: Path) -> int:
     """Build, scan and push what is new; write the manifest into `out`."""
     registry, how = Registry.of_job(), builder(settings)
     manifest = {}
-    for recipe in recipes().values():
-        checksum = recipe.base.get(CHECKSUM, "none is wanted")
-        if fault := unpinned_fault(
-            "downloads.pulumi", checksum, settings.common.unpinned_downloads
-        ):
-            raise Fault(fault)
+    allowed = settings.common.unpinned_downloads
+    wanted = {
+        entry: checksum
+        for recipe in recipes().values()
+        for entry, checksum in downloads(recipe).items()
+    }
+    if missing := [
+        f for entry, checksum in wanted.items() if (f := unpinned_fault(entry, checksum, allowed))
+    ]:
+        raise Fault("\n".join(missing))
     with docker_host():
         registry.login()
         for name, recipe in recipes().items():

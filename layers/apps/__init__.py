@@ -7,7 +7,7 @@ AppsOutputs.
 import pulumi
 
 from layers.apps.model_server import ModelServer, ModelServerArgs
-from layers.apps.runner_image import CHECKSUM, DEPLOYER, RunnerImage, RunnerImageArgs
+from layers.apps.runner_image import DEPLOYER, RunnerImage, RunnerImageArgs, downloads
 from layers.apps.web import Web, WebArgs
 from layers.engine import engine, gitlab_provider
 from layers.outputs import AppsOutputs, FoundationOutputs, PlatformOutputs, ServicesOutputs
@@ -42,9 +42,8 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     if settings.platform.gitlab.enabled:
         gitlab = [gitlab_provider(settings, foundation, platform)]
         # Its Dockerfile takes what it is given.
-        require_checksum(
-            "downloads.pulumi", DEPLOYER.base[CHECKSUM], settings.common.unpinned_downloads
-        )
+        for entry, checksum in downloads(DEPLOYER).items():
+            require_checksum(entry, checksum, settings.common.unpinned_downloads)
         RunnerImage(
             "deployer-image",
             RunnerImageArgs(

@@ -1,19 +1,15 @@
 """The images that CI jobs run in: `runner` for every project, `deployer` for this one's."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 
 from layers.engine import Engine
 from places.image import Recipe
-from settings import images
+from settings import images, pins
 
-PROJECT = Path(__file__).parents[2]
-CHECKSUM = "PULUMI_SHA256"  # the build argument
-# Whose plugins are not on Pulumi's own server.
-SERVERS = {"proxmoxve": "github://api.github.com/muhlba91/pulumi-proxmoxve"}
+CHECKSUM, PLUGINS = "PULUMI_SHA256", "PULUMI_PLUGINS"  # build arguments of the deployer
 
 RUNNER = Recipe(
     context="provision",
@@ -22,10 +18,24 @@ RUNNER = Recipe(
 )
 
 
-def plugins(requirements: str) -> str:
-    """NAME@VERSION[@SERVER] of every provider that the requirements name, by blanks."""
-    found = re.findall(r"^pulumi-([a-z-]+)==(\S+)", requirements, re.MULTILINE)
-    return " ".join("@".join(filter(None, (n, v, SERVERS.get(n)))) for n, v in found)
+def downloads(recipe: Recipe) -> Mapping[str, str]:
+    """Entry -> SHA-256 of what the recipe's Dockerfile downloads; empty where it is not known."""
+    found = {}
+    if CHECKSUM in recipe.base:
+        found["downloads.pulumi"] = recipe.base[CHECKSUM]
+    for plugin in recipe.base.get(PLUGINS, "").split():
+        name, _, _, checksum = plugin.split("@")
+        found[f"plugins.{name}"] = checksum
+    return found
+
+
+def plugins() -> str:
+    """NAME@VERSION@URL@SHA256 of every provider's plugin, by blanks; the sum may be empty."""
+    sums = images.sums()
+    return " ".join(
+        f"{plugin.name}@{plugin.version}@{plugin.url}@{sums.get(plugin.url, '')}"
+        for plugin in pins.providers()
+    )
 
 
 DEPLOYER = Recipe(
@@ -34,9 +44,9 @@ DEPLOYER = Recipe(
     dockerfile="images/deployer/Dockerfile",
     base={
         "UBUNTU_IMAGE": images.image("ubuntu"),
-        "PULUMI_URL": images.download("pulumi")["url"],
-        CHECKSUM: images.download("pulumi")["sha256"],
-        "PULUMI_PLUGINS": plugins((PROJECT / "requirements.txt").read_text(encoding="utf-8")),
+        "PULUMI_URL": images.download("pulumi").url,
+        CHECKSUM: images.download("pulumi").sha256,
+        PLUGINS: plugins(),
     },
 )
 

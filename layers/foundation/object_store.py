@@ -112,7 +112,7 @@ def _role(args: ObjectStoreArgs) -> Role:
         name="object_store",
         variables={
             "object_store_flavour": args.settings.flavour,
-            "object_store_download": images.download(args.settings.flavour),
+            "object_store_download": images.download(args.settings.flavour).model_dump(),
             "object_store_port": args.settings.port,
             "object_store_console_port": args.settings.console_port,
             "object_store_region": args.region,

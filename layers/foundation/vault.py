@@ -112,7 +112,7 @@ def _roles(args: VaultArgs) -> list[Role]:
         name="vault",
         variables={
             "vault_engine": args.settings.engine,
-            "vault_download": images.download(args.settings.engine),
+            "vault_download": images.download(args.settings.engine).model_dump(),
             "vault_unseal": args.settings.unseal,
             "vault_port": args.settings.port,
             "vault_config": _configuration(args, args.settings.port),

@@ -71,7 +71,7 @@ def _driver() -> Role:
     return Role(
         name="nvidia",
         variables={
-            "nvidia_driver": images.download("nvidia-driver"),
+            "nvidia_driver": images.download("nvidia-driver").model_dump(),
             "nvidia_repository": repository.source,
             "nvidia_packages": repository.packages,
         },

@@ -47,7 +47,7 @@ FILES = vault_layer.FILES
 def download(lab: Lab, name: str, version: str = "1") -> dict[str, str]:
     """A file of the web server as images.yaml describes one."""
     digest = hashlib.sha256((lab.folder / name).read_bytes()).hexdigest()
-    return {"url": f"{lab.url}/{name}", "version": version, "sha256": digest, "sums": ""}
+    return {"url": f"{lab.url}/{name}", "version": version, "sha256": digest}
 
 
 def opener(lab: Lab) -> urllib.request.OpenerDirector:

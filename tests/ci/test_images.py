@@ -192,10 +192,16 @@ def test_a_build_installs_through_the_package_cache_by_its_name(project: Path) -
 def test_no_image_is_built_of_a_download_without_a_sum(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unpinned = Recipe(context="runner", base={"PULUMI_SHA256": ""})
+    plugin = "docker@5.2.0@https://get.pulumi.com/docker.tar.gz@"
+    unpinned = Recipe(context="runner", base={"PULUMI_SHA256": "", "PULUMI_PLUGINS": plugin})
     monkeypatch.setattr(images, "recipes", lambda: dict.fromkeys(NAMES, unpinned))
-    with pytest.raises(Fault, match=r"the sha256 of downloads\.pulumi is empty.*lab pin"):
+    with pytest.raises(Fault) as refused:
         images.build_all(LAB, project / "out")
+    for entry, line in zip(
+        ("downloads.pulumi", "plugins.docker"), str(refused.value).splitlines(), strict=True
+    ):
+        assert line.startswith(f"images.sum has no sum of {entry}, ")
+        assert "run ./lab pin on a connected machine" in line
     assert images.Registry.of_job().digest("runner", version(unpinned)) is None
     allowed = LAB.common.model_copy(update={"unpinned_downloads": "allow"})
     assert images.build_all(LAB.model_copy(update={"common": allowed}), project / "out") == 0

@@ -22,6 +22,7 @@ PROVISIONERS = {"postgres", "kafka", "ollama"}
 PATHS = [
     ("Pulumi.lab.yaml", LAYERS),
     ("images.yaml", LAYERS),
+    ("images.sum", LAYERS),
     ("__main__.py", LAYERS),
     ("requirements.txt", LAYERS),
     ("settings/base.py", LAYERS),
@@ -94,6 +95,7 @@ def test_a_push_to_main_deploys_the_upper_layers_only(
         expected.add(f"pending:{layer}" if below else f"deploy:{layer}")
     if path.startswith(("images/", "provision/", "apps/")) or path in (
         "images.yaml",
+        "images.sum",
         "requirements.txt",
     ):
         expected.add("images")

@@ -43,7 +43,7 @@ def checkout(folder: Path, environment: Mapping[str, str], program: str) -> Real
     for file in (ROOT / "Pulumi.yaml", *map(sample_file, ENVIRONMENTS)):
         shutil.copy(file, folder)
     shutil.copytree(ROOT / "stacks", folder / "stacks", symlinks=True)
-    for name in ("images.yaml", "requirements.txt"):
+    for name in ("images.yaml", "images.sum", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
     (folder / "__main__.py").write_text(program)
     (folder / ".venv").symlink_to(Path(sys.prefix))

@@ -59,6 +59,12 @@ class AptRepository:
         self._gpg("--passphrase", "", "--quick-set-expire", self.fingerprint, when)
         self._export()
 
+    def signature(self, content: bytes) -> bytes:
+        """A detached signature."""
+        (self.home / "content").write_bytes(content)
+        self._gpg("--yes", "--detach-sign", str(self.home / "content"))
+        return (self.home / "content.sig").read_bytes()
+
     @property
     def source(self) -> dict[str, str]:
         """The repository as the roles take it."""

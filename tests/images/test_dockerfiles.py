@@ -138,7 +138,8 @@ def downloads(folder: Path, plugins: str, at: str) -> Mapping[str, str]:
         file = folder / f"pulumi-resource-{name}-v{version}-linux-amd64.tar.gz"
         with tarfile.open(file, "w:gz") as packed:
             packed.add(folder / "plugin", f"pulumi-resource-{name}")
-        found.append(f"{name}@{version}@{at}")
+        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+        found.append(f"{name}@{version}@{at}/{file.name}@{checksum}")
     return {
         "PULUMI_URL": f"{at}/pulumi.tar.gz",
         "PULUMI_SHA256": hashlib.sha256((folder / "pulumi.tar.gz").read_bytes()).hexdigest(),

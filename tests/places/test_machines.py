@@ -14,7 +14,7 @@ from ansible.module_utils.common.arg_spec import (  # type: ignore[import-untype
 
 from places.ansible import ANSIBLE, HOST_KEY, PLAYBOOK, SHARED, files_hash
 from places.proxmox import ImageArgs, image_file
-from settings.images import Download
+from settings.images import File
 from tests.harness.deploy import Deployed, Registered, deploy
 
 ALLOW = {"common.unpinned_downloads": "allow"}  # as images.yaml is not pinned yet
@@ -212,14 +212,14 @@ def test_images_are_named_by_text_and_never_fetched_twice(lab: dict[str, Deploye
 )
 def test_an_image_has_an_ending_that_the_node_takes(kind: Any, url: str, name: str) -> None:
     node: Any = None
-    download = Download(url=url, version="20251213", sha256="")
+    download = File(url=url, version="20251213", sha256="")
     args = ImageArgs(node=node, kind=kind, download=download, unpinned="allow")
     assert image_file("ubuntu", args) == name
 
 
 def test_a_download_without_a_checksum_is_refused() -> None:
     change = {"common.unpinned_downloads": "refuse"}
-    with pytest.raises(pulumi.RunError, match=r"images\.yaml: the sha256 of .*\./lab pin"):
+    with pytest.raises(pulumi.RunError, match=r"images\.sum has no sum of .*\./lab pin"):
         deploy("lab", change, layers=("foundation",))
     deploy("lab", change, layers=("foundation",), preview=True)
 

@@ -159,7 +159,7 @@ from layers.speed import settle
             ("memory_mib: 10240", "memory_mib: much"),
             "Pulumi.dev.yaml: datalab:common.engine.memory_mib: ",
         ),
-        ("images.yaml", ("tag: 1.28.0", "tag: 1.28"), "images.yaml: images.nginx.tag: "),
+        ("images.yaml", ("/kafka, tag: 4", "/kafka, tag: -4"), "images.yaml: images.kafka.tag: "),
         ("images.yaml", ("vault: {", "vault: "), "images.yaml: line "),
     ],
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from settings import pins
 from tests.harness.process import free_port
 from toolchain import install, lock, obtain, pulumi_cli
 
@@ -253,10 +254,9 @@ def test_a_checksum_that_was_pinned_is_the_one_that_counts(
     machine: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(obtain, "ROOT", tmp_path)
-    (tmp_path / "images.yaml").write_text(
-        f'downloads:\n  pulumi:\n    url: x\n    sha256: "{"ab" * 32}"\n'
-    )
-    assert obtain.checksum(f"pulumi-{pulumi_cli.pinned_version()}-linux-x64.tar.gz") == "ab" * 32
+    file = f"pulumi-{pulumi_cli.pinned_version()}-linux-x64.tar.gz"
+    (tmp_path / "images.sum").write_text(pins.text({f"{obtain.RELEASES}/{file}": "ab" * 32}))
+    assert obtain.checksum(file) == "ab" * 32
 
 
 @pytest.mark.parametrize(

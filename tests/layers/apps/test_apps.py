@@ -1,12 +1,10 @@
 """The applications' containers, and the image of CI jobs."""
 
-from dataclasses import replace
-
 import pulumi
 import pytest
 
 from apps.model_server.settings import load
-from layers.apps.runner_image import CHECKSUM, DEPLOYER
+from layers.apps.runner_image import DEPLOYER, downloads
 from settings.images import PATH
 from tests.harness.deploy import deploy
 from tests.layers.containers import GITLAB, container, published, variables, world
@@ -59,13 +57,15 @@ def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str
     assert variable["value"] == layer.outputs["images"]["runner"]
 
 
-def test_an_image_without_the_sum_of_its_download_is_not_begun(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("entry", ["downloads.pulumi", "plugins.docker"])
+def test_an_image_without_the_sum_of_what_it_downloads_is_not_begun(
+    entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unpinned = replace(DEPLOYER, base={**DEPLOYER.base, CHECKSUM: ""})
-    monkeypatch.setattr("layers.apps.DEPLOYER", unpinned)
+    known = dict.fromkeys(downloads(DEPLOYER), "0" * 64)
+    assert len(known) == 10, "Pulumi and the plugin of every provider"
+    monkeypatch.setattr("layers.apps.downloads", lambda _: {**known, entry: ""})
     change = {**GITLAB, "common.unpinned_downloads": "refuse"}
-    with pytest.raises(pulumi.RunError, match=r"the sha256 of downloads\.pulumi is empty.*lab pin"):
+    with pytest.raises(pulumi.RunError, match=rf"images\.sum has no sum of {entry}.*lab pin"):
         deploy("dev", change)
 
 
