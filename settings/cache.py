@@ -50,6 +50,8 @@ PLUGIN_SOURCES = {
 # characters (ngx_conf_file.c, NGX_CONF_BUFFER): 48 names of 63 leave a quarter for the rest.
 MOST_UPSTREAMS = 48
 MOST_URL = 1024
+# The first of the registries' ports on a machine's loopback; each upstream has the next one.
+FIRST_REGISTRY_PORT = 5101
 # With all redirects and files. Each is a location that reads the CAs for itself: 0.9 MB and 18 ms
 # of nginx's start (measured, 1.22), twice for an upstream's own address.
 MOST_ADDRESSES = 64

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from settings.base import Container, Model, Port
-from settings.cache import Cache
+from settings.cache import FIRST_REGISTRY_PORT, MOST_UPSTREAMS, Cache
 from settings.machines import Lxc
 from settings.service import Listener, Service, secrets
 
@@ -82,6 +82,8 @@ SERVICES = (
     Service(
         layer="foundation",
         section="vault",
+        # vault.hcl.j2: each of its two listeners has one for a cluster.
+        own_ports={8201: "its cluster", 8202: "its bootstrap", 8203: "its cluster"},
         listeners=(
             Listener(
                 name="vault",
@@ -99,6 +101,10 @@ SERVICES = (
     Service(
         layer="foundation",
         section="cache",
+        own_ports={
+            8481: "its fetching server",
+            **{FIRST_REGISTRY_PORT + n: "a registry" for n in range(MOST_UPSTREAMS)},
+        },
         listeners=(
             Listener(
                 name="cache",

@@ -2,11 +2,12 @@
 
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, collapse_addresses
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from settings.base import walk
+from settings.declarations import SERVICES
 from settings.machines import Machine, MachineNetwork, Node, Vm
 from settings.names import ROWS
 
@@ -19,6 +20,9 @@ SSH_PORT = 22  # Ansible reaches every machine there
 PLAIN_DOCKER_PORT = 2375  # by convention the engine's API without TLS
 DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")  # what an engine takes for itself
 DOCKER_NETWORKS = ("bridge", "host", "none")
+# Role docker_host's docker_host_address_pool: networks that name none, as those of CI's jobs.
+DOCKER_POOL = IPv4Network("172.31.0.0/16")
+REDIRECT_PORT = 80  # GitLab with TLS answers there and sends to https
 LEAST_PREFIX = 27  # more than 27 leaves fewer addresses than the lab has containers
 
 
@@ -94,9 +98,12 @@ def _in_network(
 
 
 def ports(settings: "Settings") -> Iterator[Fault]:
-    """Every published port of a host has one owner; 22 is SSH's, and nothing is on 2375."""
+    """Every port of a host has one owner, be it a service that publishes it or one's own part.
+
+    22 is SSH's, GitLab's inner ports and 80 of its machine are taken, and nothing is on 2375.
+    """
     docker = settings.common.place == "docker"
-    claims: list[tuple[Hashable, str]] = []
+    claims: list[tuple[Hashable, str]] = [*_own_ports(docker=docker)]
     if not docker:
         claims += [((key, SSH_PORT), f"{key} (its SSH)") for key, _ in walk(settings, Machine)]
     with suppress(AttributeError):
@@ -110,9 +117,29 @@ def ports(settings: "Settings") -> Iterator[Fault]:
             if published and (not gitlab or settings.platform.gitlab.enabled):
                 host = "common.engine" if docker else row.machine_key
                 claims.append(((host, row.port(settings)), row.port_key))
+                if docker and gitlab:  # as it writes the published port into its links
+                    inside = "platform.gitlab.container"
+                    claims.append(((inside, row.port(settings)), row.port_key))
     yield from one_owner(claims, "port")
     if settings.platform.docker.port == PLAIN_DOCKER_PORT:
         yield "platform.docker.port", f"{PLAIN_DOCKER_PORT} is for Docker without TLS; use 2376"
+
+
+def _own_ports(*, docker: bool) -> Iterator[tuple[Hashable, str]]:
+    """What services take of their machine themselves.
+
+    In `dev` each has a container, in which only GitLab listens where it is published.
+    """
+    for service in SERVICES:
+        gitlab = service.key == "platform.gitlab"
+        if docker and not gitlab:
+            continue
+        machine = f"{service.key}.{'container' if docker else 'machine'}"
+        for port, what in service.own_ports.items():
+            yield (machine, port), f"{service.key} ({what})"
+        if gitlab:
+            port, what = (SSH_PORT, "SSH") if docker else (REDIRECT_PORT, "the way to https")
+            yield (machine, port), f"{service.key} ({what})"
 
 
 def host_names(settings: "Settings") -> Iterator[Fault]:
@@ -159,28 +186,52 @@ def networks(settings: "Settings") -> Iterator[Fault]:
     if subnet.prefixlen > LEAST_PREFIX:
         text = f"{subnet} is too small for the lab's containers"
         yield key, f"{text}; use a /{LEAST_PREFIX} or larger"
-    others: list[tuple[str, IPv4Network]] = [("Docker's own bridge", DOCKER_BRIDGE)]
-    if node := settings.common.node:
-        others.append(("common.node.network", node.network))
-        others += [
-            ("common.node.nameservers", IPv4Network(address))
-            for address in node.nameservers
-            if isinstance(address, IPv4Address)
-        ]
-        for name, machine in walk(settings, Machine):
-            if machine.network:
-                others.append((f"{name}.network", machine.network.network))
-            others += [
-                (f"{name}.interfaces", IPv4Interface(interface.address).network)
-                for interface in machine.interfaces
-                if interface.address != "dhcp"
-            ]
-    if engine := settings.common.engine:
-        others.append(("common.engine.address", IPv4Network(engine.address)))
-    for owner, network in others:
+    docker = [("Docker's own bridge", DOCKER_BRIDGE)]
+    if settings.common.node:
+        docker.append(("Docker's pool for other networks", DOCKER_POOL))
+    others = [*_networks(settings)]
+    for owner, network in (*docker, *others):
         if subnet.overlaps(network):
             yield key, f"{subnet} overlaps {owner}, {network}; choose another"
-            return
+            break
+    for at, network in others if settings.common.node else ():
+        for owner, taken in docker:
+            if network.overlaps(taken):
+                text = f"{network} overlaps {owner}, {taken}"
+                yield at, f"{text}: from the Docker VM it cannot be reached; choose another"
 
 
-RULES = (ids, addresses, ports, host_names, devices, networks)
+def _networks(settings: "Settings") -> Iterator[tuple[str, IPv4Network]]:
+    """Dotted key and network of everything outside that the containers must reach."""
+    if node := settings.common.node:
+        yield "common.node.network", node.network
+        for address in node.nameservers:
+            if isinstance(address, IPv4Address):
+                yield "common.node.nameservers", IPv4Network(address)
+        for name, machine in walk(settings, Machine):
+            if machine.network:
+                yield f"{name}.network", machine.network.network
+            for interface in machine.interfaces:
+                if interface.address != "dhcp":
+                    yield f"{name}.interfaces", IPv4Interface(interface.address).network
+    if engine := settings.common.engine:
+        yield "common.engine.address", IPv4Network(engine.address)
+
+
+def clients(settings: "Settings") -> Iterator[Fault]:
+    """The package cache answers the networks of all machines, or of the containers in `dev`."""
+    allowed = [*collapse_addresses(settings.foundation.cache.clients)]
+    users: list[tuple[str, IPv4Network]]
+    if node := settings.common.node:
+        users = [("common.node.network", node.network)]
+        for key, machine in walk(settings, Machine):
+            if machine.network:
+                users.append((f"{key}.network.network", machine.network.network))
+    else:
+        users = [("platform.docker.network.subnet", settings.platform.docker.network.subnet)]
+    for owner, network in users:
+        if not any(network.subnet_of(one) for one in allowed):
+            yield "foundation.cache.clients", f"lacks {network} of {owner}, which gets 403; add it"
+
+
+RULES = (ids, addresses, ports, host_names, devices, networks, clients)

@@ -102,5 +102,16 @@ SERVICES = (
             Listener(name="registry", scheme="", exposure="machine", port_setting="registry_port"),
         ),
         secrets=secrets("gitlab-root", "gitlab-token"),
+        # GitLab's documentation, "Package defaults": the ports that its parts take themselves.
+        own_ports={
+            5000: "its registry",
+            8060: "its nginx's status",
+            8080: "Puma",
+            8082: "Sidekiq's metrics",
+            8092: "Sidekiq's health",
+            9168: "GitLab's exporter",
+            9229: "Workhorse's metrics",
+            9236: "Gitaly's metrics",
+        },
     ),
 )

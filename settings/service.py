@@ -4,7 +4,8 @@ The declarations stand beside the services' settings: `SERVICES` in settings/fou
 platform.py, services.py and apps.py. settings/declarations.py collects them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Exposure = Literal["machine", "gateway", "docker"]
@@ -44,6 +45,8 @@ class Service:
     section: str
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    # Port -> what of it listens there, on its machine; nothing can be published on these.
+    own_ports: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

@@ -8,14 +8,12 @@ import pulumi
 from layers.foundation.cache_files import FILES, Site, render
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
-from settings.cache import Cache, Upstream, urls
+from settings.cache import FIRST_REGISTRY_PORT, Cache, Upstream, urls
 from settings.names import Endpoint
 
 DATA = "/var/lib/datalab-cache"
 # Docker's own resolver, which answers in every network that a user made.
 DOCKER_DNS = "127.0.0.11"
-# The first of the registries' ports on a machine's loopback; each upstream has the next one.
-FIRST_REGISTRY_PORT = 5101
 
 
 @dataclass(frozen=True, kw_only=True)
