@@ -13,7 +13,7 @@ from cli.engine import Engine
 from cli.fault import Fault, SettingsFault, say
 from cli.tables import show
 from layers import LAYERS
-from settings import Settings, SettingsError, load_file
+from settings import Settings, SettingsError, docker_engine, load_file
 from settings.stackfile import layer_file
 from toolchain import install, pulumi_cli
 
@@ -190,6 +190,8 @@ def variables(env: str, place: str, secret: dict[str, str]) -> dict[str, str]:
     base = {name: value for name, value in os.environ.items() if name not in left}
     store = store_access(env) if url(env).startswith("s3:") else {}
     base |= {"PULUMI_BACKEND_URL": url(env), **secret, **store}
+    if place == "docker":
+        base |= docker_engine.named().variables
     return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
 
 
@@ -229,6 +231,7 @@ def print_env(values: argparse.Namespace) -> int:
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = variables(env, place, secret)
     told = (*CONNECTION, "ANSIBLE_HOME", "PULUMI_SKIP_UPDATE_CHECK", *store_access(env))
+    told += tuple(docker_engine.named().variables) if place == "docker" else ()
     for name in (*told, *sorted(unwanted(place))):
         if name in wanted:
             # The operator's own passphrase is in the shell already; printing it would show it.

@@ -13,6 +13,7 @@ from typing import Any
 from cli.backend import DOCKER_CONTEXT
 from cli.engine import Engine, visible
 from cli.fault import Fault, say
+from settings import docker_engine
 
 TIMEOUT_S = 60
 # How long a container that somebody has just restarted may take to its first health check.
@@ -42,8 +43,8 @@ def client_certificate(pems: Mapping[str, str]) -> Iterator[dict[str, str]]:
 def connection(provider: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """The environment in which docker asks the engine of a provider with these inputs, in clear."""
     env = {name: value for name, value in os.environ.items() if name != DOCKER_CONTEXT}
-    if provider.get("host"):
-        env["DOCKER_HOST"] = str(provider["host"])
+    own = {"DOCKER_HOST": str(provider["host"])} if provider.get("host") else {}
+    env |= own or docker_engine.named().variables
     pems = {f"{part}.pem": str(provider.get(f"{part}Material") or "") for part in PEMS}
     with client_certificate(pems) as variables:
         yield env | variables

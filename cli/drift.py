@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cli import reach
 from cli.backend import chosen, prepare
 from cli.ci.plan import reduce
 from cli.engine import Engine
@@ -45,13 +46,15 @@ class Seen:
 
 def drift(values: argparse.Namespace) -> int:
     """Compare; exit 7 where something differs, 1 where something could not be looked at."""
-    engine, _ = prepare(values.env)
+    engine, settings = prepare(values.env)
     layers = chosen(values.layer)
     known = engine.stacks()
     require_made(values.env, layers, known)
     there = [layer for layer in layers if known[f"{values.env}-{layer}"]]
     if empty := [layer for layer in layers if layer not in there]:
         say(f"not up, so nothing of it can differ: {', '.join(empty)}")
+    if there:
+        reach.require(engine, settings, layers)
     found = {layer: Layer() for layer in there}
     for layer, seen in found.items():
         stack = f"{values.env}-{layer}"

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from cli import ask, docker, repair, state
+from cli import ask, docker, reach, repair, state
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault, say
@@ -31,10 +31,11 @@ def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) ->
 
 def preview(values: argparse.Namespace) -> int:
     """What `up` would do. A layer above one that is not up yet cannot be previewed."""
-    engine, _ = prepare(values.env)
+    engine, settings = prepare(values.env)
     known = engine.stacks()
     layers = chosen(values.layer)
     require_stacks(values.env, layers, known)
+    reach.require(engine, settings, layers)
     for layer in layers:
         code = engine.run("preview", "-s", f"{values.env}-{layer}", *values.extra)
         if code:
@@ -50,6 +51,7 @@ def up(values: argparse.Namespace) -> int:
     engine, settings = prepare(values.env)
     layers = chosen(values.layer)
     require_stacks(values.env, layers, engine.stacks())
+    reach.require(engine, settings, layers)
     yes = ["--yes"] if values.yes else []
     for layer in layers:
         stack = f"{values.env}-{layer}"

@@ -9,7 +9,7 @@ import pulumi_gitlab as gitlab
 
 from places import Container, File, Health, Place, Role, Workload
 from places.templates import render
-from settings import images
+from settings import docker_engine, images
 from settings.platform import Runner as RunnerSettings
 
 FILES = Path(__file__).parent / "files" / "gitlab"
@@ -107,7 +107,7 @@ def _container(args: RunnerArgs, config: pulumi.Output[str]) -> Container | None
             "/etc/gitlab-runner/certs/ca.crt": File(content=args.ca),
         },
         # Its jobs are containers beside it; whoever may run jobs here is root on this machine.
-        host_paths={"/var/run/docker.sock": "/var/run/docker.sock"},
+        host_paths={docker_engine.mounted_socket(): docker_engine.SOCKET},
         health=Health(test=("CMD", "gitlab-runner", "verify"), interval_s=60, timeout_s=20),
     )
 

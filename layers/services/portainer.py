@@ -7,8 +7,8 @@ import pulumi
 from layers.engine import Engine
 from places import Container, File, Health
 from settings import images
+from settings.docker_engine import SOCKET, mounted_socket
 
-SOCKET = "/var/run/docker.sock"
 KEYS = "/run/secrets/"
 
 
@@ -42,7 +42,7 @@ class Portainer(pulumi.ComponentResource):
                 command=_command(args),
                 files=_files(args),
                 volumes={"portainer-data": "/data"},
-                host_paths={} if args.client else {SOCKET: SOCKET},
+                host_paths={} if args.client else {mounted_socket(): SOCKET},
                 ports=args.engine.ports("portainer"),
                 # Over plain HTTP, which listens inside the container only.
                 health=Health(
