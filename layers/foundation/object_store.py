@@ -97,6 +97,7 @@ def _container(args: ObjectStoreArgs) -> Container | None:
             "/certs/CAs/lab.crt": File(content=args.ca),
             "/run/secrets/root-password": File(content=args.root_password, mode="0600"),
         },
+        # A first start may be killed: format.json is renamed into place (cmd/format-erasure.go).
         volumes={"store-data": "/data"},
         ports=[
             Port(inside=9000, outside=args.settings.port, address=args.publish),

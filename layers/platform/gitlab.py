@@ -102,6 +102,7 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
             "/etc/datalab/token": File(content=args.token, mode="0600"),
             "/etc/gitlab/trusted-certs/lab.crt": File(content=args.ca),
         },
+        # A first start may be killed: `reconfigure` and our access.rb run again at every start.
         volumes={
             "gitlab-config": "/etc/gitlab",
             "gitlab-data": "/var/opt/gitlab",

@@ -107,6 +107,8 @@ def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:
             "/mnt/shared/config/server.properties": File(content=configuration),
             "/opt/datalab/health.sh": File(content=(FILES / "kafka-health.sh").read_text()),
         },
+        # A first start may be killed: the image formats a folder without meta.properties, which is
+        # renamed into place last (docker/jvm/launch, metadata/storage/Formatter.java).
         volumes={"kafka-data": "/var/lib/kafka/data"},
         ports=engine.ports("kafka", OUTSIDE_PORT),
         stop_s=60,  # killed, it reads all its logs at the next start

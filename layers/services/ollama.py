@@ -106,6 +106,10 @@ class OpenWebUi(pulumi.ComponentResource):
                     "CORS_ALLOW_ORIGIN": endpoint.url,
                     "WEBUI_SESSION_COOKIE_SECURE": str(endpoint.scheme == "https"),
                 },
+                # The one first start here that must not be killed: SQLite keeps half a migration
+                # (alembic/ddl/sqlite.py), most make their tables without a look whether they are
+                # there (backend/open_webui/migrations/versions). Nothing is in the volume yet that
+                # would be lost with it.
                 volumes={"open-webui-data": "/app/backend/data"},
                 ports=args.engine.ports("open-webui"),
                 # It loads its embedding model first.

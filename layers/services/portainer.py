@@ -41,6 +41,10 @@ class Portainer(pulumi.ComponentResource):
                 cpus=size.cpus,
                 command=_command(args),
                 files=_files(args),
+                # A first start may be killed: each missing piece is made by the next one, the
+                # administrator too (api/cmd/portainer/main.go, api/datastore/init.go). Only between
+                # its settings and its version, a moment, is a new database taken for one of 1.24
+                # (api/datastore/migrate_legacyversion.go).
                 volumes={"portainer-data": "/data"},
                 host_paths={} if args.client else {mounted_socket(): SOCKET},
                 ports=args.engine.ports("portainer"),

@@ -3,7 +3,12 @@ require 'date'
 require 'json'
 
 WORLD = JSON.parse(File.read(ENV.fetch('WORLD')))
-at_exit { File.write(ENV.fetch('WORLD'), JSON.generate(WORLD)) }
+# Every change is there at once; the process dies after as many as KILL_AT says.
+def changed
+  File.write(ENV.fetch('WORLD'), JSON.generate(WORLD))
+  $changes = ($changes || 0) + 1
+  Process.kill('KILL', Process.pid) if $changes == ENV['KILL_AT'].to_i
+end
 
 # The administrator.
 class User
@@ -20,6 +25,7 @@ class User
     raise 'passwords differ' unless @password == @password_confirmation
 
     WORLD['password'] = @password
+    changed
   end
 
   def personal_access_tokens = Tokens
@@ -49,9 +55,21 @@ class PersonalAccessToken
   def revoked? = @row['revoked'] || false
   def scopes = @row['scopes'].map(&:to_sym)
   def expires_at = @row['expires_at'] && Date.parse(@row['expires_at'])
-  def revoke! = @row['revoked'] = true
-  def delete = WORLD['tokens'].delete(@row)
-  def update!(expires_at:) = @row['expires_at'] = expires_at.to_s
+
+  def revoke!
+    @row['revoked'] = true
+    changed
+  end
+
+  def delete
+    WORLD['tokens'].delete(@row)
+    changed
+  end
+
+  def update!(expires_at:)
+    @row['expires_at'] = expires_at.to_s
+    changed
+  end
 
   def set_token(text)
     @row['token'] = text
@@ -62,6 +80,7 @@ class PersonalAccessToken
     raise 'expires too late' if expires_at > Date.today + 365
 
     WORLD['tokens'] << @row
+    changed
   end
 end
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tomllib
 from pathlib import Path
@@ -145,13 +146,19 @@ class Rails:
 
     def run(self, token: str = TOKEN) -> list[str]:
         """What access.rb said."""
-        variables = {"WORLD": str(self.file), "LAB_ROOT_PASSWORD": WANTED, "LAB_TOKEN": token}
-        command = ["ruby", str(HERE / "rails.rb"), str(FILES / "access.rb")]
-        done = subprocess.run(
-            command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
-        )
+        done = self.start(token)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
+
+    def killed(self, change: int, token: str = TOKEN) -> bool:
+        """Run it, killed after a change; whether there were so many."""
+        return self.start(token, KILL_AT=str(change)).returncode == -signal.SIGKILL
+
+    def start(self, token: str, **more: str) -> subprocess.CompletedProcess[str]:
+        given = {"WORLD": str(self.file), "LAB_ROOT_PASSWORD": WANTED, "LAB_TOKEN": token}
+        command = ["ruby", str(HERE / "rails.rb"), str(FILES / "access.rb")]
+        env = {**os.environ, **given, **more}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -174,6 +181,24 @@ def test_a_new_token_takes_the_old_ones_place(rails: Rails) -> None:
     rails.run()
     assert rails.run(token="glpat-" + "y" * 20) == ["set the API token"]
     assert [bool(token.get("revoked")) for token in rails.read()["tokens"]] == [True, False]
+
+
+@pytest.mark.parametrize("found", ["a first start", "another token", "a revoked token"])
+def test_access_is_given_though_it_was_killed_on_the_way(found: str, rails: Rails) -> None:
+    if found == "another token":
+        rails.run(token="glpat-" + "y" * 20)
+    if found == "a revoked token":
+        rails.run()
+        rails.write({**rails.read(), "tokens": [{**rails.read()["tokens"][0], "revoked": True}]})
+    before, change = rails.read(), 1
+    while rails.killed(change):
+        rails.run()
+        world = rails.read()
+        assert world["password"] == WANTED
+        assert [t["token"] for t in world["tokens"] if not t.get("revoked")] == [TOKEN]
+        rails.write(before)
+        change += 1
+    assert change == 3  # two changes each
 
 
 def test_a_token_lives_on(rails: Rails) -> None:
