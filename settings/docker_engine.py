@@ -30,8 +30,11 @@ class Named:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What makes Docker's tools and provider use it; nothing where they would anyway."""
-        if self.source == "the default socket":
+        """What makes Docker's tools and provider use it; nothing where they would anyway.
+
+        The provider knows no contexts.
+        """
+        if not self.source.startswith("the context"):
             return {}
         certificates = self.certificates
         tls = {"DOCKER_CERT_PATH": str(certificates), "DOCKER_TLS_VERIFY": "1"}
