@@ -144,7 +144,7 @@ def test_the_example_end_to_end_twice(servers: Lab, consumer: Repository, comman
         assert "read what was sent" in output
         first = {
             path: servers.read(f"projects/{PROJECT}/{path}")
-            for path in ("postgres/ci_cd_db", "kafka/ci_cd_events", "ollama/smollm2:135m")
+            for path in ("postgres/my_project_db", "kafka/my_project_events", "ollama/smollm2:135m")
         }
         before = len(servers.outputs)
         code, output = run(servers, consumer, commands)
@@ -156,7 +156,7 @@ def test_the_example_end_to_end_twice(servers: Lab, consumer: Repository, comman
     assert not re.findall("created (?:role|database|topic)|initialised|pulled", "".join(again))
 
     secrets = {
-        first["postgres/ci_cd_db"]["DB_PASS"],
+        first["postgres/my_project_db"]["DB_PASS"],
         servers.gitlab.trigger_token,
         "provisioner-of-the-test",
         servers.bao.root_token,
@@ -173,16 +173,33 @@ def test_the_example_end_to_end_twice(servers: Lab, consumer: Repository, comman
         assert "eyJ" not in text, text[:2000]
 
 
+def test_the_guides_first_snippet_runs_as_pasted(
+    servers: Lab, consumer: Repository, commands: Path
+) -> None:
+    guide = (ROOT / "docs" / "external-projects.md").read_text()
+    blocks = [
+        "\n".join(line.removeprefix("    ") for line in block.splitlines())
+        for block in re.findall(r"(?m)^(?:    .*\n|\n(?=    ))+", guide)
+    ]
+    snippet = next(block for block in blocks if block.lstrip().startswith("include:"))
+    file = consumer.folder / ".gitlab-ci.yml"
+    file.write_text(snippet + "\n")
+    assert consumer.expanded()["test_db"]["image"]["name"] == "postgres:18-alpine"
+    code, output = run(servers, consumer, commands)
+    assert code == 0, output
+    assert "(1 row)" in output
+
+
 def test_another_project_cannot_take_over_the_names(
     servers: Lab, consumer: Repository, commands: Path
 ) -> None:
     assert run(servers, consumer, commands, "datalab-postgres")[0] == 0
     code, output = run(servers, consumer, commands, "datalab-postgres", project=43)
     assert code != 0
-    assert "role ci_cd_user belongs to project 42" in output  # the lab's log, in the caller's
+    assert "role my_project_user belongs to project 42" in output  # the lab's log, in the caller's
     code, output = run(servers, consumer, commands, "test_db", project=43)
     assert code != 0
-    assert "no record postgres/ci_cd_db for this project" in output
+    assert "no record postgres/my_project_db for this project" in output
 
 
 def test_the_projects_own_defaults_do_not_reach_the_job_that_asks(

@@ -148,6 +148,60 @@ def test_the_trigger_token_starts_provisioning_and_nothing_else(
     assert repository.jobs(on_main(source), every) == {}
 
 
+VALUES: dict[str, dict[str, object]] = {
+    "postgres": {"db_name": "by_hand", "db_user": "by_hand_user", "db_mode": "dynamic"},
+    "kafka": {"topic": "by-hand", "group": "g", "partitions": 3, "retention_hours": 24},
+    "ollama": {"model": "llama3.2:1b"},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(PROVISIONERS))
+def test_only_a_person_provisions_by_values(repository: Repository, kind: str) -> None:
+    repository.change("README.md")
+    values = {f"provision_{kind}": True, "request_project": "42", **VALUES[kind]}
+    assert set(repository.jobs(on_main("web"), values)) == {f"provision:{kind}"}
+    for source in ("trigger", "pipeline", "api", "schedule"):
+        assert repository.jobs(on_main(source), values) == {}, source
+    elsewhere = {**on_main("web"), "CI_COMMIT_BRANCH": "feature"}
+    assert repository.jobs(elsewhere, values) == {}
+
+
+@pytest.mark.parametrize("request_id", ["", "ab" * 16])
+@pytest.mark.parametrize("kind", sorted(PROVISIONERS))
+def test_the_job_passes_the_values_or_the_request(
+    repository: Repository, tmp_path: Path, kind: str, request_id: str
+) -> None:
+    (tmp_path / "provision").write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+    (tmp_path / "provision").chmod(0o755)
+    code, output = repository.run(
+        variables=on_main("web"),
+        inputs={
+            f"provision_{kind}": True,
+            "request_project": "42",
+            "request_id": request_id,
+            **VALUES[kind],
+        },
+        path=[tmp_path],
+    )
+    assert code == 0, output
+    words = re.findall(r"<([^<>]*)>", output)
+    assert words[:3] == [kind, "--project", "42"]
+    if request_id:
+        assert words[3:] == ["--request", request_id]
+    else:
+        spec = specs.KINDS[kind]
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        made = specs.parse(
+            spec, {name[2:].replace("-", "_"): value for name, value in given.items()}
+        )
+        assert list(vars(made).values()) == list(VALUES[kind].values())
+
+
+def test_gitlab_takes_so_many_inputs() -> None:
+    """20 at most, by https://docs.gitlab.com/ci/inputs/."""
+    assert len(declared(ROOT / ".gitlab-ci.yml")) <= 20
+
+
 def test_no_input_no_work(repository: Repository) -> None:
     repository.change("README.md")
     for source in ("web", "api", "schedule", "trigger"):
@@ -171,6 +225,11 @@ def test_other_branches_have_no_pipeline(repository: Repository) -> None:
         ("request_id", "x"),
         ("request_id", "../../projects/43/requests/" + "a" * 32),
         ("request_id", "A" * 32),
+        ("db_name", "a; DROP DATABASE x"),
+        ("db_user", "a" * 64),
+        ("topic", "__consumer_offsets"),
+        ("group", "$(id)"),
+        ("model", "../../x"),
         ("plan", "perhaps"),
         ("provision_postgres", "1; id"),
     ],
@@ -196,10 +255,16 @@ def test_unknown_inputs_are_refused_by_the_stand_in_as_by_gitlab() -> None:
         ("kafka", "topic", specs.KAFKA_NAME),
         ("kafka", "group", specs.KAFKA_NAME),
         ("ollama", "model", specs.MODEL),
+        ("ollama", "pull", specs.MODEL),
     ],
 )
 def test_both_sides_have_one_grammar(file: str, name: str, pattern: str) -> None:
-    assert declared(ROOT / f".ci/provision/{file}.yml")[name]["regex"] == pattern
+    optional = f"^({pattern.removeprefix('^').removesuffix('$')})?$"
+    template = declared(ROOT / f".ci/provision/{file}.yml")[name]
+    assert template["regex"] == (optional if "default" in template else pattern)
+    if name != "pull":
+        for place in (f".ci/{file}.yml", ".gitlab-ci.yml"):
+            assert declared(ROOT / place)[name]["regex"] == optional, place
 
 
 @pytest.mark.parametrize("file", ["postgres", "kafka", "ollama"])

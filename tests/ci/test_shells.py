@@ -152,13 +152,14 @@ def test_database(servers: Lab, images: dict[str, Image], name: str, mode: str) 
         connection.execute("CREATE TABLE IF NOT EXISTS t (a int)")
 
 
+@pytest.mark.parametrize("given", [("library/tiny", ""), ("", "library/tiny")])
 @pytest.mark.parametrize("name", ENOUGH)
-def test_model(servers: Lab, images: dict[str, Image], name: str) -> None:
+def test_model(servers: Lab, images: dict[str, Image], name: str, given: tuple[str, str]) -> None:
     assert servers.run(*servers.ask(42, "ollama", model="library/tiny"))[0] == 0
     code, output = images[name](
         "ollama",
         'echo "$OLLAMA_HOST $OLLAMA_MODEL"',
-        of(servers, DATALAB_MODEL="library/tiny"),
+        of(servers, DATALAB_MODEL=given[0], DATALAB_PULL=given[1]),
     )
     # By the name that Ollama lists it under.
     assert (code, output) == (0, f"{servers.ollama.url} tiny:latest\n")
