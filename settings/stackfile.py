@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from settings import syntax
+
 # What Pulumi itself writes into a stack file, beside `config`.
 ROOT_KEYS = ("config", "encryptionsalt", "encryptedkey", "secretsprovider")
 
@@ -73,9 +75,7 @@ def read_document(path: Path) -> Any:
         root = yaml.compose(text, Loader=_Loader)
         return None if root is None else _Reader().value(root)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise StackFileError(f"{place}{error.problem or error.context}") from None
+        raise StackFileError(syntax.explain(error)) from None
     except yaml.YAMLError as error:
         raise StackFileError(" ".join(str(error).split())) from None
     except RecursionError:

@@ -55,14 +55,14 @@ MERGED = """
 REFUSED = {
     "duplicate key": ("config:\n  datalab:a: {x: 1}\n  datalab:a: 2\n", 3, "line 2"),
     "duplicate key inside": ("config:\n  datalab:a:\n    x: 1\n    x: 2\n", 4, "line 3"),
-    "tab": ("config:\n\tdatalab:a: 1\n", 2, "\\t"),
+    "tab": ("config:\n\tdatalab:a: 1\n", 2, "a tab"),
     "infinity": ("config:\n  datalab:a: {x: .inf}\n", 2, ".inf"),
     "not a number": ("config:\n  datalab:a:\n    x: .NaN\n", 3, ".NaN"),
     "unknown anchor": ("config:\n  datalab:a: *nowhere\n", 2, "nowhere"),
     "anchor in itself": ("config:\n  datalab:a: &x [*x]\n", 2, "itself"),
     "list as a key": ("config:\n  datalab:a: {[1]: 1}\n", 2, "key"),
     "merge of a number": ("config:\n  datalab:a: {<<: 7}\n", 2, "<<"),
-    "open bracket": ("config:\n  datalab:a: {x: [1\n", 3, ""),
+    "open bracket": ("config:\n  datalab:a: {x: [1\n", 2, "closing bracket"),
 }
 # What Pulumi would read as hardly anybody means it.
 STRICTER = {
