@@ -64,14 +64,15 @@ class Common(Model):
     domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
     timezone: str = Field(
         default="Etc/UTC",
-        pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$",
+        pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
         examples=["Europe/Lisbon"],
         description="Time zone of machines and schedules",
     )
     region: str = Field(
         default="eu-west-1",
-        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$",
-        examples=["eu-west-1"],
+        # What MinIO (validRegionRegex) and AWS's SDKs (a host's label; botocore, utils.py) take.
+        pattern=r"^[a-zA-Z][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]$",
+        examples=["eu-west-1", "home"],
         description="S3 region; one string for the store and every client, or signatures differ",
     )
     protect: bool = Field(

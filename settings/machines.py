@@ -6,9 +6,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, HttpUrl, IPvAnyAddress
 
-from settings.base import MOST_GIB, MOST_MIB, Model, Name
+from settings.base import MOST_GIB, MOST_MIB, Model
 
 API_PORT = 8006  # pveproxy's
+# Names that a node has already, by PVE's own rules (pve-common, PVE/JSONSchema.pm: pve-node,
+# pve-storage-id, pve-bridge-id, pve-configid). Linux ends a bridge's name at 15 characters.
+NodeName = Annotated[
+    str,
+    Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$", examples=["pve", "PVE2"]),
+]
+StorageName = Annotated[
+    str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]$", examples=["local-lvm"])
+]
+Bridge = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,15}$", examples=["vmbr0", "br_lan"])]
+MappingName = Annotated[
+    str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{1,62}$", examples=["gpu", "RTX_4000"])
+]
 Content = Literal["iso", "vztmpl", "import", "backup", "images", "rootdir", "snippets"]
 
 
@@ -88,7 +101,7 @@ class MachineIds(Model):
 class Node(Model):
     """The Proxmox VE node that carries the lab."""
 
-    name: Name = Field(description="The node's name in PVE")
+    name: NodeName = Field(description="The node's name in PVE")
     endpoint: Annotated[HttpUrl, AfterValidator(_endpoint)] = Field(
         description="Address of its API, for example https://192.168.1.2:8006"
     )
@@ -101,10 +114,10 @@ class Node(Model):
     reserved_mib: int = Field(
         default=2048, ge=1024, le=MOST_MIB, description="RAM kept for the hypervisor"
     )
-    storages: dict[str, Storage] = Field(min_length=1, description="Its storages, by name")
-    image_storage: str = Field(description="Storage for cloud images and templates")
-    disk_storage: str = Field(description="Storage for the machines' disks")
-    bridge: Name = Field(description="Network bridge that the machines join")
+    storages: dict[StorageName, Storage] = Field(min_length=1, description="Its storages, by name")
+    image_storage: StorageName = Field(description="Storage for cloud images and templates")
+    disk_storage: StorageName = Field(description="Storage for the machines' disks")
+    bridge: Bridge = Field(description="Network bridge that the machines join")
     vlan: Vlan | None = Field(
         default=None, description="VLAN of the machines on the bridge; unset: untagged"
     )
@@ -119,13 +132,15 @@ class Node(Model):
         min_length=1, max_length=3, description="DNS servers of the machines"
     )
     machine_ids: MachineIds
-    pci: dict[Name, PciDevice] = Field(default={}, description="Devices to pass through, by name")
+    pci: dict[MappingName, PciDevice] = Field(
+        default={}, description="Devices to pass through, by name"
+    )
 
 
 class MachineNetwork(Model):
     """The network of a machine that is not in the node's."""
 
-    bridge: Name | None = Field(default=None, description="Unset: common.node.bridge")
+    bridge: Bridge | None = Field(default=None, description="Unset: common.node.bridge")
     vlan: Vlan | None = Field(default=None, description="VLAN on the bridge; unset: untagged")
     mtu: Mtu | None = Field(default=None, description="MTU; unset: 1500")
     network: IPv4Network = Field(description="The network that `address` is in")
@@ -153,7 +168,7 @@ class Nic:
 class Interface(Model):
     """One more network interface of a machine, without a router."""
 
-    bridge: Name = Field(description="Network bridge that it joins")
+    bridge: Bridge = Field(description="Network bridge that it joins")
     address: Annotated[str, AfterValidator(_address)] = Field(
         description="Its address with the length of the prefix, such as 10.0.0.5/24, or dhcp"
     )
@@ -172,7 +187,7 @@ class Machine(Model):
     disk_gib: int = Field(
         ge=8, le=MOST_GIB, description="Root disk in GiB; it can grow, never shrink"
     )
-    storage: str | None = Field(
+    storage: StorageName | None = Field(
         default=None, description="Storage of its disk; unset: common.node.disk_storage"
     )
     network: MachineNetwork | None = Field(
@@ -223,10 +238,10 @@ class Vm(Machine):
         le=MOST_MIB,
         description="What memory ballooning may shrink it to; unset: it always has all of it",
     )
-    gpu: Name | None = Field(
+    gpu: MappingName | None = Field(
         default=None, description="Name of the PCI device given to it, a key of common.node.pci"
     )
-    gpus: tuple[Name, ...] = Field(
+    gpus: tuple[MappingName, ...] = Field(
         default=(), max_length=4, description="More than one such device; then without `gpu`"
     )
 

@@ -148,7 +148,7 @@ def host_names(settings: "Settings") -> Iterator[Fault]:
     if common.node is None:
         return
     for key, name in (("name", common.node.name), ("endpoint", common.node.endpoint.host or "")):
-        row = ROWS.get(name.removesuffix(f".{common.domain}"))
+        row = ROWS.get(name.lower().removesuffix(f".{common.domain}"))  # DNS knows no case
         if row is not None:
             owner = row.service.key
             text = f"{name} is already the name of {owner}; the node has its own"

@@ -29,6 +29,10 @@ HEAP_SHARE = 0.75
 MOST_NAME = 253  # characters of a name in DNS (RFC 1035)
 RESERVED_DOMAINS = ("local", "localhost")
 CONTENT = {"image_storage": ("import", "vztmpl"), "disk_storage": ("images", "rootdir")}
+CRON_NAMES = {
+    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    "weekday": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
 CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 
 
@@ -247,13 +251,27 @@ def ollama(settings: "Settings") -> Iterator[Fault]:
 
 
 def schedules(settings: "Settings") -> Iterator[Fault]:
-    """Cron lines have values that exist; GitLab would refuse others in the midst of an `up`."""
+    """Cron lines have values that exist; GitLab would refuse others in the midst of an `up`.
+
+    Months and weekdays have names too, as in `mon-fri` (GitLab reads them with fugit).
+    """
     for name, schedule in settings.services.gitlab_project.schedules.items():
         for (unit, (least, most)), text in zip(CRON.items(), schedule.cron.split(), strict=True):
-            numbers = map(int, re.findall(r"[0-9]+", text))
-            if not all(least <= number <= most for number in numbers):
+            if not all(_cron_item(item, unit, least, most) for item in text.split(",")):
                 key = f"services.gitlab_project.schedules.{name}.cron"
                 yield key, f"{text} is no {unit} from {least} to {most}"
+
+
+def _cron_item(item: str, unit: str, least: int, most: int) -> bool:
+    """Whether one item of a field, such as 1-5/2, is of values that exist."""
+    names = CRON_NAMES.get(unit, ())
+    found = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", item.lower(), re.ASCII)
+    if found is None or found[3] == "0":
+        return False
+    values = [value for value in found.groups()[:2] if value]
+    return all(
+        value in names or (value.isdecimal() and least <= int(value) <= most) for value in values
+    )
 
 
 def topics(settings: "Settings") -> Iterator[Fault]:

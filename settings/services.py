@@ -12,7 +12,9 @@ GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$", example
 # Kafka: letters, digits, dot, underscore and hyphen, at most 249 (org.apache.kafka Topic).
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$", examples=["ml_results"])]
 # A five-field cron line; settings/rules.py looks at the values.
-Cron = Annotated[str, Field(pattern=r"^([0-9*,/-]+ ){4}[0-9*,/-]+$", examples=["17 3 * * *"])]
+Cron = Annotated[
+    str, Field(pattern=r"^([0-9a-zA-Z*,/-]+ ){4}[0-9a-zA-Z*,/-]+$", examples=["17 3 * * *"])
+]
 # Ollama's model names, with the tag: without one the newest would be pulled at each start.
 ModelName = Annotated[
     str,

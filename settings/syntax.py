@@ -15,7 +15,7 @@ _FAULTS = (
         "indented too little",
     ),
     (
-        r"expected <block end>, but found '(?:-|<block sequence start>)'|sequence entries are not allowed",
+        r"expected <block end>, but found '(?:-|<block sequence start>)'|sequence entries are not",
         False,
         "no list item is expected; usually its `-` is indented otherwise than those above it",
     ),
