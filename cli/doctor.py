@@ -4,14 +4,11 @@ Standard library only at its top, as it runs before anything is installed.
 """
 
 import argparse
-import os
 import platform
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 from cli.fault import Fault
 from cli.finding import Finding
@@ -122,7 +119,9 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
     yield plugins()
     yield from names(env)
     if place == "docker":
-        yield docker()
+        from cli import docker_doctor
+
+        yield from docker_doctor.findings(backend.settings_of(env))
     else:
         yield openssh()
         if made:
@@ -192,36 +191,3 @@ def plugins() -> Finding:
         remedy="" if there >= wanted else "the first `up` downloads them, about 1 GB",
         required=False,
     )
-
-
-def docker() -> Finding:
-    """The Docker engine that `dev` runs on: DOCKER_HOST or the local socket."""
-    command = shutil.which("docker")
-    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    remedy = "Debian and Ubuntu: apt install docker.io, then add yourself to the group docker"
-    if command is None:
-        socket = Path(host.removeprefix("unix://"))
-        there = host.startswith("unix://") and os.access(socket, os.W_OK)
-        return Finding(
-            what="Docker engine",
-            found=f"{host} {'' if there else 'not '}reachable; no docker command",
-            remedy=remedy,
-        )
-    try:
-        answer = subprocess.run(
-            [command, "version", "--format", "{{.Server.Version}}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
-    except subprocess.TimeoutExpired:
-        return Finding(what="Docker engine", found=f"{host} did not answer in 20 s", remedy=remedy)
-    if answer.returncode:
-        said = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
-        return Finding(
-            what="Docker engine",
-            found=said,
-            remedy=f"start it (systemctl start docker), or set DOCKER_HOST. {remedy}",
-        )
-    return Finding(what="Docker engine", found=f"{answer.stdout.strip()} at {host}")

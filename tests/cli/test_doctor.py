@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from cli import docker_doctor
 from cli.finding import Finding
+from settings.names import endpoints
 from tests.cli.conftest import Checkout
+from tests.harness.deploy import settings_of
 from toolchain import install, pulumi_cli
+
+# An engine of 16 GiB and 8 cores, without containers.
+ENGINE = (
+    '[ "$1" = info ] && echo '
+    """'{"ServerVersion": "20.10.24", "MemTotal": 17179869184, "NCPU": 8, "MemoryLimit": true}'"""
+    "; exit 0"
+)
 
 
 @pytest.fixture
@@ -16,6 +26,7 @@ def machine(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """A machine with everything but the Docker engine."""
     monkeypatch.setattr(install, "python_ready", lambda _: True)
     monkeypatch.setattr(pulumi_cli, "find_pulumi", pulumi_cli.ensure_pulumi)
+    monkeypatch.setattr(docker_doctor, "taken", lambda *_: False)
     return checkout
 
 
@@ -30,7 +41,7 @@ def docker(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_well(
     machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    docker(machine.fake, "echo 20.10.24", monkeypatch)
+    docker(machine.fake, ENGINE, monkeypatch)
     assert machine.lab("doctor", "dev") == 0
     said = capsys.readouterr().out
     assert "FAIL" not in said
@@ -44,7 +55,7 @@ def test_dead_docker_engine(
     docker(machine.fake, "echo 'Cannot connect to the Docker daemon' >&2; exit 1", monkeypatch)
     assert machine.lab("doctor", "dev") == 1
     said = capsys.readouterr().out
-    assert "FAIL  Docker engine: Cannot connect" in said
+    assert "FAIL  Docker engine: unix:///var/run/docker.sock (the default socket): Cannot" in said
     assert "systemctl start docker" in said
 
 
@@ -91,7 +102,7 @@ def test_names_that_the_registry_sends_the_engine_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A push to GitLab's registry asks for a token at GitLab's own name."""
-    docker(machine.fake, "echo 20.10.24", monkeypatch)
+    docker(machine.fake, ENGINE, monkeypatch)
     file = machine.root / "Pulumi.dev.yaml"
     text = file.read_text().replace("enabled: false", "enabled: true")
     file.write_text(text.replace("memory_mib: 10240", "memory_mib: 24576"))
@@ -109,3 +120,49 @@ def test_names_that_the_registry_sends_the_engine_to(
     assert asked == ["gitlab.lab.home.arpa"]
     assert ("FAIL  names of dev: 1 of 1 unknown here" in said) is not known
     assert ("./lab hosts dev | sudo tee -a /etc/hosts" in said) is not known
+
+
+def test_an_engine_that_is_too_small(
+    machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ENGINE.replace("17179869184", "4294967296").replace('"NCPU": 8', '"NCPU": 2')
+    docker(machine.fake, small.replace('"MemoryLimit": true', '"MemoryLimit": false'), monkeypatch)
+    assert machine.lab("doctor", "dev") == 1
+    said = capsys.readouterr().out
+    assert "warn  engine's memory: 4096 MiB, 10240 planned" in said
+    assert "-> set datalab:common.engine.cores to 2" in said
+    assert "FAIL  engine's limits: it cannot limit the memory of containers" in said
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_port_that_another_program_has(
+    own: bool, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setattr("sys.platform", system)
+        monkeypatch.setattr(docker_doctor, "AIRPLAY", {port})
+        checked = settings_of("dev", {"services.mlflow.port": port})
+        containers = (
+            f"datalab-mlflow 127.0.0.1:{port}->5000/tcp" if own else "other 0.0.0.0:1->1/tcp"
+        )
+        monkeypatch.setattr(
+            docker_doctor, "endpoints", lambda found: {"mlflow": endpoints(found)["mlflow"]}
+        )
+        finding = docker_doctor.ports(checked, containers)
+    assert finding.found == ("free" if own else f"taken by another program: {port}")
+    assert ("set datalab:services.mlflow.port to another" in finding.remedy) is not own
+    assert ("AirPlay" in finding.remedy) is (system == "darwin" and not own)
+
+
+def test_an_engine_of_another_machine(
+    machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://nas")
+    assert machine.lab("doctor", "dev") == 1
+    assert "-> DOCKER_HOST names the Docker engine ssh://nas, and dev is on" in (
+        capsys.readouterr().out
+    )

@@ -95,7 +95,10 @@ def test_what_is_said_to_be_missing_is_enough(bare: Bare) -> None:
     assert code == 0, output
     code, said = bare.lab("check dev")
     assert code == 0, said
-    # The whole of it: Pulumi, built with the Go of the package index, as there is no other.
+
+
+def test_pulumi_is_built_without_any_go(bare: Bare) -> None:
+    """With that of the package index, as there is no other."""
     code, said = bare.lab("env dev")
     assert code == 0, said
     code, said = bare.run("/home/me/.cache/datalab/pulumi/*/pulumi version")
