@@ -5,8 +5,8 @@ from functools import cache
 from itertools import pairwise
 
 from settings import ENVIRONMENTS
-from settings.images import Download, catalogue, sums
-from settings.pins import providers
+from settings.images import PATH, Download, catalogue
+from settings.pins import providers, read
 from tests.harness.deploy import Deployed, Registered, deploy
 
 HEAD = "Made from the program by `python -m docs.generate`."
@@ -91,7 +91,7 @@ def _table(environment: str) -> list[str]:
 
 def images() -> str:
     """docs/images.md."""
-    found = catalogue()
+    found, known = catalogue(), read(PATH)
     lines = [
         "# Images and downloads",
         "",
@@ -103,18 +103,18 @@ def images() -> str:
         "| --- | --- | --- |",
     ]
     for name, image in sorted(found.images.items()):
-        lines.append(f"| {name} | `{image.name}` | {_known(sums().get(image.name))} |")
+        lines.append(f"| {name} | `{image.name}` | {_known(known.get(image.name))} |")
     head = ["| download | version | SHA-256 | from |", "| --- | --- | --- | --- |"]
     lines += ["", *head]
     for name, download in sorted(found.downloads.items()):
         lines.append(
             f"| [{name}]({download.file.url}) | {download.version} "
-            f"| {_known(download.file.sha256)} | {_source(download)} |"
+            f"| {_known(known.get(download.file.url))} | {_source(download)} |"
         )
     lines += ["", "| plugin | version | SHA-256 |", "| --- | --- | --- |"]
     for plugin in sorted(providers(), key=lambda plugin: plugin.name):
-        known = _known(sums().get(plugin.url))
-        lines.append(f"| [{plugin.name}]({plugin.url}) | {plugin.version} | {known} |")
+        sha256 = _known(known.get(plugin.url))
+        lines.append(f"| [{plugin.name}]({plugin.url}) | {plugin.version} | {sha256} |")
     lines += ["", "| repository | key | packages |", "| --- | --- | --- |"]
     for name, repository in sorted(found.repositories.items()):
         packages = ", ".join(f"{package} {v}" for package, v in repository.packages.items())
