@@ -8,12 +8,14 @@ from cli.repair import import_id
 from rehearsal import catalogue
 from rehearsal.catalogue import Kind, Need
 from rehearsal.physics import OUTPUTS, RULES, Step
-from rehearsal.reach import reach
+from rehearsal.reach import listens, reach, server
 from rehearsal.refusals import RefusedError
-from rehearsal.world import Call, Item, World
+from rehearsal.world import Call, Item, Mark, World
 
 # Registers the rules.
 from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores  # noqa: F401  # isort: skip
+
+SERVERS = (docker.CONTAINER, proxmox.VM)
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ def update(package: str, step: Step, secrets: list[str]) -> Applied:
         computed = OUTPUTS[step.type](step) if step.type in OUTPUTS else {}
         item = replace(
             step.existing,
+            id=str(computed.get("id", step.existing.id)),  # what was renewed may have another
             inputs=dict(step.inputs),
             outputs=step.existing.outputs | computed,
             secrets=sorted({*secrets, *step.existing.secrets}),
         )
         _remember_secrets(step, computed, secrets)
         if not kind.in_state:
+            step.world.items.pop(step.existing.key, None)
             step.world.items[item.key] = item
         return Applied(item, step.world.called(_call(step)))
 
@@ -76,6 +80,11 @@ def delete(package: str, step: Step) -> Applied:
             going = [old, *_going_along(step, old)]
             for item in going:
                 step.world.items.pop(item.key, None)
+                _mark(package, step, item)
+            if old.type in SERVERS:  # with a server goes what it remembered
+                step.world.marked = [
+                    mark for mark in step.world.marked if listens(step.world, mark.host, mark.port)
+                ]
         else:
             step.world.refuse_on_demand(step.type, step.name)
         return Applied(old, step.world.called(_call(step)))
@@ -128,6 +137,20 @@ def _refuse_twin(step: Step, kind: Kind, item: Item) -> None:
         theirs = [other.get(name) for name in kind.unique] or [other.id]
         if mine == theirs:
             raise RefusedError(kind.taken, id=other.id, name=_name(item))
+    for mark in step.world.marked:
+        if (mark.type, mark.scope, mark.unique) == (step.type, step.scope, mine):
+            raise RefusedError("gitlab-path-marked", name=_name(item))
+
+
+def _mark(package: str, step: Step, item: Item) -> None:
+    """Remember what the server only hides for some days."""
+    kind = catalogue.kind(item.type)
+    if kind.marks:
+        host, port = server(package, step.config) or ("", 0)
+        unique = [item.get(name) for name in kind.unique]
+        step.world.marked.append(
+            Mark(type=item.type, scope=item.scope, unique=unique, host=host, port=port)
+        )
 
 
 def _name(item: Item) -> str:

@@ -1,6 +1,6 @@
 """What changed between two sets of inputs, and whether it replaces the resource."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pulumi.runtime.proto import provider_pb2
@@ -36,16 +36,22 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def diff(
-    token: str, old: Mapping[str, Any], new: Mapping[str, Any], *, named_by_hand: bool
+    token: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    named_by_hand: bool,
+    renewed: Collection[str] = (),
 ) -> provider_pb2.DiffResponse:
     """The provider's answer: what changes, what that replaces, and in which order.
 
     named_by_hand: the bridge deletes before it replaces when somebody fixed a name that it would
-    otherwise have made up (pulumi-terraform-bridge, DeleteBeforeReplace).
+    otherwise have made up (pulumi-terraform-bridge, DeleteBeforeReplace). renewed names outputs
+    that the provider plans to renew by itself.
     """
     kind = catalogue.kind(token)
     found = dict(changes(old, new))
-    for name in UNREST[token](new) if token in UNREST else ():
+    for name in {*renewed, *(UNREST[token](new) if token in UNREST else ())}:
         found.setdefault(name, "UPDATE")
     detailed, replaces = {}, set()
     for path, word in found.items():

@@ -53,6 +53,11 @@ def page() -> str:
         "says that the checkout came up and left nothing to do, whatever it changed; 1 that it did",
         "not; 2 that there is no such commit, or no git.",
         "",
+        "`--fail TYPE=NAME` first brings the layers up once without a fault, to learn what there",
+        "is: a resource that nothing makes is refused before the rehearsal starts. What is",
+        "left in the temporary folder is removed, after a failure too, unless `--keep` is given;",
+        "a rehearsal that was killed outright is cleared away by the next.",
+        "",
         "| what | when | reason | source |",
         "| --- | --- | --- | --- |",
     ]

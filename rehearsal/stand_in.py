@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from rehearsal import apply, catalogue, check, diff, sdk, wire
-from rehearsal.physics import CHECKS, Step
+from rehearsal.physics import CHECKS, RENEWALS, Step
 from rehearsal.reach import reach, scope
 from rehearsal.refusals import RefusedError
 from rehearsal.world import Item, Operation, World
@@ -123,7 +123,11 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         token = _token(request)
         old, new = wire.plain(request.old_inputs), wire.plain(request.news)
         by_hand = catalogue.autonamed(self.package, token) and DEFAULTS not in request.news.fields
-        return diff.diff(token, old, new, named_by_hand=by_hand)
+        renewed = self._renewed(token, wire.plain(request.olds), new)
+        return diff.diff(token, old, new, named_by_hand=by_hand, renewed=renewed)
+
+    def _renewed(self, token: str, known: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+        return RENEWALS[token](self.world, known, new) if token in RENEWALS else set()
 
     def Create(
         self, request: provider_pb2.CreateRequest, context: Context
@@ -148,9 +152,11 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         known = wire.plain(request.olds)
         step = self._step(request, context, "update", given)
         computed = {n: known[n] for n in self._computed(step.type, given) if n in known}
+        if request.preview and self._renewed(step.type, known, step.inputs):
+            computed = dict.fromkeys(computed, wire.UNKNOWN)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=self._told(step.type, given, computed))
-        old = apply.look_up(step, request.id)
+        old = apply.look_up(step, _id(request.id, known))
         if old is None and not catalogue.kind(step.type).in_state:
             _refuse(context, RefusedError("gone", id=request.id))
         old = old or self._item(step, request.id, wire.plain(request.old_inputs), computed)
@@ -165,8 +171,9 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
         step = self._step(request, context, "delete", request.old_inputs)
-        old = apply.look_up(step, request.id)
-        old = old or self._item(step, request.id, step.inputs, wire.plain(request.properties))
+        known = wire.plain(request.properties)
+        old = apply.look_up(step, _id(request.id, known))
+        old = old or self._item(step, request.id, step.inputs, known)
         step = self._step(request, context, "delete", request.old_inputs, old)
         try:
             made = apply.delete(self.package, step)
@@ -189,7 +196,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             reach(self.world, self.package, step.config)
         except RefusedError as refused:
             _refuse(context, refused)
-        item = apply.look_up(step, request.id)
+        item = apply.look_up(step, _id(request.id, wire.plain(request.properties)))
         if item is None:
             return provider_pb2.ReadResponse()
         hidden = () if request.properties.fields else kind.unread
@@ -266,6 +273,14 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         while context.is_active() and time.monotonic() < end:
             time.sleep(0.01)
         context.abort(grpc.StatusCode.CANCELLED, "the rehearsal does not answer this call")
+
+
+def _id(id_: str, known: Mapping[str, Any]) -> str:
+    """A thing's id: an update may have changed it, and the engine keeps the first.
+
+    The bridge goes by the property (pulumi-terraform-bridge pkg/pf/tfbridge/provider_update.go).
+    """
+    return str(known.get("id") or id_)
 
 
 def _settings(args: Struct) -> dict[str, Any]:

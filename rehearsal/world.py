@@ -41,6 +41,17 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What was deleted and keeps its name, as long as its server is there."""
+
+    type: str
+    scope: str
+    unique: list[Any]
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """A call that changed the world; `name` is the resource's in the program."""
 
@@ -53,13 +64,16 @@ class Call:
 class World:
     """Everything that exists; safe to use from several threads.
 
-    secrets holds every secret text that a provider made up, for tests that look for leaks.
+    secrets holds every secret text that a provider made up, for tests that look for leaks; days is
+    how far its date is ahead; marked is what was deleted and keeps its name for some days.
     """
 
     facts: WorldFacts = field(default_factory=WorldFacts)
     items: dict[str, Item] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     serial: int = 0
+    days: int = 0
+    marked: list[Mark] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
@@ -135,6 +149,8 @@ class World:
                 "items": [asdict(item) for item in self.items.values()],
                 "calls": [asdict(call) for call in self.calls],
                 "serial": self.serial,
+                "days": self.days,
+                "marked": [asdict(mark) for mark in self.marked],
                 "secrets": sorted(self.secrets),
             }
 
@@ -145,6 +161,8 @@ class World:
             self.items = {item.key: item for item in items}
             self.calls = [Call(**call) for call in dumped["calls"]]
             self.serial = dumped["serial"]
+            self.days = dumped.get("days", 0)
+            self.marked = [Mark(**mark) for mark in dumped.get("marked", [])]
             self.secrets = set(dumped["secrets"])
             self._failures, self._kill = [], None
 

@@ -43,6 +43,7 @@ class Kind:
     the refusal then (without one, the second creation takes over what is there). replaces: paths
     whose change replaces the resource, `all` with the exceptions in `keeps`. autoname: whether
     the bridge makes up a name that is not given. in_state: it exists nowhere but in the state.
+    marks: what is deleted keeps its unique properties until the server forgets it.
     unread: outputs that the API tells once and never again. computed: inputs that the provider
     fills in where they are not given. source: where all this is written.
     """
@@ -55,6 +56,7 @@ class Kind:
     keeps: tuple[str, ...] = ()
     autoname: bool = True
     in_state: bool = False
+    marks: bool = False
     unread: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()

@@ -43,11 +43,13 @@ Rule = Callable[[Step], None]
 Check = Callable[[Mapping[str, Any]], None]
 Compute = Callable[[Step], dict[str, Any]]
 Unrest = Callable[[Mapping[str, Any]], set[str]]
+Renew = Callable[[World, Mapping[str, Any], Mapping[str, Any]], set[str]]
 
 RULES: dict[tuple[str, Operation], list[Rule]] = defaultdict(list)
 CHECKS: dict[str, Check] = {}
 OUTPUTS: dict[str, Compute] = {}
 UNREST: dict[str, Unrest] = {}
+RENEWALS: dict[str, Renew] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -80,3 +82,5 @@ check = _registrar(CHECKS)
 outputs = _registrar(OUTPUTS)
 # Which inputs the provider reads back differently, so that every run changes them.
 unrest = _registrar(UNREST)
+# Which outputs the provider plans to renew, from what is known of the thing and its new inputs.
+renews = _registrar(RENEWALS)

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from rehearsal.physics import Step, check, outputs, rule
+from rehearsal.physics import Step, check, outputs, renews, rule
 from rehearsal.refusals import RefusedError
 from rehearsal.wire import Unknown
+from rehearsal.world import World
 
 GROUP = "gitlab:index/group:Group"
 PROJECT = "gitlab:index/project:Project"
-PROJECT_VARIABLE = "gitlab:index/projectVariable:ProjectVariable"
-GROUP_VARIABLE = "gitlab:index/groupVariable:GroupVariable"
 INSTANCE_VARIABLE = "gitlab:index/instanceVariable:InstanceVariable"
 BRANCH = "gitlab:index/branchProtection:BranchProtection"
 SCHEDULE = "gitlab:index/pipelineSchedule:PipelineSchedule"
@@ -28,11 +27,11 @@ MASKED_RAW = re.compile(r"\S{8,}")
 KEY = re.compile(r"[a-zA-Z0-9_]{1,255}")
 PATH = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_-])?")
 LONGEST_TOKEN = timedelta(days=365)
+# Of the provider, which knows fewer than the API: resources/project_access_token.md.
 SCOPES = frozenset(
-    {"ai_features", "api", "create_runner", "k8s_proxy", "manage_runner", "read_api", "read_user"}
-    | {"read_registry", "read_repository", "self_rotate", "write_registry", "write_repository"}
-    | {"read_package_registry", "write_package_registry"}
-    | {"read_virtual_registry", "write_virtual_registry"}
+    {"ai_features", "api", "create_runner", "k8s_proxy", "manage_runner", "read_api"}
+    | {"read_observability", "read_registry", "read_repository", "self_rotate"}
+    | {"write_observability", "write_registry", "write_repository"}
 )
 # minute, hour, day of month, month, day of week: what Fugit, GitLab's parser, takes.
 CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
@@ -43,23 +42,21 @@ NAMES = frozenset(
 RUNNER_OWNERS = {"instance_type": None, "group_type": "groupId", "project_type": "projectId"}
 
 
-def today() -> date:
+def today(world: World) -> date:
     """The server's date."""
-    return datetime.now(UTC).date()
+    return datetime.now(UTC).date() + timedelta(days=world.days)
 
 
-@rule(PROJECT_VARIABLE, GROUP_VARIABLE, INSTANCE_VARIABLE)
+@rule(INSTANCE_VARIABLE)
 def variable_is_valid(step: Step) -> None:
     inputs = step.inputs
     if not KEY.fullmatch(str(inputs["key"])):
         raise RefusedError("gitlab-variable-key", key=inputs["key"])
     value = str(inputs["value"])
-    if inputs.get("masked") or inputs.get("hidden"):
+    if inputs.get("masked"):
         pattern = MASKED_RAW if inputs.get("raw") else MASKED
         if not pattern.fullmatch(value):
             raise RefusedError("gitlab-masked", key=inputs["key"])
-    if step.operation == "update" and inputs.get("hidden"):
-        raise RefusedError("gitlab-hidden", key=inputs["key"])
 
 
 @rule(GROUP, PROJECT)
@@ -75,20 +72,28 @@ def token_ends_in_time(step: Step) -> None:
     if ends is None:
         return
     try:
-        left = date.fromisoformat(str(ends)) - today()
+        left = date.fromisoformat(str(ends)) - today(step.world)
     except ValueError:
         raise RefusedError("gitlab-token-date", date=ends) from None
     if left > LONGEST_TOKEN:
-        raise RefusedError("gitlab-token-expiry", last=today() + LONGEST_TOKEN)
+        raise RefusedError("gitlab-token-expiry", last=today(step.world) + LONGEST_TOKEN)
     if left <= timedelta():
         raise RefusedError("gitlab-token-past", date=ends)
 
 
-@rule(PROJECT_TOKEN)
-def token_scopes_exist(step: Step) -> None:
-    unknown = sorted(set(step.inputs["scopes"]) - SCOPES)
-    if unknown:
-        raise RefusedError("gitlab-token-scope", scope=unknown[0])
+@check(PROJECT_TOKEN)
+def token_is_whole(inputs: Mapping[str, Any]) -> None:
+    if ("expiresAt" in inputs) == ("rotationConfiguration" in inputs):
+        raise RefusedError("gitlab-token-one-of", at="expiresAt")
+    scopes = inputs.get("scopes")
+    if isinstance(scopes, Unknown) or scopes is None:
+        return
+    if not scopes:
+        raise RefusedError("gitlab-token-no-scope", at="scopes")
+    for scope in scopes:
+        if not isinstance(scope, Unknown) and scope not in SCOPES:
+            known = ", ".join(sorted(SCOPES))
+            raise RefusedError("gitlab-token-scope", at="scopes", scope=scope, known=known)
 
 
 @rule(SCHEDULE)
@@ -144,7 +149,7 @@ def runner_time_is_enough(inputs: Mapping[str, Any]) -> None:
 
 @check(BRANCH)
 def levels_are_words(inputs: Mapping[str, Any]) -> None:
-    for name in ("pushAccessLevel", "mergeAccessLevel", "unprotectAccessLevel"):
+    for name in ("pushAccessLevel", "mergeAccessLevel"):
         level = inputs.get(name)
         if isinstance(level, Unknown) or level is None:
             continue
@@ -225,15 +230,37 @@ def runner_outputs(step: Step) -> dict[str, Any]:
     return {} if step.old is not None else {"token": _token("glrt")}
 
 
+@renews(PROJECT_TOKEN)
+def token_is_due(world: World, known: Mapping[str, Any], inputs: Mapping[str, Any]) -> set[str]:
+    """A token is rotated by the first `up` in the last days of its life, or of another period."""
+    wanted = inputs.get("rotationConfiguration")
+    if not isinstance(wanted, Mapping) or "expiresAt" not in known:
+        return set()
+    ends = date.fromisoformat(str(known["expiresAt"]))
+    due = ends - timedelta(days=wanted["rotateBeforeDays"]) <= today(world)
+    return {"expiresAt"} if due else set()
+
+
 @outputs(PROJECT_TOKEN)
 def token_outputs(step: Step) -> dict[str, Any]:
-    if step.old is not None and step.old.get("expiresAt") == step.inputs.get("expiresAt"):
-        return {}
+    """A rotation makes another token, of another id; one of a changed period ends as before."""
+    inputs, wanted = step.inputs, step.inputs.get("rotationConfiguration") or {}
+    ends = inputs.get("expiresAt")
+    if ends is None:
+        ends = str(today(step.world) + timedelta(days=wanted.get("expirationDays", 365)))
+    made: dict[str, Any] = {"active": True, "revoked": False, "expiresAt": ends}
+    if step.old is not None:
+        known = {**step.old.inputs, **step.old.outputs}
+        before = (step.old.inputs.get("rotationConfiguration") or {}).get("expirationDays")
+        if not token_is_due(step.world, known, inputs):
+            if "expiresAt" not in inputs:
+                made["expiresAt"] = known["expiresAt"]
+            if made["expiresAt"] == known["expiresAt"] and before == wanted.get("expirationDays"):
+                return {}
+        made["id"] = f"{inputs['project']}:{step.world.next_serial()}"
     return {
-        "active": True,
+        **made,
         "createdAt": datetime.now(UTC).isoformat(),
-        "expiresAt": step.inputs.get("expiresAt", str(today() + LONGEST_TOKEN)),
-        "revoked": False,
         "token": _token("glpat"),
-        "userId": _own(step),
+        "userId": step.old.get("userId") if step.old else _own(step),
     }

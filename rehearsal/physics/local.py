@@ -13,7 +13,6 @@ from rehearsal.refusals import RefusedError
 
 PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105 - a type
 LOCAL = "command:local:Command"
-REMOTE = "command:remote:Command"
 SPECIAL = "!@#$%&*()-_=+[]{}<>:?"  # the provider's own, by its documentation
 CLASSES = {
     "Upper": string.ascii_uppercase,
@@ -70,16 +69,15 @@ def random_id(step: Step) -> dict[str, Any]:
     }
 
 
-@outputs(LOCAL, REMOTE)
+@outputs(LOCAL)
 def command_outputs(step: Step) -> dict[str, Any]:
     return {"stdout": "", "stderr": ""}
 
 
-@rule(LOCAL, REMOTE)
+@rule(LOCAL)
 def host_is_there(step: Step) -> None:
-    """The host of a remote command, or of one of the lab's own that goes over SSH by itself."""
-    host = (step.inputs.get("connection") or {}).get("host")
-    host = host or (step.inputs.get("environment") or {}).get("SSH_ADDRESS")
+    """The host of one of the lab's own commands, which go over SSH by themselves."""
+    host = (step.inputs.get("environment") or {}).get("SSH_ADDRESS")
     if host is None and str(step.inputs.get("stdin", "")).startswith("{"):
         try:
             host = json.loads(step.inputs["stdin"]).get("address")

@@ -12,20 +12,18 @@ from rehearsal.refusals import RefusedError
 from rehearsal.wire import Unknown
 
 BUCKET = "minio:index/s3Bucket:S3Bucket"
-OBJECT = "minio:index/s3Object:S3Object"
 USER = "minio:index/iamUser:IamUser"
 POLICY = "minio:index/iamPolicy:IamPolicy"
 LIFECYCLE = "minio:index/ilmPolicy:IlmPolicy"
 MOUNT = "vault:index/mount:Mount"
-AUTH = "vault:index/authBackend:AuthBackend"
 JWT = "vault:jwt/authBackend:AuthBackend"
 JWT_ROLE = "vault:jwt/authBackendRole:AuthBackendRole"
 VAULT_POLICY = "vault:index/policy:Policy"
 SECRET = "vault:kv/secretV2:SecretV2"  # noqa: S105 - a type
 ENDPOINT = "vault:generic/endpoint:Endpoint"
 CONNECTION = "vault:database/secretBackendConnection:SecretBackendConnection"
-DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
 ROLE = "postgresql:index/role:Role"
+DATABASE = "postgresql:index/database:Database"
 GRANT = "postgresql:index/grant:Grant"
 
 # minio-go s3utils.CheckValidBucketName, without the reserved names.
@@ -45,14 +43,6 @@ def bucket_name_is_valid(step: Step) -> None:
     wrong = ".." in name or ".-" in name or "-." in name or ADDRESS.fullmatch(name)
     if wrong or not BUCKET_NAME.fullmatch(name):
         raise RefusedError("minio-bucket-name", bucket=name)
-
-
-@rule(BUCKET, on=("delete",))
-def bucket_is_empty(step: Step) -> None:
-    bucket = step.existing.get("bucket")
-    full = any(item.get("bucketName") == bucket for item in step.others(OBJECT))
-    if full and not step.inputs.get("forceDestroy"):
-        raise RefusedError("minio-bucket-full", bucket=bucket)
 
 
 @rule(USER)
@@ -111,10 +101,10 @@ def _path(values: Mapping[str, Any], default: str = "") -> str:
     return str(values.get("path") or values.get("type") or default).strip("/")
 
 
-@rule(MOUNT, AUTH, JWT, on=("create",))
+@rule(MOUNT, JWT, on=("create",))
 def mount_is_apart(step: Step) -> None:
     """A path inside or around another mount's is refused like the same one."""
-    family = (MOUNT,) if step.type == MOUNT else (AUTH, JWT)
+    family = (step.type,)
     mine = _path(step.inputs, "jwt") + "/"
     for other in step.others(*family):
         theirs = _path(other.inputs, "jwt") + "/"
@@ -128,7 +118,7 @@ def policy_says_something(step: Step) -> None:
         raise RefusedError("vault-policy-empty")
 
 
-@rule(SECRET, CONNECTION, DATABASE_ROLE)
+@rule(SECRET, CONNECTION)
 def mount_is_there(step: Step) -> None:
     mount = str(step.inputs.get("mount") or step.inputs.get("backend")).strip("/")
     if not any(_path(other.inputs) == mount for other in step.others(MOUNT)):
@@ -150,7 +140,7 @@ def keys_can_be_fetched(step: Step) -> None:
 @rule(JWT_ROLE)
 def login_is_bound(step: Step) -> None:
     backend = step.inputs.get("backend", "jwt")
-    if not any(_path(other.inputs, "jwt") == backend for other in step.others(JWT, AUTH)):
+    if not any(_path(other.inputs, "jwt") == backend for other in step.others(JWT)):
         raise RefusedError("vault-no-handler", path="login", mount=f"auth/{backend}")
     bounds = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
     if not any(step.inputs.get(bound) for bound in bounds):
@@ -167,7 +157,7 @@ def data_is_json(inputs: Mapping[str, Any]) -> None:
             raise RefusedError("vault-json", at="dataJson") from None
 
 
-@outputs(MOUNT, AUTH, JWT)
+@outputs(MOUNT, JWT)
 def mount_outputs(step: Step) -> dict[str, Any]:
     kind = "".join(filter(str.isalnum, str(step.inputs.get("type", "jwt"))))
     accessor = {} if step.old else {"accessor": f"auth_{kind}_{step.world.next_serial():08x}"}
@@ -186,6 +176,13 @@ def valid_until_is_a_date(inputs: Mapping[str, Any]) -> None:
     if isinstance(limit, Unknown) or limit >= -1:
         return
     raise RefusedError("postgresql-limit", at="connectionLimit")
+
+
+@rule(DATABASE, on=("create", "update", "delete"))
+def connections_are_enough(step: Step) -> None:
+    limit = int(step.config.get("maxConnections", 20))
+    if limit == 1:
+        raise RefusedError("postgresql-pool", limit=limit)
 
 
 @rule(GRANT)

@@ -17,11 +17,8 @@ VOLUME = "local:import/noble.qcow2"
 TEMPLATE = "local:vztmpl/ubuntu.tar.zst"
 SUM = "a" * 64
 EXAMPLE = "https://images.example/noble.img"
-POSTGRESQL_DATABASE = "postgresql:index/database:Database"
 ATTACHMENT = "minio:index/iamUserPolicyAttachment:IamUserPolicyAttachment"
 VERSIONING = "minio:index/s3BucketVersioning:S3BucketVersioning"
-SCHEDULE_VARIABLE = "gitlab:index/pipelineScheduleVariable:PipelineScheduleVariable"
-DATABASE_ROLE = "vault:database/secretBackendRole:SecretBackendRole"
 CERTIFICATE: dict[str, Any] = {"allowedUses": ["cert_signing"], "validityPeriodHours": 24}
 SUBJECT = {"subject": {"commonName": "lab"}}
 
@@ -114,15 +111,21 @@ def project(lab: Lab) -> str:
 
 
 def variable(lab: Lab, **change: Any) -> str:
-    """A variable of a project."""
-    inputs = {"project": project(lab), "key": "KEY", "value": "value-value", **change}
-    return lab.create(gitlab.PROJECT_VARIABLE, **inputs)
+    """A variable of the instance."""
+    inputs = {"key": "KEY", "value": "value-value", **change}
+    return lab.create(gitlab.INSTANCE_VARIABLE, **inputs)
 
 
 def token(lab: Lab, **change: Any) -> str:
     """A project's token."""
-    inputs = {"project": project(lab), "name": "ci", "scopes": ["api"], **change}
-    return lab.create(gitlab.PROJECT_TOKEN, **inputs)
+    return lab.create(gitlab.PROJECT_TOKEN, **token_inputs(project(lab), **change))
+
+
+def token_inputs(project_id: str, **change: Any) -> dict[str, Any]:
+    """A token that is rotated in the last 10 days of its 30, unless it ends on a given day."""
+    days = {"expirationDays": 30, "rotateBeforeDays": 10}
+    own = {} if "expiresAt" in change else {"rotationConfiguration": days}
+    return {"project": project_id, "name": "ci", "scopes": ["api"], **own, **change}
 
 
 def schedule(lab: Lab, **change: Any) -> str:
@@ -340,43 +343,40 @@ def gitlab_path_taken(lab: Lab) -> None:
     lab.create(gitlab.PROJECT, "two", name="Two", path="one", namespaceId=int(group))
 
 
-@provokes("gitlab-schedule-unknown")
-def gitlab_schedule_unknown(lab: Lab) -> None:
-    inputs = {"project": project(lab), "pipelineScheduleId": 99, "key": "K", "value": "v"}
-    lab.create(SCHEDULE_VARIABLE, **inputs)
+@provokes("gitlab-path-marked")
+def gitlab_path_marked(lab: Lab) -> None:
+    lab.delete(gitlab.PROJECT, project(lab), name="datalab", path="datalab")
+    project(lab)
 
 
 @provokes("gitlab-variable-taken")
 def gitlab_variable_taken(lab: Lab) -> None:
-    inputs = {"project": project(lab), "key": "KEY", "value": "value"}
-    lab.create(gitlab.PROJECT_VARIABLE, "scoped", **inputs, environmentScope="production")
-    lab.create(gitlab.PROJECT_VARIABLE, "one", **inputs)
-    lab.create(gitlab.PROJECT_VARIABLE, "two", **inputs)
-
-
-@provokes("gitlab-hidden")
-def gitlab_hidden(lab: Lab) -> None:
-    inputs = {"project": project(lab), "key": "K", "value": "value-one", "hidden": True}
-    made = lab.create(gitlab.PROJECT_VARIABLE, **inputs)
-    lab.update(gitlab.PROJECT_VARIABLE, made, inputs, value="value-two")
+    variable(lab)
+    variable(lab)
 
 
 PROVOCATIONS |= {
     "gitlab-variable-key": lambda lab: variable(lab, key="MY-KEY"),
     "gitlab-masked": lambda lab: variable(lab, value="with space", masked=True),
     "gitlab-token-expiry": lambda lab: token(
-        lab, expiresAt=str(gitlab.today() + gitlab.LONGEST_TOKEN + timedelta(days=1))
+        lab, expiresAt=str(gitlab.today(lab.world) + gitlab.LONGEST_TOKEN + timedelta(days=1))
     ),
     "gitlab-token-past": lambda lab: token(lab, expiresAt="2020-01-01"),
     "gitlab-token-date": lambda lab: token(lab, expiresAt="next year"),
-    "gitlab-token-scope": lambda lab: token(lab, scopes=["api", "root"]),
+    "gitlab-token-scope": lambda lab: token(lab, scopes=["api", "read_user"]),
+    "gitlab-token-no-scope": lambda lab: token(lab, scopes=[]),
+    "gitlab-token-one-of": lambda lab: token(
+        lab,
+        expiresAt="2099-01-01",
+        rotationConfiguration={"expirationDays": 30, "rotateBeforeDays": 10},
+    ),
     "gitlab-cron": lambda lab: schedule(lab, cron="61 3 * * *"),
     "gitlab-timezone": lambda lab: schedule(lab, cronTimezone="Europe/Bern"),
     "gitlab-ref": lambda lab: schedule(lab, ref="main"),
 }
 case("gitlab-path", gitlab.PROJECT, name="Data", path="-data")
 case("gitlab-namespace-unknown", gitlab.PROJECT, name="data", path="data", namespaceId=99)
-case("gitlab-group-unknown", gitlab.GROUP_VARIABLE, group="99", key="K", value="v")
+case("gitlab-group-unknown", gitlab.RUNNER, runnerType="group_type", groupId=99)
 case("gitlab-project-unknown", gitlab.TRIGGER, project="99", description="ci")
 case("gitlab-runner-type", gitlab.RUNNER, runnerType="shared")
 case("gitlab-runner-owner", gitlab.RUNNER, runnerType="instance_type", projectId=1)
@@ -390,13 +390,6 @@ case("gitlab-access-level", gitlab.BRANCH, project="1", branch="main", pushAcces
 def minio_bucket_exists(lab: Lab) -> None:
     lab.create(stores.BUCKET, bucket="mlflow")
     lab.create(stores.BUCKET, bucket="mlflow")
-
-
-@provokes("minio-bucket-full")
-def minio_bucket_full(lab: Lab) -> None:
-    bucket = lab.create(stores.BUCKET, bucket="mlflow")
-    lab.create(stores.OBJECT, bucketName="mlflow", objectName="model")
-    lab.delete(stores.BUCKET, bucket, bucket="mlflow")
 
 
 @provokes("minio-user-unknown")
@@ -449,12 +442,6 @@ def vault_role_unbound(lab: Lab) -> None:
     lab.create(stores.JWT_ROLE, backend="jwt-gitlab", roleName="ci", userClaim="project_id")
 
 
-@provokes("vault-connection-unknown")
-def vault_connection(lab: Lab) -> None:
-    lab.create(stores.MOUNT, path="database", type="database")
-    lab.create(DATABASE_ROLE, backend="database", name="ci", dbName="pg", creationStatements=["-"])
-
-
 case("vault-jwks", stores.JWT, path="jwt-gitlab", jwksUrl="https://192.168.1.201/jwks")
 case("vault-policy-empty", stores.VAULT_POLICY, name="ci", policy=" \n")
 case("vault-no-handler", stores.SECRET, mount="kv", name="infra/x", dataJson="{}")
@@ -472,14 +459,21 @@ def postgresql_role_exists(lab: Lab) -> None:
 @provokes("postgresql-role-owns")
 def postgresql_role_owns(lab: Lab) -> None:
     role = lab.create(stores.ROLE, name="mlflow")
-    lab.create(POSTGRESQL_DATABASE, name="mlflow", owner="mlflow")
+    lab.create(stores.DATABASE, name="mlflow", owner="mlflow")
     lab.delete(stores.ROLE, role, name="mlflow")
 
 
 @provokes("postgresql-database-exists")
 def postgresql_database_exists(lab: Lab) -> None:
-    lab.create(POSTGRESQL_DATABASE, name="mlflow")
-    lab.create(POSTGRESQL_DATABASE, name="mlflow")
+    lab.create(stores.DATABASE, name="mlflow")
+    lab.create(stores.DATABASE, name="mlflow")
+
+
+@provokes("postgresql-pool")
+def postgresql_pool(lab: Lab) -> None:
+    container(lab, ports=[{"internal": 5432, "external": 5432, "ip": "127.0.0.1"}])
+    provider = lab.provider("postgresql", host="127.0.0.1", maxConnections=1)
+    provider.create(stores.DATABASE, "mlflow", {"name": "mlflow"})
 
 
 def grant(lab: Lab, **change: Any) -> str:
@@ -491,12 +485,12 @@ def grant(lab: Lab, **change: Any) -> str:
 
 @provokes("postgresql-privilege")
 def postgresql_privilege(lab: Lab) -> None:
-    lab.create(POSTGRESQL_DATABASE, name="mlflow")
+    lab.create(stores.DATABASE, name="mlflow")
     grant(lab, privileges=["CONNECT", "WRITE"])
 
 
 PROVOCATIONS["postgresql-database-unknown"] = lambda lab: grant(lab, privileges=["CONNECT"])
-case("postgresql-role-unknown", POSTGRESQL_DATABASE, name="mlflow", owner="mlflow")
+case("postgresql-role-unknown", stores.DATABASE, name="mlflow", owner="mlflow")
 case("postgresql-limit", stores.ROLE, name="mlflow", connectionLimit=-2)
 
 # ---- keys, random values, commands
@@ -536,8 +530,8 @@ case("random-classes", local.PASSWORD, length=8, lower=False, upper=False, numer
 @provokes("command-unreachable")
 def command_unreachable(lab: Lab) -> None:
     vm(lab, 201)
-    lab.create(local.REMOTE, "up", connection={"host": "192.168.1.201"}, create="true")
-    lab.create(local.REMOTE, "down", connection={"host": "192.168.1.202"}, create="true")
+    lab.create(local.LOCAL, "up", environment={"SSH_ADDRESS": "192.168.1.201"}, create="true")
+    lab.create(local.LOCAL, "down", environment={"SSH_ADDRESS": "192.168.1.202"}, create="true")
 
 
 def everything_fits(lab: Lab) -> None:

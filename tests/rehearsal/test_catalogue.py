@@ -15,16 +15,22 @@ KINDS = catalogue.kinds()
 
 @cache
 def used() -> frozenset[str]:
-    """Every type of a provider's resource in either environment."""
+    """Every type of a provider's resource in either environment, with GitLab and without."""
     found = set()
-    for environment in ("lab", "dev"):
-        for deployed in deploy(environment, {"common.unpinned_downloads": "allow"}).values():
+    gitlab = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576}
+    for environment, change in (("lab", {}), ("dev", {}), ("dev", gitlab)):
+        settings = {"common.unpinned_downloads": "allow", **change}
+        for deployed in deploy(environment, settings).values():
             found |= {r.type for r in deployed.resources if r.custom}
     return frozenset(type_ for type_ in found if not type_.startswith("pulumi:"))
 
 
 def test_every_type_of_the_program_is_known() -> None:
     assert used() <= KINDS.keys()
+
+
+def test_no_type_is_known_that_nobody_makes() -> None:
+    assert used() >= KINDS.keys()
 
 
 def test_every_type_of_the_program_can_be_repaired() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -164,7 +165,16 @@ def test_a_plain_input_that_the_sdk_calls_secret_is_wrapped(lab: Lab) -> None:
         (keys.SIGNED, {"validityPeriodHours": 1}, {"validityPeriodHours": 2},
          ["validityPeriodHours"]),
         (gitlab.PROJECT, {"name": "a"}, {"name": "b"}, []),
-        (gitlab.PROJECT_VARIABLE, {"key": "a"}, {"key": "b"}, ["key"]),
+        (gitlab.PROJECT, {"importUrl": "https://a"}, {"importUrl": "https://b"}, []),
+        (gitlab.PROJECT, {"initializeWithReadme": True}, {}, []),
+        (gitlab.PROJECT, {"templateName": "a"}, {"templateName": "b"}, ["templateName"]),
+        (gitlab.GROUP, {"parentId": 1}, {"parentId": 2}, []),
+        (gitlab.BRANCH, {"pushAccessLevel": "developer"}, {"pushAccessLevel": "maintainer"},
+         ["pushAccessLevel"]),
+        (gitlab.BRANCH, {"mergeAccessLevel": "developer"}, {"mergeAccessLevel": "no one"},
+         ["mergeAccessLevel"]),
+        (gitlab.BRANCH, {"allowForcePush": False}, {"allowForcePush": True}, []),
+        (gitlab.INSTANCE_VARIABLE, {"key": "a"}, {"key": "b"}, ["key"]),
         (stores.MOUNT, {"path": "a"}, {"path": "b"}, []),
         (stores.MOUNT, {"type": "kv"}, {"type": "kv-v2"}, ["type"]),
     ],
@@ -272,6 +282,72 @@ def test_a_token_that_is_told_once_is_not_imported(lab: Lab) -> None:
         )
     )
     assert "token" in known.properties.fields
+
+
+def test_a_token_that_falls_due_is_rotated_and_has_another_id(lab: Lab) -> None:
+    inputs = make.token_inputs(make.project(lab))
+    at, urn = (
+        lab.at(gitlab.PROJECT_TOKEN),
+        lab.at(gitlab.PROJECT_TOKEN).urn(gitlab.PROJECT_TOKEN, "t"),
+    )
+    made = at.create(gitlab.PROJECT_TOKEN, "t", inputs)
+    first = wire.plain(made.properties)
+    assert first["expiresAt"] == str(gitlab.today(lab.world) + timedelta(days=30))
+
+    def changed(new: dict[str, Any], known: Any) -> list[str]:
+        request = provider_pb2.DiffRequest(
+            urn=urn, id=made.id, old_inputs=wire.struct(inputs), olds=known, news=wire.struct(new)
+        )
+        answer = at.stub.Diff(request)
+        assert not answer.replaces
+        return list(answer.diffs)
+
+    def updated(new: dict[str, Any], known: Any, *, preview: bool = False) -> Any:
+        return at.stub.Update(
+            provider_pb2.UpdateRequest(
+                urn=urn, id=made.id, old_inputs=wire.struct(inputs), olds=known,
+                news=wire.struct(new), preview=preview,
+            )
+        ).properties  # fmt: skip
+
+    lab.world.days = 19
+    assert changed(inputs, made.properties) == []
+    lab.world.days = 20
+    assert changed(inputs, made.properties) == ["expiresAt"]
+    assert wire.plain(updated(inputs, made.properties, preview=True))["token"] is wire.UNKNOWN
+    rotated = updated(inputs, made.properties)
+    second = wire.plain(rotated)
+    assert second["expiresAt"] == str(gitlab.today(lab.world) + timedelta(days=30))
+    assert second["token"] != first["token"]
+    assert second["id"] != made.id
+    assert [item.id for item in lab.world.find(gitlab.PROJECT_TOKEN)] == [second["id"]]
+    assert changed(inputs, rotated) == []
+    # Another period alone rotates it at once, and it ends as before.
+    longer = make.token_inputs(
+        inputs["project"], rotationConfiguration={"expirationDays": 60, "rotateBeforeDays": 10}
+    )
+    third = wire.plain(updated(longer, rotated))
+    assert third["expiresAt"] == second["expiresAt"]
+    assert third["token"] != second["token"]
+    at.stub.Delete(
+        provider_pb2.DeleteRequest(
+            urn=urn, id=made.id, old_inputs=wire.struct(longer), properties=wire.struct(third)
+        )
+    )
+    assert not list(lab.world.find(gitlab.PROJECT_TOKEN))
+
+
+def test_a_server_that_goes_takes_along_what_it_remembered(lab: Lab) -> None:
+    make.vm(lab, 201)
+    git = lab.provider("gitlab", baseUrl="https://192.168.1.201/api/v4")
+    inputs = {"name": "datalab", "path": "datalab"}
+    made = git.create(gitlab.PROJECT, "p", inputs).id
+    git.delete(gitlab.PROJECT, "p", made, inputs)
+    with pytest.raises(RefusedByProviderError, match="keeps its path"):
+        git.create(gitlab.PROJECT, "p", inputs)
+    lab.delete(proxmox.VM, "201", "vm201", **make.vm_inputs())
+    make.vm(lab, 201)
+    assert git.create(gitlab.PROJECT, "p", inputs).id
 
 
 def test_repair_finds_what_has_no_fixed_id(lab: Lab) -> None:
