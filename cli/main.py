@@ -23,7 +23,8 @@ def main(arguments: Sequence[str]) -> int:
         say(error)
         return error.code if isinstance(error, Fault) else 1
     except KeyboardInterrupt:
-        print("\nlab: interrupted; run the same command again to go on", file=sys.stderr)
+        again = "; run the same command again to go on" if verb.goes_on else ""
+        print(f"\nlab: interrupted{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `./lab hosts lab | head -1`
         sys.stderr.close()

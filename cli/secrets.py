@@ -37,7 +37,7 @@ def secrets(values: argparse.Namespace) -> int:
     new = stackfile.with_value(stackfile.read(file), ("config", *path), raised)
     stackfile.write(file, new)
     say(f"{'.'.join(path)}: {raised} in {file.name}")
-    values.layer, values.extra = None, []
+    values.layer, values.extra, values.data = None, [], False
     if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
         with state.as_root(values.env, engine):
             values.layer = LAYERS[0]

@@ -3,13 +3,11 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from cli import ask, docker, reach, repair, state
+from cli import ask, docker, reach, removals, repair, state
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault, say
 from layers import LAYERS
-
-SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
 
 
 def require_made(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
@@ -47,15 +45,19 @@ def preview(values: argparse.Namespace) -> int:
 
 
 def up(values: argparse.Namespace) -> int:
-    """Bring layers up, lowest first; stops at the first that fails."""
+    """Bring layers up, lowest first; stops at the first that fails.
+
+    What the settings have switched off is deleted before that, from the top.
+    """
     engine, settings = prepare(values.env)
     layers = chosen(values.layer)
-    require_stacks(values.env, layers, engine.stacks())
+    known = engine.stacks()
+    require_stacks(values.env, layers, known)
     reach.require(engine, settings, layers)
-    yes = ["--yes"] if values.yes else []
-    for layer in layers:
+    for layer in (*removed_first(engine, values, known), *layers):
         stack = f"{values.env}-{layer}"
         settle(engine, values.env, layer, yes=values.yes)
+        yes = ["--yes"] if values.yes else []
         code = engine.run("up", "-s", stack, *yes, *values.extra)
         if code:
             return code
@@ -63,6 +65,31 @@ def up(values: argparse.Namespace) -> int:
             state.keep_copy(engine, stack, settings.common.rescue.path)
         docker.require_health(engine, stack)
     return 0
+
+
+def removed_first(
+    engine: Engine, values: argparse.Namespace, known: Mapping[str, int]
+) -> list[str]:
+    """The layers to bring up before the others, as they lose what stands on a lower one's loss.
+
+    Fault where what would go is protected, or a layer is asked for alone that others stand on.
+    """
+    env, alone = values.env, values.layer
+    lowest = LAYERS.index(alone) if alone else 0
+    there = [layer for layer in LAYERS[lowest:] if known.get(f"{env}-{layer}")]
+    if alone not in (None, *there):
+        return []  # it is not up yet
+    found = removals.planned(engine, env, there)
+    first = removals.from_the_top(found) if alone is None else []
+    own = next((removal for removal in found if removal.layer == alone), None)
+    upper = [removal.layer for removal in found if removal.deleted and removal.layer != alone]
+    if own and own.servers and upper:
+        gone = ", ".join(map(removals.name, own.servers))
+        raise Fault(f"{', '.join(upper)} stands on {gone}, which is switched off: ./lab up {env}")
+    removals.allow(engine, env, [own] if own else found, data=values.data)
+    if first:
+        say(f"what the settings have switched off goes from the top: {', '.join(first)} first")
+    return first
 
 
 def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
@@ -119,5 +146,5 @@ def servers(engine: Engine, stack: str) -> list[str]:
     return sorted(
         entry["urn"].rpartition("::")[2]
         for entry in engine.resources(stack)
-        if entry["type"].rpartition(":")[2] in SERVERS
+        if entry["type"].rpartition(":")[2] in removals.SERVERS
     )

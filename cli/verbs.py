@@ -18,7 +18,7 @@ EXIT_CODES = {
     3: "Pulumi: authentication failed",
     6: "Pulumi: no such stack; `./lab init ENV` makes it",
     7: "changes where none were expected",
-    130: "interrupted with Ctrl-C; run the same command again",
+    130: "interrupted with Ctrl-C",
 }
 
 
@@ -53,8 +53,7 @@ VERBS = (
                 "--from",
                 dest="since",
                 metavar="REF",
-                help="bring it up by that commit's program and settings, then apply this checkout: "
-                "what is created, updated, replaced and deleted",
+                help="what this checkout changes in a lab that stands by that commit",
             ),
             arg("--keep", action="store_true", help="leave the state and say how to look at it"),
             arg(
@@ -94,16 +93,23 @@ VERBS = (
         "init",
         "make state folder and stacks; ask for what only you know",
         "cli.init:init",
+        goes_on=True,
         group=START,
         arguments=(ENV,),
     ),
     Verb(
         "up",
-        "bring layers up, lowest first, and see that their containers are healthy",
+        "bring layers up, lowest first, until healthy; what is switched off goes from the top",
         "cli.stacks:up",
+        goes_on=True,
         group=START,
         passes_on=True,
-        arguments=(ENV, LAYER, YES),
+        arguments=(
+            ENV,
+            LAYER,
+            YES,
+            arg("--data", action="store_true", help="what is switched off goes with its data"),
+        ),
     ),
     Verb(
         "logins",
@@ -124,6 +130,7 @@ VERBS = (
         "down",
         "take layers down, highest first; data and the servers it stands on stay",
         "cli.stacks:down",
+        goes_on=True,
         group=DAILY,
         passes_on=True,
         arguments=(
@@ -209,6 +216,7 @@ VERBS = (
         "repair",
         "after a killed `up`: remove its lock, settle what it left open",
         "cli.repair:repair",
+        goes_on=True,
         group=REPAIR,
         arguments=(ENV, LAYER, YES),
     ),
@@ -216,6 +224,7 @@ VERBS = (
         "state",
         "move: state into the lab's own store; rescue: restore the foundation's",
         "cli.state:state",
+        goes_on=True,
         group=REPAIR,
         arguments=(
             arg(
@@ -242,6 +251,7 @@ VERBS = (
         "gitlab",
         "publish: this repository into the lab's GitLab, with what its pipelines need",
         "cli.ci.publish:run",
+        goes_on=True,
         group=CI,
         programs=("git",),
         arguments=(

@@ -35,6 +35,7 @@ class Verb:
     engine: bool = True  # whether Pulumi must be there
     programs: tuple[str, ...] = ()  # other commands that it calls
     passes_on: bool = False  # whether words after `--` go to the plain command
+    goes_on: bool = False  # whether the same command, given again, ends what was interrupted
 
 
 def arg(name: str, **options: Any) -> Argument:

@@ -1,22 +1,21 @@
 """`./lab rehearse`: what a person sees of a rehearsal."""
 
 import argparse
+import difflib
 import json
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from cli.fault import Fault, SettingsFault
 from layers import LAYERS
-from rehearsal import earlier, report, scratch
+from rehearsal import earlier, folder, report, scratch
+from rehearsal.catalogue import kinds
 from rehearsal.refusals import table
 from rehearsal.run import Rehearsal, RehearsalError
 from rehearsal.servers import serve
@@ -26,26 +25,27 @@ from settings import SettingsError
 
 def rehearse(values: argparse.Namespace) -> int:
     """Bring the lab up in simulation, prove it, take it down; exit code 1 where that fails."""
-    # A CI job that is cancelled gets SIGTERM; what was started must end with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    folder = Path(tempfile.mkdtemp(prefix=f"datalab-rehearsal-{values.env}-"))
-    kept = False
-    try:
-        project = scratch.make(values.env, folder)
-        kept = _rehearse(values, project)
-        return 0
-    except SettingsError as error:
-        raise SettingsFault(str(error)) from None
-    except RehearsalError as error:
-        kept = True
-        raise Fault(f"{error}\nWhat the engine said is in {folder / 'log'}") from None
-    finally:
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    # A CI job that is cancelled gets SIGTERM, one whose terminal was closed SIGHUP; what was
+    # started must end with it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    with folder.temporary(values.env) as place:
+        try:
+            _rehearse(values, scratch.make(values.env, place))
+        except SettingsError as error:
+            raise SettingsFault(str(error)) from None
+        except RehearsalError as error:
+            if not values.keep:
+                raise Fault(f"{error}\n--keep leaves the state and all that was said") from None
+            folder.keep(place)
+            raise Fault(f"{error}\nWhat the engine said is in {place / 'log'}") from None
+        if values.keep:
+            folder.keep(place)
+    return 0
 
 
-def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
-    """Run it; whether the state is to be kept."""
+def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
+    """Run it, and show what came of it."""
     commit = earlier.commit(values.since) if values.since else None
     wanted = [_resource(resource) for resource in values.fail]
     begin = time.monotonic()
@@ -60,6 +60,8 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
         try:
             if commit:
                 rehearsal.stand(commit, layers)
+            elif wanted:
+                _matching(wanted, rehearsal.names(layers))
             for resource in wanted:
                 world.fail(*resource)
             if values.kill_at:
@@ -81,7 +83,6 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> bool:
     _show(shown, rehearsal, seconds, as_json=values.json, kept=values.keep)
     if values.keep:
         _explain(project)
-    return bool(values.keep)
 
 
 class _Steps:
@@ -107,10 +108,25 @@ class _Steps:
             self.status.update(f"{self.step}, {self.calls}: {call.operation} {call.name}")
 
 
+def _matching(wanted: list[tuple[str, str]], names: set[str]) -> None:
+    """Fault for a resource that the layers do not have."""
+    for kind, name in wanted:
+        asked = f"{kind.rpartition(':')[2]}={name}"
+        if asked not in names:
+            near = difflib.get_close_matches(asked, names, n=1)
+            hint = f"; there is {near[0]}" if near else ""
+            raise Fault(f"--fail {kind}={name}: nothing of that type and name is made{hint}", 2)
+
+
 def _resource(text: str) -> tuple[str, str]:
     kind, _, name = text.partition("=")
     if not (kind and name):
         raise Fault(f"--fail takes TYPE=NAME, such as Container=kafka-container, not {text!r}", 2)
+    types = {word for token in kinds() for word in (token, token.rpartition(":")[2])}
+    if kind not in types:
+        near = difflib.get_close_matches(kind, types, n=1)
+        hint = f"; there is {near[0]}" if near else ""
+        raise Fault(f"--fail {text}: no resource of the lab is of type {kind}{hint}", 2)
     return kind, name
 
 
@@ -129,6 +145,9 @@ def _show(
     for line in shown["recovered"]:
         console.print(f"Recovered from: {line}", markup=False)
     env, rest = shown["environment"], "" if kept else ", and it left nothing behind"
+    last = rehearsal.results[-1].layer
+    if last != LAYERS[-1]:
+        rest += f"; --layer stopped there: the layers above {last} were not rehearsed"
     if commit:
         counts = ", ".join(f"{count} {word}" for word, count in shown["sum"].items())
         line = (

@@ -3,11 +3,13 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from cli import repair
+from cli import removals, repair
 from cli.engine import Engine
+from cli.fault import Fault
 from layers import LAYERS
 from rehearsal import apply, earlier, scratch
 from rehearsal.scratch import Scratch
@@ -70,9 +72,10 @@ class Rehearsal:
         if self.from_commit is None:
             self.tell("making the stacks")
             self.scratch.initialise()
-        for layer in layers:
-            result = LayerResult(layer=layer)
-            self.results.append(result)
+        self.results = [LayerResult(layer=layer) for layer in layers]
+        self._remove(layers)
+        for result in self.results:
+            layer = result.layer
             result.up_s = self._bring_up(layer, result.calls)
             self.tell(f"{layer}: nothing left to do?")
             rest = self._at_rest(layer)
@@ -83,14 +86,32 @@ class Rehearsal:
         program = self.scratch.folder / "program"
         self.tell("making the stacks")
         earlier.unpack(commit, program)
-        self.world.facts = scratch.turn(self.scratch, program)
+        self._turn(program)
         self.scratch.initialise()
         for layer in layers:
             self._bring_up(layer, [], f" by {commit[:9]}")
         earlier.follow(program)
-        self.world.facts = scratch.turn(self.scratch, program)
+        self._turn(program)
         self.world.calls.clear()  # those that count are the checkout's
         self.from_commit = commit
+
+    def _turn(self, program: Path) -> None:
+        """Go on with another program; what had a name in the network keeps it."""
+        facts = scratch.turn(self.scratch, program)
+        names = {**self.world.facts.names, **facts.names}
+        self.world.facts = replace(facts, names=names)
+
+    def names(self, layers: tuple[str, ...] = LAYERS) -> set[str]:
+        """`TYPE=NAME` of every resource, by bringing layers up once; nothing of it stays."""
+        begin = self.world.dump()
+        self.tell("making the stacks")
+        self.scratch.initialise()
+        for layer in layers:
+            self._bring_up(layer, [], ", to learn what there is")
+        found = {f"{call.type.rpartition(':')[2]}={call.name}" for call in self.world.calls}
+        self.world.restore(begin)
+        self.scratch.empty()
+        return found
 
     def down(self) -> None:
         """Destroy what is up, highest first, data included; the world must be empty then."""
@@ -106,6 +127,21 @@ class Rehearsal:
         if self.world.items:
             left = "\n".join(f"  {item.key}" for item in self.world.items.values())
             raise RehearsalError(f"everything was destroyed, and this is still there:\n{left}")
+
+    def _remove(self, layers: tuple[str, ...]) -> None:
+        """What `./lab up` does first: what is switched off goes from the top."""
+        if self.from_commit is None:
+            return  # nothing stands yet
+        self.tell("what is switched off?")
+        engine = self.scratch.engine
+        found = removals.planned(engine, self.scratch.env, layers)
+        try:
+            first = removals.from_the_top(found)
+            removals.allow(engine, self.scratch.env, found, data=False)
+        except Fault as fault:
+            raise RehearsalError(f"./lab up {self.scratch.env} would refuse: {fault}") from None
+        for layer in first:
+            self._bring_up(layer, self.results[layers.index(layer)].calls)
 
     def _bring_up(self, layer: str, calls: list[Call], whose: str = "") -> float:
         """`up` until it succeeds; each fault that was asked for costs one more. Seconds.

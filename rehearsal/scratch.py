@@ -5,6 +5,7 @@ Nothing is written into the checkout, and nothing of the user's Pulumi is read.
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,11 @@ class Scratch:
         """The name of a layer's stack."""
         return f"{self.env}-{layer}"
 
+    def empty(self) -> None:
+        """Forget the stacks; their settings and secrets stay."""
+        shutil.rmtree(self.state)
+        self.state.mkdir()
+
     def initialise(self, layers: Sequence[str] = LAYERS) -> None:
         """Make the stacks of `layers` and give every secret key its value."""
         for layer in layers:
@@ -75,23 +81,29 @@ class Scratch:
         One look is not enough: what is being killed may just have started another, and until it
         has ended it writes files (seen in CI: a folder that filled while it was removed).
         """
-        until = time.monotonic() + KILL_SECONDS
-        while left := self._leftovers():
-            if time.monotonic() > until:
-                raise Fault(f"processes {left} of the rehearsal do not end, though killed")
-            for number in left:
-                with suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
-            time.sleep(0.01)
+        kill_leftovers(self.folder)
 
-    def _leftovers(self) -> list[int]:
-        mark = f"PULUMI_HOME={self.folder / 'home'}".encode()
-        found = set()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended, or is somebody else's
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.add(int(process.name))
-        return sorted(found - {os.getpid()})
+
+def kill_leftovers(folder: Path) -> None:
+    """`Scratch.kill_leftovers` for the project in `folder`."""
+    until = time.monotonic() + KILL_SECONDS
+    while left := _leftovers(folder):
+        if time.monotonic() > until:
+            raise Fault(f"processes {left} of the rehearsal do not end, though killed")
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _leftovers(folder: Path) -> list[int]:
+    mark = f"PULUMI_HOME={folder / 'home'}".encode()
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.add(int(process.name))
+    return sorted(found - {os.getpid()})
 
 
 def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scratch:

@@ -5,7 +5,7 @@ Source of the protocol: pulumi.runtime.proto.provider_pb2.
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -13,14 +13,12 @@ from google.protobuf import empty_pb2
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from rehearsal import apply, catalogue, check, diff, sdk, wire
+from rehearsal import apply, catalogue, check, diff, requests, sdk, wire
 from rehearsal.physics import CHECKS, RENEWALS, Step
 from rehearsal.reach import reach, scope
 from rehearsal.refusals import RefusedError
 from rehearsal.world import Item, Operation, World
 
-# The bridge's mark of inputs that it made up itself (pulumi-terraform-bridge, pkg/tfbridge).
-DEFAULTS = "__defaults"
 # How long a call that is not to be answered waits for its caller to die.
 SILENCE_S = 30.0
 
@@ -58,16 +56,18 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         shape = sdk.shape(self.package, f"pulumi:providers:{self.package}")
         if shape is None:
             raise LookupError(f"the SDK of {self.package} has no provider")
-        faults = check.check_provider(shape.inputs, _settings(request.news))
+        faults = check.check_provider(shape.inputs, requests.settings(request.news))
         return provider_pb2.CheckResponse(
-            inputs=request.news, failures=_failures(_name(request), faults)
+            inputs=request.news, failures=requests.failures(requests.name_of(request), faults)
         )
 
     def DiffConfig(
         self, request: provider_pb2.DiffRequest, context: Context
     ) -> provider_pb2.DiffResponse:
         """Providers change in place: no one of these calls a new server a new provider."""
-        found = dict(diff.changes(_settings(request.old_inputs), _settings(request.news)))
+        found = dict(
+            diff.changes(requests.settings(request.old_inputs), requests.settings(request.news))
+        )
         response = provider_pb2.DiffResponse
         kind = response.DIFF_SOME if found else response.DIFF_NONE
         return response(changes=kind, diffs=sorted(found))
@@ -75,7 +75,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(
         self, request: provider_pb2.ConfigureRequest, context: Context
     ) -> provider_pb2.ConfigureResponse:
-        self._configs[context.peer()] = _settings(request.args)
+        self._configs[context.peer()] = requests.settings(request.args)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=True
         )
@@ -89,7 +89,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Check(
         self, request: provider_pb2.CheckRequest, context: Context
     ) -> provider_pb2.CheckResponse:
-        token = _token(request)
+        token = requests.token_of(request)
         shape = sdk.shape(self.package, token)
         if shape is None:
             reason = f"the provider {self.package} has no resource type {token}"
@@ -107,22 +107,27 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
                     CHECKS[token](inputs)
             except RefusedError as refused:
                 faults = [check.Fault(refused.at, str(refused))]
-        failures = _failures(_name(request), faults)
+        failures = requests.failures(requests.name_of(request), faults)
         return provider_pb2.CheckResponse(inputs=news, failures=failures)
 
     def _make_up_name(self, request: provider_pb2.CheckRequest, news: Struct) -> None:
         olds = wire.plain(request.olds)
-        made_up = DEFAULTS in request.olds.fields
+        made_up = requests.DEFAULTS in request.olds.fields
         name = olds.get("name") if made_up else None
         seed = request.randomSeed.hex()[:7] or secrets.token_hex(4)[:7]
-        news.update({"name": name or f"{_name(request)}-{seed}", DEFAULTS: ["name"]})
+        news.update(
+            {"name": name or f"{requests.name_of(request)}-{seed}", requests.DEFAULTS: ["name"]}
+        )
 
     def Diff(
         self, request: provider_pb2.DiffRequest, context: Context
     ) -> provider_pb2.DiffResponse:
-        token = _token(request)
+        token = requests.token_of(request)
         old, new = wire.plain(request.old_inputs), wire.plain(request.news)
-        by_hand = catalogue.autonamed(self.package, token) and DEFAULTS not in request.news.fields
+        by_hand = (
+            catalogue.autonamed(self.package, token)
+            and requests.DEFAULTS not in request.news.fields
+        )
         renewed = self._renewed(token, wire.plain(request.olds), new)
         return diff.diff(token, old, new, named_by_hand=by_hand, renewed=renewed)
 
@@ -132,7 +137,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Create(
         self, request: provider_pb2.CreateRequest, context: Context
     ) -> provider_pb2.CreateResponse:
-        given = _without_marks(request.properties)
+        given = requests.without_defaults(request.properties)
         step = self._step(request, context, "create", given)
         if request.preview:
             unknown = dict.fromkeys(self._computed(step.type, given), wire.UNKNOWN)
@@ -148,7 +153,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Update(
         self, request: provider_pb2.UpdateRequest, context: Context
     ) -> provider_pb2.UpdateResponse:
-        given = _without_marks(request.news)
+        given = requests.without_defaults(request.news)
         known = wire.plain(request.olds)
         step = self._step(request, context, "update", given)
         computed = {n: known[n] for n in self._computed(step.type, given) if n in known}
@@ -156,7 +161,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             computed = dict.fromkeys(computed, wire.UNKNOWN)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=self._told(step.type, given, computed))
-        old = apply.look_up(step, _id(request.id, known))
+        old = apply.look_up(step, requests.id_of(request.id, known))
         if old is None and not catalogue.kind(step.type).in_state:
             _refuse(context, RefusedError("gone", id=request.id))
         old = old or self._item(step, request.id, wire.plain(request.old_inputs), computed)
@@ -172,7 +177,7 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
         step = self._step(request, context, "delete", request.old_inputs)
         known = wire.plain(request.properties)
-        old = apply.look_up(step, _id(request.id, known))
+        old = apply.look_up(step, requests.id_of(request.id, known))
         old = old or self._item(step, request.id, step.inputs, known)
         step = self._step(request, context, "delete", request.old_inputs, old)
         try:
@@ -196,14 +201,14 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
             reach(self.world, self.package, step.config)
         except RefusedError as refused:
             _refuse(context, refused)
-        item = apply.look_up(step, _id(request.id, wire.plain(request.properties)))
+        item = apply.look_up(step, requests.id_of(request.id, wire.plain(request.properties)))
         if item is None:
             return provider_pb2.ReadResponse()
         hidden = () if request.properties.fields else kind.unread
         values = {k: v for k, v in {**item.inputs, **item.outputs}.items() if k not in hidden}
         inputs = wire.struct(item.inputs, item.secrets)
-        if DEFAULTS in request.inputs.fields:
-            inputs.fields[DEFAULTS].CopyFrom(request.inputs.fields[DEFAULTS])
+        if requests.DEFAULTS in request.inputs.fields:
+            inputs.fields[requests.DEFAULTS].CopyFrom(request.inputs.fields[requests.DEFAULTS])
         properties = wire.struct(values, item.secrets)
         return provider_pb2.ReadResponse(id=item.id, properties=properties, inputs=inputs)
 
@@ -218,8 +223,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         config = self._configs.get(context.peer(), {})
         return Step(
             world=self.world,
-            type=_token(request),
-            name=_name(request),
+            type=requests.token_of(request),
+            name=requests.name_of(request),
             scope=scope(self.world, self.package, config),
             operation=operation,
             config=config,
@@ -273,44 +278,6 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         while context.is_active() and time.monotonic() < end:
             time.sleep(0.01)
         context.abort(grpc.StatusCode.CANCELLED, "the rehearsal does not answer this call")
-
-
-def _id(id_: str, known: Mapping[str, Any]) -> str:
-    """A thing's id: an update may have changed it, and the engine keeps the first.
-
-    The bridge goes by the property (pulumi-terraform-bridge pkg/pf/tfbridge/provider_update.go).
-    """
-    return str(known.get("id") or id_)
-
-
-def _settings(args: Struct) -> dict[str, Any]:
-    values = wire.plain(args)
-    return {k: v for k, v in values.items() if k not in ("version", "pluginDownloadURL")}
-
-
-def _without_marks(properties: Struct) -> Struct:
-    result = Struct()
-    result.CopyFrom(properties)
-    result.fields.pop(DEFAULTS, None)
-    return result
-
-
-def _token(request: Any) -> str:
-    return str(request.type or request.urn.split("::")[2].rpartition("$")[2])
-
-
-def _name(request: Any) -> str:
-    return str(request.name or request.urn.split("::", 3)[3])
-
-
-def _failures(name: str, faults: Iterable[check.Fault]) -> list[provider_pb2.CheckFailure]:
-    """In the bridge's words. Without `property`, for which the engine would print the value."""
-    return [
-        provider_pb2.CheckFailure(
-            reason=f"{fault.reason}. Examine values at '{name}.{fault.path}'."
-        )
-        for fault in faults
-    ]
 
 
 def _refuse(context: Context, refused: RefusedError) -> NoReturn:

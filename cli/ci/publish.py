@@ -62,8 +62,8 @@ def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
         if last:
             break
         # Everything below it must stand; `up` says which command to run where it does not.
-        options = {"env": values.env, "layer": "services", "yes": values.yes, "extra": []}
-        if code := stacks.up(argparse.Namespace(**options)):
+        options = {"env": values.env, "layer": "services", "data": False, "extra": []}
+        if code := stacks.up(argparse.Namespace(**options, yes=values.yes)):
             raise Fault(f"{LAYERS[2]} did not come up, so there is no project to push to", code)
     raise Fault(f"{stack} has no GitLab project; is platform.gitlab.enabled new? ./lab up first")
 

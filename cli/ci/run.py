@@ -124,7 +124,8 @@ def deploy(env: str, layer: str) -> int:
             "Open a merge request that shows it, or run ./lab up from outside the lab."
         )
     if now.steps:
-        code = stacks.up(argparse.Namespace(env=env, layer=layer, yes=True, extra=[]))
+        options = {"env": env, "layer": layer, "yes": True, "data": False, "extra": []}
+        code = stacks.up(argparse.Namespace(**options))
         if code:
             return code
     return probe.probe(engine, f"{env}-{layer}")

@@ -9,19 +9,20 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from cli import repair, stacks
+from cli import ask, docker, reach, repair, stacks
 from cli.engine import visible
 from layers import LAYERS
 from rehearsal import apply, scratch
 from rehearsal.servers import serve
 from rehearsal.world import World
+from settings import load
 from tests.harness.patched import patch, patched
 
 # Much longer than any layer takes: an engine that hangs fails the test instead of the whole run.
@@ -148,6 +149,29 @@ class Lab:
         try:
             return stacks.down(
                 argparse.Namespace(env=self.env, layer=None, data=False, yes=True, extra=[])
+            )
+        finally:
+            self.scratch.kill_leftovers()
+
+    def up_all(
+        self, monkeypatch: pytest.MonkeyPatch, *, layer: str | None = None, data: bool = False
+    ) -> int:
+        """`./lab up ENV [LAYER] --yes`; returns its exit code. With `data` the name was typed."""
+        monkeypatch.setattr(
+            stacks, "prepare", lambda _: (self.scratch.engine, self.scratch.settings)
+        )
+        monkeypatch.setattr(ask, "typed", lambda *_: None)
+        config = yaml.safe_load(self._settings.read_text())["config"]
+        plain = {key: value for key, value in config.items() if "secure" not in value}
+        facts = scratch.facts(load(plain, self._settings.name))
+        # A server has a name once it is on, and keeps it.
+        names = {**self.world.facts.names, **facts.names}
+        monkeypatch.setattr(self.world, "facts", replace(facts, names=names))
+        monkeypatch.setattr(docker, "require_health", lambda *_: None)  # no container runs
+        monkeypatch.setattr(reach, "require", lambda *_: None)
+        try:
+            return stacks.up(
+                argparse.Namespace(env=self.env, layer=layer, data=data, yes=True, extra=[])
             )
         finally:
             self.scratch.kill_leftovers()

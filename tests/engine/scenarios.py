@@ -3,16 +3,28 @@
 import random
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
 
+from cli.fault import Fault
 from layers import LAYERS
 from tests.engine.lab import Lab, bring_up, lab
 
 # In CI for each environment; `./lab test --long` takes every operation instead.
 SAMPLE = 5
 Calls = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Something that the settings can switch on and off; protected names what holds data."""
+
+    on: dict[str, Any]
+    off: dict[str, Any]
+    removed: tuple[str, ...] = ()
+    protected: dict[str, str] = field(default_factory=dict)
 
 
 class Environment:
@@ -26,6 +38,10 @@ class Environment:
     stays: ClassVar[dict[str, str]]
     # A changed setting -> layers that it touches and what happens there, resource -> operation.
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]]
+
+    # What can be switched off -> the settings that switch it on, the settings and removed keys that
+    # switch it off, and what of it is protected, by layer.
+    switches: ClassVar[dict[str, Switch]]
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -95,6 +111,45 @@ class Environment:
             here.at_rest(layer)
         assert here.contents() == before
 
+    def test_what_is_switched_off_goes_from_the_top_and_comes_again(
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for name, switch in self.switches.items():
+            here.restore(f"after {LAYERS[-1]}")
+            here.configure(switch.on)
+            assert here.up_all(monkeypatch) == 0, (name, said(capfd))
+            on = here.contents()
+            here.configure(switch.off, switch.removed)
+            if switch.protected:
+                with pytest.raises(Fault, match=f"nothing was touched.*/lab up {self.env} --data"):
+                    here.up_all(monkeypatch)
+                told = said(capfd)
+                for layer, names in switch.protected.items():
+                    assert f"{self.env}-{layer}: protected: {names}\n" in told, (name, told)
+                assert here.contents() == on, f"{name}: nothing was touched"
+            code = here.up_all(monkeypatch, data=bool(switch.protected))
+            assert code == 0, (name, said(capfd))
+            for layer in LAYERS:
+                here.at_rest(layer)
+            assert on - here.contents(), f"{name}: nothing went"
+            here.configure(switch.on)
+            assert here.up_all(monkeypatch) == 0, (name, said(capfd))
+            for layer in LAYERS:
+                here.at_rest(layer)
+            assert here.contents() == on, name
+
+    def test_a_layer_alone_is_not_taken_from_under_those_above(
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        switch = self.switches["GitLab"]
+        here.configure(switch.on)
+        assert here.up_all(monkeypatch) == 0
+        on = here.contents()
+        here.configure(switch.off)
+        with pytest.raises(Fault, match=rf"apps, services stands on gitlab-.*\./lab up {self.env}"):
+            here.up_all(monkeypatch, layer="platform", data=True)
+        assert here.contents() == on
+
     @pytest.mark.parametrize("upper", LAYERS[1:])
     def test_an_upper_layer_says_what_to_run_first(self, up: tuple[Lab, Calls], upper: str) -> None:
         here, _ = up
@@ -143,6 +198,11 @@ class Environment:
         self, up: tuple[Lab, Calls], layer: str
     ) -> None:
         sweep(*up, layer, after_a_kill)
+
+
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    """The end of what was said since the last look."""
+    return "".join(capfd.readouterr())[-4000:]
 
 
 def sample(calls: Calls, seed: str, index: int) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.engine.scenarios import Environment
+from tests.engine.scenarios import Environment, Switch
 
 pytestmark = pytest.mark.engine
 
@@ -34,5 +34,32 @@ class TestDev(Environment):
         "a renewed password": (
             {"common.generations": {"open-webui-session": 2}},
             {"services": {"open-webui-session": "replace", "open-webui-container": "replace"}},
+        ),
+    }
+    switches: ClassVar[dict[str, Switch]] = {
+        "GitLab": Switch(
+            {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576},
+            {"platform.gitlab.enabled": False},
+            protected={
+                "services": "gitlab-group, gitlab-project",
+                "platform": "gitlab-config-volume, gitlab-data-volume, gitlab-logs-volume",
+            },
+        ),
+        "a topic": Switch(
+            {"services.kafka.topics.events": {"group": "readers"}},
+            {},
+            ("services.kafka.topics.events",),
+        ),
+        "a registry in the cache": Switch(
+            {
+                "foundation.cache.upstreams.hub": {
+                    "kind": "oci",
+                    "url": "https://registry-1.docker.io",
+                    "registry": "docker.io",
+                    "container": {"memory_mib": 64},
+                }
+            },
+            {},
+            ("foundation.cache.upstreams.hub",),
         ),
     }

@@ -4,7 +4,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.engine.scenarios import Environment
+from layers import LAYERS
+from rehearsal.physics.gitlab import PROJECT_TOKEN
+from tests.engine.lab import Lab
+from tests.engine.scenarios import Environment, Switch
 
 pytestmark = pytest.mark.engine
 
@@ -49,5 +52,52 @@ class TestLab(Environment):
                 "foundation": {"backups-lifecycle": "replace"},
                 "platform": {"gitlab-roles": "update"},
             },
+        ),
+    }
+
+    def test_tokens_that_fall_due_are_rotated_and_handed_on(self, here: Lab) -> None:
+        days = here.scratch.settings.services.gitlab_project.token_days
+        before = {item.id for item in here.world.find(PROJECT_TOKEN)}
+        here.world.days = days - days // 3 - 1
+        assert here.steps("services") == {}
+        here.world.days += 1
+        expected = {
+            "gitlab-notes": "update",
+            "gitlab-status": "update",
+            # Their new values go to Vault, where the jobs find them.
+            "ci-access-infra-ci-notes": "update",
+            "ci-access-shared-provision": "update",
+        }
+        assert here.steps("services") == expected
+        answer = here.up("services")
+        assert answer.code == 0, answer.said[-4000:]
+        assert before.isdisjoint(item.id for item in here.world.find(PROJECT_TOKEN))
+        for layer in LAYERS:
+            here.at_rest(layer)
+        answer = here.run(
+            "refresh", "--yes", "--skip-preview", "-s", here.scratch.stack("services")
+        )
+        assert answer.code == 0, answer.said[-4000:]
+        here.at_rest("services")
+
+    switches: ClassVar[dict[str, Switch]] = {
+        "GitLab": Switch(
+            {"platform.gitlab.enabled": True},
+            {"platform.gitlab.enabled": False},
+            protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
+        ),
+        "the GPU": Switch(
+            {"platform.docker.machine.gpu": "gpu", "services.ollama.gpu": True},
+            {"platform.docker.machine.gpu": None, "services.ollama.gpu": False},
+        ),
+        "a topic": Switch(
+            {"services.kafka.topics.events": {"group": "readers"}},
+            {},
+            ("services.kafka.topics.events",),
+        ),
+        "a schedule": Switch(
+            {"services.gitlab_project.schedules.extra": {"cron": "1 2 * * *", "workflow": "drift"}},
+            {},
+            ("services.gitlab_project.schedules.extra",),
         ),
     }

@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from rehearsal import folder
 from rehearsal.steps import _Events
 from settings import load_file
 from settings.names import endpoints
@@ -63,6 +65,7 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Hosts" in done.stdout
     assert "left nothing behind" not in done.stdout
+    assert "--layer stopped there: the layers above foundation were not rehearsed" in done.stdout
     folder = next(tmp_path.iterdir())
     enter, look = re.findall(r"^  (cd .*|pulumi .*)$", done.stderr, re.MULTILINE)
     line = f"{enter} && {look}"
@@ -73,15 +76,60 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-def test_a_fault_that_nothing_met_is_a_failure(tmp_path: Path) -> None:
+def test_a_resource_that_is_not_made_is_named_before_it_starts(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "dev", "--layer", "foundation", "--fail", "Container=vault")
-    assert done.returncode == 1
-    assert "Container=vault was never touched; there is Container=vault-container" in done.stderr
+    assert done.returncode == 2
+    assert "Container=vault: nothing of that type and name is made; " in done.stderr
+    assert "there is Container=vault-container" in done.stderr
+    assert "nothing left to do" not in done.stderr, "it did not start"
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_failed_rehearsal_leaves_nothing_and_says_how_to_see_more(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "dev", "--layer", "foundation", "--kill-at", "100000")
+    assert done.returncode == 1
+    assert "the engine was not killed by any of" in done.stderr
+    assert "--keep leaves the state" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.engine
+def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = subprocess.Popen(
+        ["./lab", "rehearse", "dev"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    while "coming up" not in process.stderr.readline():
+        assert process.poll() is None
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder.sweep()
+    assert [path.name.startswith(folder.NAME) for path in tmp_path.iterdir()] == [True], "at work"
+    process.kill()
+    process.wait()
+    folder.sweep()
+    assert list(tmp_path.iterdir()) == []
+    left = [p for p in Path("/proc").glob("[0-9]*/environ") if names(p, tmp_path)]
+    assert left == []
+
+
+def names(environment: Path, folder: Path) -> bool:
+    """Whether a process has the path of a folder in its environment."""
+    try:
+        return str(folder).encode() in environment.read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         ["./lab", "rehearse", "dev"],
@@ -99,12 +147,21 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signa
     process.send_signal(number)
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 128 + number
+    assert "run the same command again" not in said + rest, "there is nothing to go on with"
     assert "Traceback" not in said + rest
     assert list(tmp_path.iterdir()) == []
     mark = str(tmp_path).encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             assert mark not in environment.read_bytes(), environment
+
+
+def test_a_type_that_nothing_has_is_refused_at_once(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "dev", "--fail", "Contaner=nope")
+    assert done.returncode == 2
+    assert "no resource of the lab is of type Contaner; there is Container" in done.stderr
+    assert "making the stacks" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_word_is_refused_before_anything_runs(tmp_path: Path) -> None:

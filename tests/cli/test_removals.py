@@ -1,0 +1,56 @@
+"""What the settings switch off goes from the top; tests/engine/scenarios.py has the real engine."""
+
+import pytest
+
+from cli import ask, removals
+from cli.engine import Engine
+from cli.fault import Fault
+from cli.removals import Removal
+
+VM = "urn:pulumi:lab-platform::datalab::p:VmLegacy::gitlab-vm"
+PROJECT = "urn:pulumi:lab-services::datalab::g:Project::gitlab-project"
+TOPIC = "urn:pulumi:lab-services::datalab::c:Command::events-topic"
+
+
+def test_layers_above_the_lowest_that_loses_something_come_first() -> None:
+    found = [
+        Removal(layer="apps"),
+        Removal(layer="services", deleted=(PROJECT,)),
+        Removal(layer="platform", deleted=(VM,), servers=(VM,)),
+        Removal(layer="foundation"),
+    ]
+    assert removals.from_the_top(found) == ["services"]
+    assert removals.from_the_top([Removal(layer="services", deleted=(TOPIC,))]) == []
+
+
+def test_a_server_stays_while_nobody_knows_what_stands_on_it() -> None:
+    unknown = Removal(layer="services", error="the program ended")
+    server = Removal(layer="platform", deleted=(VM,), servers=(VM,))
+    with pytest.raises(Fault, match=r"switch off gitlab-vm of platform.*services.*\nthe program"):
+        removals.from_the_top([unknown, server])
+    # An upgrade may need the layer below first, and takes nothing away there.
+    assert removals.from_the_top([unknown, Removal(layer="platform")]) == []
+
+
+def test_what_is_protected_goes_only_by_the_labs_own_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Engine, "capture", lambda _self, *words, **_: ran.append(words))
+    monkeypatch.setattr(ask, "typed", lambda name, what: ran.append((name, what)))
+    engine = Engine(folder=None, variables={})  # type: ignore[arg-type]
+    component = "urn:pulumi:lab-platform::datalab::datalab:places:VirtualMachine::gitlab"
+    found = [Removal(layer="platform", deleted=(VM,), protected={component: False, VM: True})]
+    with pytest.raises(Fault, match=r"nothing was touched.*\./lab up lab --data"):
+        removals.allow(engine, "lab", found, data=False)
+    assert "lab-platform: protected: gitlab-vm\n" in capsys.readouterr().err
+    assert ran == []
+    removals.allow(engine, "lab", found, data=True)
+    assert ran == [
+        ("lab", "This deletes with its data: gitlab-vm"),
+        ("state", "unprotect", component, "--yes", "-s", "lab-platform"),
+        ("state", "unprotect", VM, "--yes", "-s", "lab-platform"),
+    ]
+    ran.clear()
+    removals.allow(engine, "lab", [Removal(layer="services", deleted=(TOPIC,))], data=False)
+    assert ran == []
