@@ -17,7 +17,8 @@ import msgpack
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from rehearsal import servers, wire
-from rehearsal.stand_in import StandIn, _name, _settings, _token
+from rehearsal.requests import name_of, settings, token_of
+from rehearsal.stand_in import StandIn
 from rehearsal.wire import Unknown
 from rehearsal.world import World
 from tests.harness import terraform
@@ -98,24 +99,24 @@ class RealProvider(StandIn):
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
         schema = ["object", terraform.shape(self.provider.block(""))]
-        config = translated(_settings(request.args), schema)
+        config = translated(settings(request.args), schema)
         self._asked(context, "ConfigureProvider", config=config)
         return super().Configure(request, context)
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         answer = super().Check(request, context)
-        if self.kind(_token(request)) is None or answer.failures:
+        if self.kind(token_of(request)) is None or answer.failures:
             return answer
         try:
             type_, wanted = self._wanted(request, request.news)
             self.provider.call("ValidateResourceConfig", type_name=type_, config=wanted)
         except (ProviderError, LookupError) as error:
-            fault = provider_pb2.CheckFailure(reason=f"{_name(request)}: {error}")
+            fault = provider_pb2.CheckFailure(reason=f"{name_of(request)}: {error}")
             answer.failures.append(fault)
         return answer
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if self.kind(_token(request)) is None:
+        if self.kind(token_of(request)) is None:
             return super().Diff(request, context)
         before, private = held(request.olds)
         type_, wanted = self._wanted(request, request.news, before)
@@ -135,26 +136,26 @@ class RealProvider(StandIn):
         )
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if self.kind(_token(request)) is None:
+        if self.kind(token_of(request)) is None:
             return super().Create(request, context)
         answer = provider_pb2.CreateResponse
         state, properties = self._applied(request, context, request.properties, NO_STATE)
         return answer(id="" if request.preview else state["id"], properties=properties)
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if self.kind(_token(request)) is None:
+        if self.kind(token_of(request)) is None:
             return super().Update(request, context)
         _, properties = self._applied(request, context, request.news, held(request.olds))
         return provider_pb2.UpdateResponse(properties=properties)
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if self.kind(_token(request)) is None:
+        if self.kind(token_of(request)) is None:
             return super().Delete(request, context)
         before, private = held(request.properties)
         self._asked(
             context,
             "ApplyResourceChange",
-            type_name=self.kind(_token(request)),
+            type_name=self.kind(token_of(request)),
             prior_state=before,
             planned_state=None,
             config=None,
@@ -163,9 +164,9 @@ class RealProvider(StandIn):
         return StandIn.Cancel(self, request, context)
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if self.kind(_token(request)) is None:
+        if self.kind(token_of(request)) is None:
             return super().Read(request, context)
-        type_ = self.kind(_token(request))
+        type_ = self.kind(token_of(request))
         if STATE in request.properties.fields:
             state, private = held(request.properties)
         else:
@@ -184,7 +185,7 @@ class RealProvider(StandIn):
         )
 
     def _wanted(self, request: Any, properties: Any, before: Any = None) -> tuple[str, Any]:
-        type_ = self.kind(_token(request)) or ""
+        type_ = self.kind(token_of(request)) or ""
         shape = ["object", terraform.shape(self.provider.block(type_))]
         wanted = translated(wire.plain(properties), shape)
         for path in request.ignoreChanges if before else ():
