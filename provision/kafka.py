@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from provision.faults import GIVE_BACK, Fault, Refused
-from provision.specs import Kafka
+from provision.specs import FOR_EVER, Kafka
 from provision.vault import Vault
 
 ADMIN_PATH = "infra/provision/kafka"
@@ -118,7 +118,8 @@ def _partitions(admin: AdminClient, topic: str) -> int | None:
 
 
 def _topic(admin: AdminClient, spec: Kafka) -> list[str]:
-    retention = str(spec.retention_hours * HOUR_MS)
+    hours = spec.retention_hours
+    retention = str(hours if hours == FOR_EVER else hours * HOUR_MS)
     new = NewTopic(spec.topic, spec.partitions, config={"retention.ms": retention})
     try:
         admin.create_topics([new], request_timeout=TIMEOUT)[spec.topic].result()

@@ -15,6 +15,7 @@ from provision.faults import Invalid
 POSTGRES_NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 # Kafka: at most 249 of these (org.apache.kafka.common.internals.Topic). A name must start with a
 # letter or digit, as `.` and `..` are refused by Kafka and `__` is the prefix of its own topics.
+FOR_EVER = -1  # in hours here and in Kafka's retention.ms
 KAFKA_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,248}$"
 # host/namespace/model:tag; the parts start with a letter or digit, so that no part is `..`.
 MODEL = (
@@ -36,8 +37,8 @@ def _text(pattern: str, meaning: str, **default: Any) -> Any:
     return field(metadata={"pattern": pattern, "help": meaning}, **default)
 
 
-def _number(low: int, high: int, meaning: str, **default: Any) -> Any:
-    return field(metadata={"range": (low, high), "help": meaning}, **default)
+def _number(low: int, high: int, meaning: str, also: int | None = None, **default: Any) -> Any:
+    return field(metadata={"range": (low, high), "also": also, "help": meaning}, **default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,9 @@ class Kafka(Spec):
     group: str = _text(KAFKA_NAME, "consumer group, initialised at the beginning of the topic")
     partitions: int = _number(1, 1000, "partitions of a new topic", default=1)
     # Ten years; Kafka's own default is a week.
-    retention_hours: int = _number(1, 87_600, "hours that messages are kept", default=168)
+    retention_hours: int = _number(
+        1, 87_600, "hours that messages are kept; -1: for ever", also=FOR_EVER, default=168
+    )
 
     @property
     def name(self) -> str:
@@ -139,8 +142,12 @@ def _checked(item: Field[Any], value: object) -> object:
     if "range" in item.metadata:
         low, high = item.metadata["range"]
         text = str(value)
-        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise ValueError(f"{text[:20]!r} is not a whole number from {low} to {high}")
+        also = item.metadata["also"]
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not (
+            low <= int(text) <= high or int(text) == also
+        ):
+            more = "" if also is None else f", or {also}"
+            raise ValueError(f"{text[:20]!r} is not a whole number from {low} to {high}{more}")
         return int(text)
     pattern = item.metadata["pattern"]
     if not isinstance(value, str) or not re.fullmatch(pattern, value):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from settings.base import Container, Model, Name, Port
 from settings.service import Listener, Secret, Service, secrets
@@ -47,15 +47,21 @@ class PostgreSql(Model):
     container: Container
 
 
+def _retention(hours: int) -> int:
+    if hours == 0:
+        raise ValueError("0 keeps nothing; give it hours, or -1 for ever")
+    return hours
+
+
 class Topic(Model):
     """A Kafka topic and the consumer group that reads it."""
 
     partitions: int = Field(
         default=1, ge=1, le=1000, description="Partitions; Kafka can add some, never remove one"
     )
-    # -1 keeps for ever (Kafka's retention.ms); an hour is the least that a consumer can catch up.
-    retention_hours: int = Field(
-        default=168, ge=1, le=87_600, description="How long a message is kept"
+    # An hour is the least that a consumer can catch up; -1 is Kafka's own word (retention.ms).
+    retention_hours: Annotated[int, AfterValidator(_retention)] = Field(
+        default=168, ge=-1, le=87_600, description="How long a message is kept; -1 is for ever"
     )
     group: TopicName = Field(description="The consumer group that reads it")
 

@@ -94,6 +94,15 @@ def test_again_changes_nothing_and_moves_no_offset(servers: Lab, broker: str) ->
     assert offsets(broker, "again-readers", "again", 1) == before
 
 
+def test_messages_may_be_kept_for_ever(servers: Lab, broker: str) -> None:
+    code, output = plain(servers, broker, "kept", "kept", "--retention-hours", "-1")
+    assert (code, "created topic kept" in output) == (0, True), output
+    # It is what it was made as; any other retention differs.
+    assert "differs" not in plain(servers, broker, "kept", "kept", "--retention-hours", "-1")[1]
+    assert "retention.ms -1, not 604800000" in plain(servers, broker, "kept", "kept")[1]
+    assert plain(servers, broker, "none", "none", "--retention-hours", "0")[0] != 0
+
+
 def test_other_settings_are_told_and_left(servers: Lab, broker: str) -> None:
     assert plain(servers, broker, "differs", "differs", "--partitions", "2")[0] == 0
     more = ("--partitions", "4", "--retention-hours", "1")
