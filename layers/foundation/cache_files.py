@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ DAY_S = 86_400
 # A log of 100 MiB has some 400,000 requests; it and its predecessor are kept.
 LOG_MIB = 100
 PAGES = ("index.html", "status.css", "status.js")
+EVERYBODY, OWN = IPv4Network("0.0.0.0/0"), IPv4Network("127.0.0.1/32")
 # nginx's words for answers that are the origin's or the way's fault and pass.
 OUTAGES = "http_429 http_500 http_502 http_503 http_504"
 
@@ -59,6 +61,9 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
     values = {
         "cache": cache,
         "identity": identity(cache),
+        # nginx warns of a network that is there twice, as a default and its own address are.
+        "networks": [n for n in dict.fromkeys(cache.clients) if n not in {EVERYBODY, OWN}],
+        "everybody": EVERYBODY,
         "outages": OUTAGES,
         "site": site,
         "log_mib": LOG_MIB,

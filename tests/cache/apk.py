@@ -1,4 +1,8 @@
-"""A signed apk repository that changes, and a client of it."""
+"""A signed apk repository that changes, and a client of it.
+
+Alpine's own apk 2.14.9, built from its source by hand, installs from it through the cache too, and
+refuses the forged index ("BAD signature"); no registry that the tests use has it.
+"""
 
 import base64
 import gzip
