@@ -1,7 +1,7 @@
-"""What a project can ask for, and the one grammar of its names.
+"""What a project can ask for, and the one grammar of its names, which settings/ takes from here.
 
-.ci/provision/*.yml repeats the patterns for GitLab, which checks inputs before any job exists;
-tests compare the two. RE2 has no lookahead, so none is used here.
+.gitlab-ci.yml, .ci/ and .ci/provision/ repeat the patterns for GitLab, which checks inputs before
+any job exists; tests compare them. RE2 has no lookahead, so none is used here.
 """
 
 import re
@@ -13,15 +13,18 @@ from provision.faults import Invalid
 
 # PostgreSQL cuts identifiers after 63 bytes (NAMEDATALEN), so two long names could be one.
 POSTGRES_NAME = r"^[a-z_][a-z0-9_]{0,62}$"
-# Kafka: at most 249 of these (org.apache.kafka.common.internals.Topic). A name must start with a
-# letter or digit, as `.` and `..` are refused by Kafka and `__` is the prefix of its own topics.
+# Kafka: at most 249 of these (org.apache.kafka.common.internals.Topic). A name starts with a letter
+# or digit, or one underscore before it: Kafka refuses `.` and `..`, `__` is the prefix of its own
+# topics, and its tools take a hyphen for an option.
+KAFKA_NAME = r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,248}|_[a-zA-Z0-9][a-zA-Z0-9._-]{0,247})$"
+PARTITIONS = (1, 1000)
+# Ten years; Kafka's own default is a week.
+RETENTION_HOURS = (1, 87_600)
 FOR_EVER = -1  # in hours here and in Kafka's retention.ms
-KAFKA_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,248}$"
 # host/namespace/model:tag; the parts start with a letter or digit, so that no part is `..`.
-MODEL = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
-    r"(:[A-Za-z0-9][A-Za-z0-9._-]*)?$"
-)
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
+MODEL_TAG = r":[A-Za-z0-9][A-Za-z0-9._-]*"
+MODEL = f"^{MODEL_NAME}({MODEL_TAG})?$"
 # What Ollama leaves out where it shows a name: its own host, and there the namespace of its library
 # (DisplayShortest in its types/model/name.go).
 MODEL_DEFAULTS = r"(?i)^(registry\.ollama\.ai/(?=[^/]+/))?(library/(?=[^/]+$))?"
@@ -78,10 +81,12 @@ class Kafka(Spec):
     kind = "kafka"
     topic: str = _text(KAFKA_NAME, "topic")
     group: str = _text(KAFKA_NAME, "consumer group, initialised at the beginning of the topic")
-    partitions: int = _number(1, 1000, "partitions of a new topic", default=1)
-    # Ten years; Kafka's own default is a week.
+    partitions: int = _number(*PARTITIONS, "partitions of a new topic", default=1)
     retention_hours: int = _number(
-        1, 87_600, "hours that messages are kept; -1: for ever", also=FOR_EVER, default=168
+        *RETENTION_HOURS,
+        "hours that messages are kept; -1: for ever",
+        also=FOR_EVER,
+        default=168,
     )
 
     @property

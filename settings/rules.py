@@ -212,9 +212,6 @@ def kafka(settings: "Settings") -> Iterator[Fault]:
     groups: dict[str, str] = {}
     for name, topic in part.topics.items():
         at = dotted((*key, "topics", name))
-        # Topic.validate and Topic.isInternal of Kafka's clients.
-        if name in (".", "..") or name.startswith("__"):
-            yield at, "Kafka keeps this name for itself; choose another"
         # Both become the same name of a metric, so Kafka refuses the second.
         other = plain.setdefault(name.replace(".", "_"), name)
         if other != name:

@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from provision import specs
 from settings.base import Container, Model, Name, Port
 from settings.service import Listener, Secret, Service, secrets
 
 # GitLab's rule for the path of a group or project, in the part of it that is safe everywhere.
 GitLabPath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$", examples=["datalab"])]
-# Kafka: letters, digits, dot, underscore and hyphen, at most 249 (org.apache.kafka Topic).
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$", examples=["ml_results"])]
+# What `provision` takes, as it makes the topics and pulls the models.
+TopicName = Annotated[str, Field(pattern=specs.KAFKA_NAME, examples=["ml_results"])]
 # A five-field cron line; settings/rules.py looks at the values.
 Cron = Annotated[
     str, Field(pattern=r"^([0-9a-zA-Z*,/-]+ ){4}[0-9a-zA-Z*,/-]+$", examples=["17 3 * * *"])
@@ -18,11 +19,7 @@ Cron = Annotated[
 # Ollama's model names, with the tag: without one the newest would be pulled at each start.
 ModelName = Annotated[
     str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
-        r":[A-Za-z0-9][A-Za-z0-9._-]*$",
-        examples=["llama3.2:3b"],
-    ),
+    Field(pattern=f"^{specs.MODEL_NAME}{specs.MODEL_TAG}$", examples=["llama3.2:3b"]),
 ]
 
 
@@ -57,11 +54,17 @@ class Topic(Model):
     """A Kafka topic and the consumer group that reads it."""
 
     partitions: int = Field(
-        default=1, ge=1, le=1000, description="Partitions; Kafka can add some, never remove one"
+        default=1,
+        ge=specs.PARTITIONS[0],
+        le=specs.PARTITIONS[1],
+        description="Partitions; Kafka can add some, never remove one",
     )
     # An hour is the least that a consumer can catch up; -1 is Kafka's own word (retention.ms).
     retention_hours: Annotated[int, AfterValidator(_retention)] = Field(
-        default=168, ge=-1, le=87_600, description="How long a message is kept; -1 is for ever"
+        default=168,
+        ge=specs.FOR_EVER,
+        le=specs.RETENTION_HOURS[1],
+        description="How long a message is kept; -1 is for ever",
     )
     group: TopicName = Field(description="The consumer group that reads it")
 

@@ -194,7 +194,8 @@ def test_the_labs_own_topics_and_groups_are_not_for_projects(servers: Lab, broke
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "__consumer_offsets", "a b", "a'b", 'a"b', "ä", "a;b", "a" * 250]
+    "name",
+    ["", ".", "..", "__consumer_offsets", "-a", ".a", "a b", "a'b", 'a"b', "ä", "a;b", "a" * 250],
 )
 def test_hostile_names_are_refused_before_anything_is_touched(
     servers: Lab, broker: str, name: str
