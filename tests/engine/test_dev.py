@@ -38,6 +38,7 @@ class TestDev(Environment):
     }
     switches: ClassVar[dict[str, Switch]] = {
         "GitLab": Switch(
+            "services",
             {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576},
             {"platform.gitlab.enabled": False},
             protected={
@@ -46,11 +47,13 @@ class TestDev(Environment):
             },
         ),
         "a topic": Switch(
+            "services",
             {"services.kafka.topics.events": {"group": "readers"}},
             {},
             ("services.kafka.topics.events",),
         ),
         "a registry in the cache": Switch(
+            "foundation",
             {
                 "foundation.cache.upstreams.hub": {
                     "kind": "oci",

@@ -82,20 +82,24 @@ class TestLab(Environment):
 
     switches: ClassVar[dict[str, Switch]] = {
         "GitLab": Switch(
+            "services",
             {"platform.gitlab.enabled": True},
             {"platform.gitlab.enabled": False},
             protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
         ),
         "the GPU": Switch(
+            "platform",
             {"platform.docker.machine.gpu": "gpu", "services.ollama.gpu": True},
             {"platform.docker.machine.gpu": None, "services.ollama.gpu": False},
         ),
         "a topic": Switch(
+            "services",
             {"services.kafka.topics.events": {"group": "readers"}},
             {},
             ("services.kafka.topics.events",),
         ),
         "a schedule": Switch(
+            "services",
             {"services.gitlab_project.schedules.extra": {"cron": "1 2 * * *", "workflow": "drift"}},
             {},
             ("services.gitlab_project.schedules.extra",),
