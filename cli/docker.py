@@ -3,17 +3,16 @@
 import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from cli.backend import DOCKER_CONTEXT
 from cli.engine import Engine, visible
 from cli.fault import Fault, say
 from settings import docker_engine
+from toolchain.private import private_folder
 
 TIMEOUT_S = 60
 # How long a container that somebody has just restarted may take to its first health check.
@@ -28,14 +27,14 @@ def client_certificate(pems: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
     pems maps ca.pem, cert.pem and key.pem to their texts.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with private_folder() as folder:
         variables = {}
         for file, text in pems.items():
             if text:
-                path = Path(folder, file)
+                path = folder / file
                 path.touch(0o600)
                 path.write_text(text)
-                variables = {"DOCKER_CERT_PATH": folder, "DOCKER_TLS_VERIFY": "1"}
+                variables = {"DOCKER_CERT_PATH": str(folder), "DOCKER_TLS_VERIFY": "1"}
         yield variables
 
 

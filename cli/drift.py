@@ -17,7 +17,7 @@ from cli.engine import Engine
 from cli.fault import say
 from cli.stacks import require_made
 from cli.terminal import print_json
-from places.ansible import ENVIRONMENT, PLAYBOOK
+from places.ansible import ENVIRONMENT, MACHINE, PLAYBOOK
 
 DRIFTED = 7  # as Pulumi ends where `--expect-no-changes` finds some
 # As ansible/plugins/callback/datalab.py lists what a run in check mode would change.
@@ -117,7 +117,8 @@ def runs(engine: Engine, stack: str) -> Iterator[Run]:
     """Every run of Ansible in a stack's state, with the secrets that it needs."""
     for resource in engine.resources(stack, "--show-secrets"):
         inputs: dict[str, Any] = resource.get("inputs") or {}
-        if inputs.get("create") == PLAYBOOK:
+        # By its end, as the state may be of an earlier version.
+        if str(inputs.get("create")).endswith(f" {MACHINE}"):
             name = str(resource["urn"]).rpartition("::")[2]
             yield Run(name=name, job=json.loads(inputs["stdin"]["plaintext"]))
 

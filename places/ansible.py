@@ -1,7 +1,7 @@
 """What can change on a machine: Ansible roles, run by pulumi-command over SSH.
 
 Everything that a run needs goes to ansible-playbook through its standard input, which is secret
-in the state; nothing of it is in an argument or a file (ansible/plugins/inventory/machine.py).
+in the state; nothing of it is in an argument or on a disk (ansible/plugins/inventory/machine.py).
 """
 
 import hashlib
@@ -19,13 +19,16 @@ from places import Role
 ANSIBLE = Path(__file__).parent.parent / "ansible"
 # Relative to the project, where the engine runs commands: an absolute path would be a change on
 # every other checkout.
-PLAYBOOK = ".venv/bin/ansible-playbook --inventory /dev/stdin ansible/machine.yml"
-ADHOC = ".venv/bin/ansible all --inventory /dev/stdin --module-name command --args"
+# Ansible writes what it is about to send into files: toolchain/private.py has them in memory.
+_RUN = ".venv/bin/python toolchain/private.py"
+MACHINE = "ansible/machine.yml"
+PLAYBOOK = f"{_RUN} ansible-playbook --inventory /dev/stdin {MACHINE}"
+ADHOC = f"{_RUN} ansible all --inventory /dev/stdin --module-name command --args"
 HOST_KEY = "sh ansible/host_key.sh"
 SSH_PORT = 22
 SSH_WAIT_S = 600  # for the first answer of a new machine
 # Roles that the others are made with.
-SHARED = ("apply", "packages", "program", "service", "timer")
+SHARED = ("apply", "apt", "packages", "program", "service", "timer")
 ENVIRONMENT = {
     "ANSIBLE_CONFIG": "ansible/ansible.cfg",
     "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",  # a run without a machine is no success

@@ -12,7 +12,6 @@ import re
 import ssl
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from layers.engine import builder
 from places.downloads import unpinned_fault
 from places.image import ROOT, Builder, Recipe, version
 from settings import Settings
+from toolchain.private import private_folder
 
 # Image -> where its recipe is.
 RECIPES = {
@@ -135,8 +135,8 @@ def _write(out: Path, manifest: Mapping[str, Mapping[str, str]]) -> None:
 def docker_host() -> Iterator[None]:
     """Give docker the client certificate that the job has in variables, as files."""
     pems = {file: os.environ.get(name, "") for name, file in PEMS.items()}
-    with client_certificate(pems) as variables, tempfile.TemporaryDirectory() as logins:
-        os.environ |= {**variables, "DOCKER_CONFIG": logins}  # which are gone with this job
+    with client_certificate(pems) as variables, private_folder() as logins:
+        os.environ |= {**variables, "DOCKER_CONFIG": str(logins)}  # which are gone with this job
         yield
 
 

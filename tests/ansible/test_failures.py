@@ -156,7 +156,13 @@ def test_the_unseal_key_is_told_on_request(lab: Lab, monkeypatch: pytest.MonkeyP
     assert found == lab.machine.run("cat /var/lib/vault/unseal-key")
 
 
-def test_runs_are_found_in_a_state_with_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "create", [PLAYBOOK, ".venv/bin/ansible-playbook --inventory /dev/stdin ansible/machine.yml"]
+)
+def test_runs_are_found_in_a_state_with_their_secrets(
+    monkeypatch: pytest.MonkeyPatch, create: str
+) -> None:
+    """Also in a state of before the last change of the command."""
     state = {
         "deployment": {
             "resources": [
@@ -164,7 +170,7 @@ def test_runs_are_found_in_a_state_with_their_secrets(monkeypatch: pytest.Monkey
                 {
                     "urn": "urn:pulumi:s::datalab::command:local:Command::vault-roles",
                     "inputs": {
-                        "create": PLAYBOOK,
+                        "create": create,
                         "stdin": {"plaintext": json.dumps(json.dumps({"host": "vault"}))},
                     },
                 },

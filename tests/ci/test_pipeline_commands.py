@@ -372,7 +372,7 @@ def test_drift_names_what_differs_inside_of_machines(
     said = capfd.readouterr()
     assert "machine vault, playbook machine.yml, task 'Look': no answer" in said.err
     assert "correct-horse" not in said.out + said.err + text
-    calls = program.with_name("ansible-playbook.calls").read_text().splitlines()
+    calls = program.with_name(f"{program.name}.calls").read_text().splitlines()
     assert len(calls) == 5
     assert all("--check" in call for call in calls)
 

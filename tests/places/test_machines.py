@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,30 @@ def test_every_role_is_used(lab: dict[str, Deployed], amd: dict[str, Deployed]) 
         for role in json.loads(run.inputs["stdin"])["roles"]
     }
     assert used | set(SHARED) == {path.name for path in (ANSIBLE / "roles").iterdir()}
+
+
+def tasks(path: Path) -> Iterator[dict[str, Any]]:
+    """All tasks of a file, those in blocks included."""
+    waiting = [path for path in (yaml.safe_load(path.read_text()),) if isinstance(path, list)]
+    while waiting:
+        for task in waiting.pop():
+            waiting += [task[key] for key in ("tasks", "block", "rescue") if key in task]
+            yield task
+
+
+def test_whatever_runs_apt_waits_for_its_locks() -> None:
+    """apt itself waits for dpkg's lock only (tests/ansible/test_apt.py on a real machine)."""
+    runners = [f"ansible.builtin.{name}" for name in ("raw", "command", "shell")]
+    found = [
+        task
+        for path in ANSIBLE.rglob("*.yml")
+        for task in tasks(path)
+        if "ansible.builtin.apt" in task
+        or any("apt-get" in str(task[key]) for key in runners if key in task)
+        or "{{ apply_command }}" in str(task.get("ansible.builtin.command"))
+    ]
+    assert len(found) == 3  # the playbook, role apt, role apply
+    assert all("machine_apt_busy" in task["until"] for task in found)
 
 
 def test_everything_of_a_run_is_secret_and_on_standard_input(lab: dict[str, Deployed]) -> None:

@@ -1,0 +1,73 @@
+"""A machine that has just booted updates itself, and has apt's locks for minutes meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.ansible.conftest import Lab, common, play
+from tests.harness.process import wait_for
+
+pytestmark = pytest.mark.service
+LISTS = "/var/lib/apt/lists/lock"
+ARCHIVES = "/var/cache/apt/archives/lock"
+# As apt takes them: with fcntl, and flock would be another lock.
+HOLDER = """
+import fcntl, sys, time
+held = [open(path, "w") for path in sys.argv[1:]]
+for file in held:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+open("/run/held", "w")
+time.sleep(600)
+"""
+HELD_S = 45  # longer than a run takes to come to its first call of apt
+
+
+@contextmanager
+def held(lab: Lab, *paths: str) -> Iterator[None]:
+    """Another process has these locks until the block ends."""
+    run = lab.machine.run
+    (lab.machine.root / "opt/holder.py").write_text(HOLDER)
+    run("rm -f /run/held")
+    run(f"systemd-run --quiet --collect --unit=holder python3 /opt/holder.py {' '.join(paths)}")
+    try:
+        wait_for(lambda: run("ls /run").split().count("held") == 1, 20, "the locks")
+        yield
+    finally:
+        run("systemctl stop holder 2>/dev/null || true")
+
+
+@pytest.mark.parametrize(
+    ("needs", "lock"),
+    [
+        ("apt-get purge -q -y python3-apt", LISTS),  # as a machine's image comes: the first task
+        ("rm /var/lib/datalab/apt.applied", LISTS),  # role apply
+        ("apt-get purge -q -y unattended-upgrades", ARCHIVES),  # role apt
+    ],
+)
+def test_whoever_has_a_lock_is_waited_for(lab: Lab, needs: str, lock: str) -> None:
+    """`apt-get update` failed at once: DPkg::Lock::Timeout is about dpkg's lock only."""
+    run = lab.machine.run
+    run(f"{needs} && apt-get clean")
+    with held(lab, lock):
+        job = lab.machine.job(["common"], common(lab))
+        failed = play(job, "--extra-vars", "machine_apt_tries=0")
+        assert failed.code != 0
+        assert f"Could not get lock {lock}. It is held by process" in failed.output
+        threading.Timer(HELD_S, run, ("systemctl stop holder",)).start()
+        waited = lab.apply(["common"], common(lab))
+    assert "RETRYING" in waited.output
+    run("dpkg -s python3-apt unattended-upgrades && test -e /var/lib/datalab/apt.applied")
+
+
+def test_what_is_wrong_otherwise_is_not_waited_for(lab: Lab) -> None:
+    source = "/etc/apt/sources.list.d/broken.list"
+    lab.machine.run(f"echo 'deb nonsense' >{source}; rm /var/lib/datalab/apt.applied")
+    try:
+        failed = play(lab.machine.job(["common"], common(lab)))
+    finally:
+        lab.machine.run(f"rm {source}")
+    assert failed.code != 0
+    assert "RETRYING" not in failed.output
+    lab.apply(["common"], common(lab))

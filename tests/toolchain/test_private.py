@@ -1,0 +1,97 @@
+"""Secrets on their way into another program are in memory only, and of nobody else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolchain import private
+
+SLEEPER = (
+    "from toolchain.private import private_folder\n"
+    "import time\n"
+    "with private_folder() as folder:\n"
+    "    (folder / 'secret').write_text('correct-horse')\n"
+    "    print(folder, flush=True)\n"
+    "    time.sleep(600)\n"
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(private, "PLACES", (None, "/nonexistent", str(tmp_path)))
+    return tmp_path
+
+
+def test_it_is_in_memory() -> None:
+    with private.private_folder() as folder:
+        kind = ["stat", "--file-system", "--format=%T", str(folder)]
+        done = subprocess.run(kind, capture_output=True, text=True, check=True)
+        assert done.stdout == "tmpfs\n"
+        for path in (folder, folder.parent):
+            assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_it_goes_with_its_block(place: Path) -> None:
+    with pytest.raises(ValueError, match="broken"), private.private_folder() as folder:
+        (folder / "secret").write_text("correct-horse")
+        raise ValueError("broken")
+    assert folder.is_relative_to(place)
+    assert not folder.exists()
+
+
+def test_what_a_killed_process_left_goes_with_the_next(place: Path) -> None:
+    variables = {**os.environ, "XDG_RUNTIME_DIR": str(place)}
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER],
+        env=variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(private.__file__).parents[1],
+    )
+    assert sleeper.stdout is not None
+    left = Path(sleeper.stdout.readline().strip())
+    with private.private_folder():
+        assert (left / "secret").exists()  # it still runs
+    sleeper.kill()
+    sleeper.communicate()
+    assert (left / "secret").exists()
+    with private.private_folder() as folder:
+        assert list(left.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("prepared", ["link", "open", "file"])
+def test_a_folder_that_somebody_prepared_is_refused(place: Path, prepared: str) -> None:
+    root = place / f"datalab-{os.getuid()}"
+    if prepared == "link":
+        (place / "theirs").mkdir(mode=0o700)
+        root.symlink_to(place / "theirs")
+    elif prepared == "open":
+        root.mkdir()
+        root.chmod(0o755)
+    else:
+        root.touch()
+    with pytest.raises(SystemExit, match=str(root)), private.private_folder():
+        pass
+
+
+def test_ansible_gets_its_temporary_files_there(tmp_path: Path) -> None:
+    """A program of this Python's environment, in the same process, with the folder to write to."""
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    program = tmp_path / "ansible-playbook"
+    program.write_text('#!/bin/sh\necho "$$ $*"; echo "$ANSIBLE_LOCAL_TEMP"; cat\n')
+    program.chmod(0o755)
+    process = subprocess.Popen(
+        [python, private.__file__, "ansible-playbook", "--check", "a b"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said = process.communicate("the job")[0].splitlines()
+    assert said[0] == f"{process.pid} --check a b"
+    folder = Path(said[1])
+    assert folder.name.startswith(f"{process.pid}-")
+    assert said[2] == "the job"
