@@ -64,5 +64,6 @@ class TestDev(Environment):
             },
             {},
             ("foundation.cache.upstreams.hub",),
+            protected={"foundation": "cache-hub-volume"},
         ),
     }
