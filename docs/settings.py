@@ -26,6 +26,8 @@ fault. Every password that the lab needs for itself is generated.
 | key | needed by | meaning |
 | --- | --- | --- |
 | `datalab:proxmoxApiToken` | lab | Proxmox VE's API token; `./lab init lab` asks for it |
+| `datalab:upstreamPasswords` | upstreams with a `user` | a JSON map from upstreams of the cache \
+to passwords: [Upstreams with a login](cache.md#upstreams-with-a-login) |
 """
 BUDGET = (
     "The machines' memory floors and what is kept for the hypervisor fit the node's memory. A VM "

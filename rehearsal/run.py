@@ -92,6 +92,7 @@ class Rehearsal:
             self._bring_up(layer, [], f" by {commit[:9]}")
         earlier.follow(program)
         self._turn(program)
+        self.scratch.give_secrets()
         self.world.calls.clear()  # those that count are the checkout's
         self.from_commit = commit
 

@@ -23,15 +23,17 @@ from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.budget import machines
+from settings.cache import users
 from settings.names import endpoints, hosts
 from settings.stackfile import StackFileError, layer_file, read_config
 from toolchain import install, pulumi_cli
 
 PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
-# A value for every secret that a person would give, valid for its type.
+# What a person would give, valid for its type.
 SYNTHETIC: Mapping[str, str] = {
     "proxmoxApiToken": "datalab@pam!rehearsal=00000000-0000-4000-8000-000000000000",
 }
+PASSWORD = "rehearsal-of-a-login"  # noqa: S105 - of every upstream with a user
 # What would lead the engine or a provider to something real.
 REAL = ("AWS_", "DOCKER_", "GITLAB_", "MINIO_", "PG", "PROXMOX_", "PULUMI_", "TF_", "VAULT_")
 
@@ -71,9 +73,21 @@ class Scratch:
         """Make the stacks of `layers` and give every secret key its value."""
         for layer in layers:
             self.engine.capture("stack", "init", self.stack(layer))
-        for name in SECRET_KEYS if self.settings.common.node else ():
-            key, stack = f"{PROJECT}:{name}", self.stack(LAYERS[0])
-            self.engine.capture("config", "set", "--secret", key, "-s", stack, text=SYNTHETIC[name])
+        self.give_secrets()
+
+    def give_secrets(self) -> None:
+        """Give every secret that the project's settings need a value, and take the others away."""
+        file = self.folder / f"Pulumi.{self.env}.yaml"
+        there = read_config(file)
+        wanted = _secrets(_settings(there, file.name) or self.settings)
+        stack = self.stack(LAYERS[0])
+        for name in SECRET_KEYS:
+            key = f"{PROJECT}:{name}"
+            if name in wanted:
+                text = wanted[name]
+                self.engine.capture("config", "set", "--secret", key, "-s", stack, text=text)
+            elif key in there:
+                self.engine.capture("config", "rm", key, "-s", stack)
 
     def kill_leftovers(self) -> None:
         """End every process of this project that outlived its engine; back when none is left.
@@ -139,11 +153,29 @@ def turn(made: Scratch, program: Path) -> WorldFacts:
     except StackFileError as error:
         raise Fault(f"{file.name} of that commit {error}") from None
     _write_project(made.env, made.folder, program, shown)
-    try:
-        settings = load(shown, f"Pulumi.{made.env}.yaml")
-    except SettingsError:
-        settings = made.settings
+    settings = _settings(shown, file.name) or made.settings
     return replace(facts(settings), folder=str(program))
+
+
+def _settings(config: Mapping[str, Any], source: str) -> Settings | None:
+    """The settings in a configuration; None where today's models do not take it."""
+    try:
+        return load(config, source)
+    except SettingsError:
+        return None
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """A value for every secret key that settings need."""
+    upstreams = users(settings.foundation.cache)
+    return {
+        **(SYNTHETIC if settings.common.node else {}),
+        **(
+            {"upstreamPasswords": json.dumps(dict.fromkeys(upstreams, PASSWORD))}
+            if upstreams
+            else {}
+        ),
+    }
 
 
 def _rehearsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from settings.stackfile import StackFileError, read_config
 ENVIRONMENTS = ("dev", "lab")
 PROJECT = "datalab"
 # Keys of their own, as a secret inside the tree would be handed to the program in plain text.
-SECRET_KEYS = ("proxmoxApiToken",)
+SECRET_KEYS = ("proxmoxApiToken", "upstreamPasswords")
 
 
 class Settings(Model):

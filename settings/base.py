@@ -53,6 +53,8 @@ Domain = Annotated[
     ),
     Field(max_length=253),
 ]
+# RFC 7617: a colon ends the name that a password belongs to.
+User = Annotated[str, Field(pattern=r"^[!-9;-~]+$", examples=["someone"]), Field(max_length=255)]
 Folder = Annotated[PurePath, AfterValidator(_folder)]
 
 

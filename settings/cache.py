@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from settings.base import Container, Domain, Model, Name, Port
+from settings.base import Container, Domain, Model, Name, Port, User
 from settings.images import catalogue
 from settings.machines import Lxc
 
@@ -88,6 +88,9 @@ class Upstream(Model):
         description="How long an index counts as fresh; default by kind. For apt only above 0 "
         "where the archive has by-hash",
     )
+    user: User | None = Field(
+        default=None, description="Whose login the cache uses there; its password is a secret"
+    )
     artifact_days: int = Field(
         default=365,
         ge=1,
@@ -141,6 +144,8 @@ class Upstream(Model):
                 f"{plain[0]} has no TLS and {self.kind} has no signatures: use https, or set "
                 "allow_http where you trust the way to it"
             )
+        if self.user and self.url[:6] != "https:":
+            faults.append("user needs a url of its own with https, as a password goes there")
         if self.files and self.kind not in LINKING:
             faults.append(f"files is only for {' and '.join(LINKING)}, not for {self.kind}")
         if self.kind == "oci" and self.registry is None:
@@ -149,7 +154,7 @@ class Upstream(Model):
             faults.append(f"registry and container are only for oci, not for {self.kind}")
         if self.kind == "oci" and (self.path or self.redirects or self.index_ttl_s is not None):
             faults.append(
-                "kind oci has only url, registry and container: the registry does the rest"
+                "kind oci has only url, user, registry and container: the registry does the rest"
             )
         if faults:
             raise ValueError("; ".join(faults))
@@ -223,6 +228,11 @@ class Cache(Model):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+
+def users(cache: Cache) -> list[str]:
+    """The upstreams with a user, each of which needs a password."""
+    return sorted(name for name, upstream in cache.upstreams.items() if upstream.user)
 
 
 def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:

@@ -1,5 +1,6 @@
 """The settings as the Pulumi program gets them from the engine."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,18 +8,25 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load
+from settings.cache import users
 from settings.images import Pushed, pushed
+
+PASSWORDS = f"{PROJECT}:upstreamPasswords"
+# In nginx's configuration a word of 4,096 bytes ends (NGX_CONF_BUFFER), and base64 makes 4 of 3.
+MOST_PASSWORD = 2_500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """What the program gets besides the settings.
 
-    proxmox_api_token is secret, and None where the place needs none; pushed are the lab's own
-    images that its registry has, by name.
+    proxmox_api_token is secret, and None where the place needs none; upstream_passwords are
+    secret, one for each upstream of the cache with a user; pushed are the lab's own images that
+    its registry has, by name.
     """
 
     proxmox_api_token: pulumi.Output[str] | None
+    upstream_passwords: Mapping[str, pulumi.Output[str]]
     pushed: Mapping[str, Pushed]
 
 
@@ -53,4 +61,43 @@ def configuration(environment: str) -> tuple[Settings, Given]:
                 f"Pulumi.{environment}.yaml: datalab:proxmoxApiToken: is missing; "
                 f"`./lab init {environment}` asks for it"
             )
-    return settings, Given(proxmox_api_token=token, pushed=pushed())
+    passwords = _passwords(environment, users(settings.foundation.cache))
+    return settings, Given(proxmox_api_token=token, upstream_passwords=passwords, pushed=pushed())
+
+
+def _passwords(environment: str, wanted: Sequence[str]) -> dict[str, pulumi.Output[str]]:
+    """The secret passwords of the upstreams `wanted`; RunError unless it is exactly these.
+
+    No fault shows anything of the secret, its keys included: they may be what was mistyped.
+    """
+    try:
+        given = json.loads(CONFIG.get().get(PASSWORDS, "{}"))
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict) or not all(map(_is_password, given.values())):
+        fault = (
+            "is not a JSON map from upstreams to passwords, each of printable characters "
+            f"and at most {MOST_PASSWORD} bytes"
+        )
+    elif missing := [name for name in wanted if name not in given]:
+        fault = f"lacks the password of foundation.cache.upstreams: {', '.join(missing)}"
+    elif len(given) > len(wanted):
+        fault = "has a password for what is no upstream with a user"
+    else:
+        return {name: pulumi.Output.secret(given[name]) for name in wanted}
+    stack = f"-s {environment}-foundation"
+    shape = json.dumps(dict.fromkeys(wanted, "PASSWORD"))
+    remedy = (
+        f"`pulumi config set --secret {PASSWORDS} {stack}` reads all from standard input: {shape}"
+        if wanted
+        else f"`pulumi config rm {PASSWORDS} {stack}` removes it"
+    )
+    raise pulumi.RunError(f"Pulumi.{environment}.yaml: {PASSWORDS}: {fault}; {remedy}")
+
+
+def _is_password(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and 0 < len(value.encode(errors="replace")) <= MOST_PASSWORD
+    )

@@ -59,6 +59,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
         "cache",
         PackageCacheArgs(
             settings=settings.foundation.cache,
+            passwords=given.upstream_passwords,
             place=base.place,
             publish=base.publish,
             address=where["cache"],

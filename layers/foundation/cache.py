@@ -1,11 +1,13 @@
 """The package cache: nginx, and a pull-through registry for each image registry."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 import pulumi
 
-from layers.foundation.cache_files import FILES, Site, render
+from layers.foundation.cache_files import FILES, Site, logins, render
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
 from settings.cache import FIRST_REGISTRY_PORT, Cache, Upstream, urls
@@ -18,9 +20,13 @@ DOCKER_DNS = "127.0.0.11"
 
 @dataclass(frozen=True, kw_only=True)
 class PackageCacheArgs:
-    """The cache's settings and where it answers; nameservers are the machine's."""
+    """The cache's settings and where it answers; nameservers are the machine's.
+
+    passwords are secret, by upstream: of exactly those that have a user.
+    """
 
     settings: Cache
+    passwords: Mapping[str, pulumi.Output[str]]
     place: Place
     publish: str  # the address that containers publish ports on
     address: Endpoint
@@ -39,7 +45,11 @@ class PackageCache(pulumi.ComponentResource):
         registries = registries_of(args.settings)
         if args.settings.container is not None:
             for upstream in registries:
-                container = _registry(f"{name}-{upstream}", args.settings.upstreams[upstream])
+                container = _registry(
+                    f"{name}-{upstream}",
+                    args.settings.upstreams[upstream],
+                    args.passwords.get(upstream),
+                )
                 args.place.run(
                     self,
                     f"{name}-{upstream}",
@@ -80,6 +90,11 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
         cpus=size.cpus,
         files={
             **{path: File(content=text) for path, text in render(args.settings, site).items()},
+            **(
+                {f"{site.config_dir}/logins.conf": File(content=_logins(args), mode="0600")}
+                if args.passwords
+                else {}
+            ),
             "/docker-entrypoint.d/50-tidy-loop.sh": File(
                 content=(FILES / "tidy-loop.sh").read_text(encoding="utf-8"), mode="0755"
             ),
@@ -92,10 +107,24 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
     )
 
 
-def _registry(name: str, upstream: Upstream) -> Container | None:
+def _logins(args: PackageCacheArgs) -> pulumi.Output[str]:
+    """The text of logins.conf, secret."""
+    return pulumi.Output.all(**args.passwords).apply(
+        lambda passwords: logins(args.settings, passwords)
+    )
+
+
+def _registry(
+    name: str, upstream: Upstream, password: pulumi.Output[str] | None
+) -> Container | None:
     size = upstream.container
     if size is None:
         raise ValueError(f"{name} has no container: the settings were not checked")
+    variables: dict[str, pulumi.Input[str]] = {}
+    if upstream.user and password is not None:
+        user = upstream.user
+        given = password.apply(lambda text: login(user, text))
+        variables = {name: given[name] for name in login(user, "")}
     return Container(
         image=images.image("registry"),
         memory_mib=size.memory_mib,
@@ -105,10 +134,22 @@ def _registry(name: str, upstream: Upstream) -> Container | None:
             # What the proxy's clock finds too old it may also delete.
             "REGISTRY_STORAGE_DELETE_ENABLED": "true",
             "OTEL_TRACES_EXPORTER": "none",
+            **variables,
         },
         volumes={name: "/var/lib/registry"},
         health=Health(test=("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:5000/")),
     )
+
+
+def login(user: str, password: str) -> dict[str, str]:
+    """The variables of a registry that logs in upstream.
+
+    It reads their text as YAML (distribution's configuration/parser.go), of which JSON is a part.
+    """
+    return {
+        "REGISTRY_PROXY_USERNAME": json.dumps(user),
+        "REGISTRY_PROXY_PASSWORD": json.dumps(password),
+    }
 
 
 def _role(args: PackageCacheArgs) -> Role:
@@ -127,9 +168,17 @@ def _role(args: PackageCacheArgs) -> Role:
         variables={
             "cache_port": args.settings.port,
             "cache_files": render(args.settings, site),
+            "cache_logins": _logins(args) if args.passwords else "",
             "cache_registries": {
-                name: {"url": args.settings.upstreams[name].url, "port": port}
+                name: {
+                    "url": args.settings.upstreams[name].url,
+                    "port": port,
+                    "user": args.settings.upstreams[name].user or "",
+                }
                 for name, port in ports.items()
+            },
+            "cache_passwords": {
+                name: password for name, password in args.passwords.items() if name in ports
             },
         },
     )

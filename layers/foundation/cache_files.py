@@ -1,5 +1,6 @@
 """Every file of the package cache, from its settings: one template for both places."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -51,12 +52,7 @@ class Site:
 
 def render(cache: Cache, site: Site) -> dict[str, str]:
     """Path -> text of everything that the cache reads."""
-    environment = Environment(
-        loader=FileSystemLoader(FILES),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - nginx's language; settings admit only safe characters
-    )
+    environment = _environment()
     upstreams = [_upstream(name, upstream) for name, upstream in sorted(cache.upstreams.items())]
     values = {
         "cache": cache,
@@ -66,6 +62,7 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
         "everybody": EVERYBODY,
         "outages": OUTAGES,
         "site": site,
+        "logins": any(upstream.user for upstream in cache.upstreams.values()),
         "log_mib": LOG_MIB,
         "slice_kib": SLICE_KIB,
         "upstreams": upstreams,
@@ -77,6 +74,28 @@ def render(cache: Cache, site: Site) -> dict[str, str]:
         f"{site.www_dir}/upstreams.json": json.dumps(shown, indent=1) + "\n",
         **{f"{site.www_dir}/{page}": (FILES / page).read_text(encoding="utf-8") for page in PAGES},
     }
+
+
+def logins(cache: Cache, passwords: Mapping[str, str]) -> str:
+    """The text of logins.conf, which nginx.conf includes where an upstream has a user.
+
+    It is a file of its own, as secrets are in it. A registry's login is its own business.
+    """
+    words = {
+        name: base64.b64encode(f"{cache.upstreams[name].user}:{password}".encode()).decode()
+        for name, password in sorted(passwords.items())
+        if cache.upstreams[name].kind != "oci"
+    }
+    return _environment().get_template("logins.conf.j2").render(logins=words)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(FILES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - nginx's language; settings admit only safe characters
+    )
 
 
 def identity(cache: Cache) -> str:

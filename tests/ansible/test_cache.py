@@ -1,20 +1,28 @@
 """Role `cache` on a real Debian system: the package cache as its users find it."""
 
+import base64
 import json
 import urllib.request
 from typing import Any
 
 import pytest
+import yaml
 
-from layers.foundation.cache_files import Site, render
+from layers.foundation.cache_files import Site, logins, render
 from settings.cache import Cache
 from tests.ansible.conftest import Lab
 
 pytestmark = pytest.mark.service
 
 
-def _variables(lab: Lab, keys_mib: int, *registries: str) -> dict[str, Any]:
+PASSWORD = 'hunter2: #"\u00e4'
+
+
+def _variables(lab: Lab, keys_mib: int, *registries: str, user: str = "") -> dict[str, Any]:
+    """With a user, the last registry has a login, as does an index."""
     upstreams: dict[str, Any] = {"web": {"kind": "apt", "url": lab.url}}
+    if user:
+        upstreams["index"] = {"kind": "pypi", "url": "https://index.example", "user": user}
     for name in registries:
         registry = {"kind": "oci", "url": lab.url, "registry": f"{name}.example"}
         upstreams[name] = {**registry, "allow_http": True}
@@ -28,7 +36,12 @@ def _variables(lab: Lab, keys_mib: int, *registries: str) -> dict[str, Any]:
     return {
         "cache_port": 8480,
         "cache_files": render(cache, site),
-        "cache_registries": {name: {"url": lab.url, "port": port} for name, port in ports.items()},
+        "cache_registries": {
+            name: {"url": lab.url, "port": port, "user": user if name == registries[-1] else ""}
+            for name, port in ports.items()
+        },
+        "cache_passwords": {registries[-1]: PASSWORD} if user else {},
+        "cache_logins": logins(cache, {"index": PASSWORD}) if user else "",
     }
 
 
@@ -41,8 +54,18 @@ def _get(lab: Lab, path: str) -> tuple[str | None, bytes]:
 
 def test_cache(lab: Lab) -> None:
     (lab.folder / "tool.deb").write_bytes(b"deb")
-    lab.twice(["cache"], _variables(lab, 16, "one", "two"))
+    variables = _variables(lab, 16, "one", "two", user="someone")
+    output = lab.twice(["cache"], variables).output
+    word = base64.b64encode(f"someone:{PASSWORD}".encode()).decode()
+    assert "hunter2" not in output
+    assert word not in output
     run = lab.machine.run
+    files = "/etc/nginx/logins.conf /etc/datalab-registry/two.yml"
+    assert run(f"stat -c '%a %U' {files}").split("\n") == ["600 root", "600 docker-registry"]
+    assert word in run("cat /etc/nginx/logins.conf")
+    proxy = yaml.safe_load(run("cat /etc/datalab-registry/two.yml"))["proxy"]
+    assert proxy == {"remoteurl": lab.url, "username": "someone", "password": PASSWORD}
+    assert run("grep -rlaE 'hunter2' /var/log /root /tmp /var/lib/datalab || true") == ""
     assert _get(lab, "/web/tool.deb") == ("MISS", b"deb")
     assert _get(lab, "/web/tool.deb") == ("HIT", b"deb")
     assert b"<title>Package cache</title>" in _get(lab, "/")[1]
@@ -66,6 +89,8 @@ def test_cache(lab: Lab) -> None:
     assert run("systemctl show nginx -p MainPID --value") == before
     assert "keys_zone=packages_8m" in run("nginx -T 2>/dev/null | grep keys_zone")
     assert run("ls /etc/datalab-registry") == "two.yml"
+    assert run("grep -c password /etc/datalab-registry/two.yml || true") == "0"
+    assert run("test -e /etc/nginx/logins.conf || echo gone") == "gone"
     assert run("systemctl is-active datalab-registry@one || true") == "inactive"
     assert _get(lab, "/web/tool.deb")[1] == b"deb"
 

@@ -459,6 +459,8 @@ def test_machines_install_through_the_cache(lab: Lab) -> None:
         "cache_port": 8480,
         "cache_files": render(cache, Site(resolvers=(resolver,), port=8480)),
         "cache_registries": {},
+        "cache_passwords": {},
+        "cache_logins": "",
     }
     base = f"http://{lab.machine.address}:8480"
     lab.apply(["cache"], variables)

@@ -59,6 +59,8 @@ class Origin:
         self._busy = 0
         self._changed = threading.Condition()
         self.types: dict[str, str] = {}
+        # What it wants in Authorization, if anything; else it answers 401.
+        self.authorization = ""
         # (path, media type) -> what is sent instead of `files[path]` to who accepts that type.
         self.variants: dict[tuple[str, str], bytes] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler, bind_and_activate=False)
@@ -166,7 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
         here.note(1)
         try:
             time.sleep(fault.delay_s)
-            status, content = self._headers(here, path, fault)
+            if here.authorization in ("", self.headers.get("Authorization")):
+                status, content = self._headers(here, path, fault)
+            else:
+                status, content = self._refusal()
             if body:
                 for start in range(0, len(content), CHUNK):
                     piece = content[start : start + CHUNK]
@@ -184,6 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             headers = {name.lower(): value for name, value in self.headers.items()}
             here.note(-1, Request(self.command, path, headers, status, sent))
+
+    def _refusal(self) -> tuple[int, bytes]:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="origin"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return 401, b""
 
     def _headers(self, here: Origin, path: str, fault: Fault) -> tuple[int, bytes]:
         """Send status and headers; (status, body)."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layers.foundation.cache_files import Site, render
+from layers.foundation.cache_files import Site, logins, render
 from settings.cache import Cache
 from tests.harness.process import clean_environment, free_port, listens, server
 
+# Of every upstream with a user.
+PASSWORD = "dollar$and: colon\u00e4"
 # Through the loopback only, whatever proxy the machine has.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -125,6 +127,9 @@ def write(cache: Cache, where: Site, edits: Mapping[str, str] | None = None) -> 
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+    passwords = {name: PASSWORD for name, up in cache.upstreams.items() if up.user}
+    if passwords:
+        (Path(where.config_dir) / "logins.conf").write_text(logins(cache, passwords))
     for old, new in (edits or {}).items():
         file = Path(where.config_dir) / "nginx.conf"
         text = file.read_text(encoding="utf-8")

@@ -49,6 +49,8 @@ REGISTRIES = {"docker-hub": "http://127.0.0.1:5101", "ghcr": "http://127.0.0.1:5
 CASES: dict[str, Mapping[str, object]] = {
     "every-kind": EVERY_KIND,
     "none": {},
+    "login": {"index": {**EVERY_KIND["pypi"], "user": "someone"}},
+    "registry-login": {"docker-hub": {**EVERY_KIND["docker-hub"], "user": "someone"}},
     **{kind["kind"] + "-" + name: {name: kind} for name, kind in EVERY_KIND.items()},
 }
 

@@ -1,24 +1,29 @@
 """Container images through pull-through registries behind the cache."""
 
+import base64
 import hashlib
 import io
 import json
 import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from tests.cache.running import Running, get, running, settings, site
+from layers.foundation.cache import login
+from tests.cache.running import PASSWORD, Running, get, running, settings, site
 from tests.harness.process import clean_environment, free_port, listens, server
 
 pytestmark = pytest.mark.service
 
 
 @contextmanager
-def _registry(folder: Path, remote: str = "") -> Iterator[str]:
+def _registry(folder: Path, remote: str = "", **variables: str) -> Iterator[str]:
     """A registry of Debian's package, of its own or in front of `remote`."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -29,7 +34,8 @@ def _registry(folder: Path, remote: str = "") -> Iterator[str]:
         f"http: {{addr: 127.0.0.1:{port}}}\n{proxy}"
     )
     command = ["docker-registry", "serve", str(folder / "config.yml")]
-    with server(command, lambda: listens(port), folder / "log", env=clean_environment()):
+    environment = clean_environment(**variables)
+    with server(command, lambda: listens(port), folder / "log", env=environment):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -120,3 +126,45 @@ def test_pull_and_again_without_an_origin(tmp_path: Path) -> None:
         for number, name in enumerate(names):
             done = _pull(started, name, tmp_path / f"again-{number}")
             assert done.returncode == 0, done.stderr
+
+
+class _Tokens(BaseHTTPRequestHandler):
+    """A registry that wants a token, and a login for it, as Docker Hub does."""
+
+    logins: ClassVar[list[str | None]] = []
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        given, host = self.headers.get("Authorization"), self.headers["Host"]
+        status, body = 200, b'{"token": "pass"}'
+        if self.path.startswith("/token"):
+            self.logins.append(given)
+        else:
+            status, body = (404 if given == "Bearer pass" else 401), b"{}"
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", f'Bearer realm="http://{host}/token",service="x"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command == "GET" else b"")
+
+    do_HEAD = do_GET
+
+
+def test_a_registry_logs_in_as_the_settings_say(tmp_path: Path) -> None:
+    """By the container's own variables, whose text distribution reads as YAML."""
+    remote = ThreadingHTTPServer(("127.0.0.1", 0), _Tokens)
+    thread = threading.Thread(target=remote.serve_forever, args=(0.05,))
+    thread.start()
+    url = f"http://127.0.0.1:{remote.server_port}"
+    try:
+        with _registry(tmp_path, url, **login("someone", PASSWORD)) as proxy:
+            assert get(f"{proxy}/v2/library/tiny/manifests/1").status == 404
+    finally:
+        remote.shutdown()
+        remote.server_close()
+        thread.join()
+    word = base64.b64encode(f"someone:{PASSWORD}".encode()).decode()
+    assert set(_Tokens.logins) == {f"Basic {word}"}

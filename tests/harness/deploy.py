@@ -13,7 +13,7 @@ from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
 
 from layers import LAYERS
-from settings import PROJECT, Settings, load
+from settings import PROJECT, SECRET_KEYS, Settings, load
 from settings.program import configuration
 from tests.harness.computed import computed, identifier
 from tests.harness.patched import patched
@@ -161,8 +161,9 @@ def _configured(environment: str, config: Mapping[str, Any]) -> Iterator[None]:
         for key, value in config.items()
         if key.startswith(f"{PROJECT}:") and "secure" not in value
     }
-    values[f"{PROJECT}:proxmoxApiToken"] = "root@pam!datalab=00000000-0000-0000-0000-000000000000"
-    pulumi.runtime.set_all_config(values, [f"{PROJECT}:proxmoxApiToken"])
+    secrets = {f"{PROJECT}:{name}" for name in SECRET_KEYS}
+    token = "root@pam!datalab=00000000-0000-0000-0000-000000000000"
+    pulumi.runtime.set_all_config({f"{PROJECT}:proxmoxApiToken": token, **values}, list(secrets))
     yield
     pulumi.runtime.set_all_config({})
 

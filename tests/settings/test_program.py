@@ -10,9 +10,12 @@ import pytest
 from layers import LAYERS
 from settings import load
 from settings.program import configuration, split_stack
-from tests.harness.patched import sample
+from tests.harness.patched import patched, sample
 
 TOKEN = "datalab:proxmoxApiToken"
+PASSWORDS = "datalab:upstreamPasswords"
+UPSTREAM = "foundation.cache.upstreams.index"
+INDEX = {"kind": "pypi", "url": "https://index.example/simple", "user": "someone"}
 
 
 @pytest.fixture
@@ -57,6 +60,52 @@ def test_token_is_a_secret_output(configure: Any) -> None:
         return await token.is_secret(), await token.future()
 
     assert pulumi.runtime.sync_await._sync_await(look()) == (True, "root@pam!lab=1b2c")
+
+
+@pytest.mark.parametrize("given", ["hunter2", '["hunter2"]', '{"index": ""}', '{"index": "a\\nb"}'])
+def test_passwords_are_a_map(configure: Any, given: str) -> None:
+    configure({**patched("dev", {UPSTREAM: INDEX}), PASSWORDS: given}, (PASSWORDS,))
+    with pytest.raises(pulumi.RunError, match=f"{PASSWORDS}: is not a JSON map") as caught:
+        configuration("dev")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_is_missing(configure: Any) -> None:
+    config = patched("dev", {UPSTREAM: INDEX})
+    for secret in ({}, {PASSWORDS: "{}"}, {PASSWORDS: '{"hunter2": "x"}'}):
+        configure({**config, **secret}, tuple(secret))
+        with pytest.raises(pulumi.RunError) as caught:
+            configuration("dev")
+        assert str(caught.value) == (
+            f"Pulumi.dev.yaml: {PASSWORDS}: lacks the password of foundation.cache.upstreams: "
+            f"index; `pulumi config set --secret {PASSWORDS} -s dev-foundation` reads all from "
+            'standard input: {"index": "PASSWORD"}'
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [({}, f"`pulumi config rm {PASSWORDS} -s dev-foundation`"), ({UPSTREAM: INDEX}, "config set")],
+)
+def test_a_password_is_too_many(configure: Any, change: dict[str, Any], remedy: str) -> None:
+    given = '{"index": "hunter2", "hunter3": "hunter4"}'
+    configure({**patched("dev", change), PASSWORDS: given}, (PASSWORDS,))
+    with pytest.raises(pulumi.RunError, match="has a password for what is no upstream") as caught:
+        configuration("dev")
+    assert remedy in str(caught.value)
+    assert "hunter" not in str(caught.value)
+
+
+def test_passwords_are_secret_outputs(configure: Any) -> None:
+    config = patched("dev", {UPSTREAM: INDEX})
+    configure({**config, PASSWORDS: '{"index": "hunter2"}'}, (PASSWORDS,))
+    _, given = configuration("dev")
+
+    async def look() -> tuple[bool, str | None]:
+        password = given.upstream_passwords["index"]
+        return await password.is_secret(), await password.future()
+
+    assert pulumi.runtime.sync_await._sync_await(look()) == (True, "hunter2")
 
 
 def test_plain_token_is_refused_and_not_shown(configure: Any) -> None:
