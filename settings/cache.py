@@ -14,8 +14,7 @@ Kind = Literal["apt", "apk", "pypi", "npm", "oci", "pulumi", "files"]
 
 # Paths that the cache answers itself.
 RESERVED = ("healthz", "v2")
-# Freshness of indexes in seconds. apt: an index that is older than its release file is a hash
-# mismatch, so it is asked for anew each time; what is unchanged costs one 304.
+# Freshness of indexes in seconds. apt's must fit its release file, so they are checked each time.
 INDEX_TTL_S: dict[Kind, int] = {"apt": 0, "apk": 60, "pypi": 300, "npm": 300, "files": 300}
 # Their clients check signatures or hashes that came over another way, so TLS adds nothing.
 SIGNED: tuple[Kind, ...] = ("apt", "apk")
