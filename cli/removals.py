@@ -34,6 +34,15 @@ class Removal:
     error: str = ""
 
     @property
+    def topics(self) -> list[str]:
+        """The Kafka topics that leave the settings: commands, whose topics hold data."""
+        return sorted(
+            name(urn).removesuffix("-topic")
+            for urn in self.deleted
+            if urn.endswith("-topic") and "command:local:Command" in urn
+        )
+
+    @property
     def held(self) -> list[str]:
         """The names of the things that are protected."""
         return sorted(name(urn) for urn, thing in self.protected.items() if thing)
@@ -102,11 +111,20 @@ def from_the_top(found: Sequence[Removal]) -> list[str]:
     return losing[:-1]
 
 
-def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> None:
-    """Take the protection off what is switched off, if `data` and confirmed; Fault if not."""
+def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> bool:
+    """Whether topics go with their data; what is protected loses its protection.
+
+    Both only if `data` and confirmed; Fault where something is protected otherwise.
+    """
     held = [removal for removal in found if removal.protected]
-    if not held:
-        return
+    topics = [topic for removal in found for topic in removal.topics]
+    if topics and not data:
+        say(
+            f"no longer in the settings, and kept with their data: {', '.join(topics)}; "
+            f"./lab up {env} --data deletes them"
+        )
+    if not held and not (topics and data):
+        return False
     for removal in held:
         say(f"{env}-{removal.layer}: protected: {', '.join(removal.held)}")
     if not data:
@@ -114,11 +132,12 @@ def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> 
             "the settings switch off what holds data; nothing was touched. To keep it, switch it "
             f"on again. To delete it with its data: ./lab up {env} --data"
         )
-    names = ", ".join(name for removal in held for name in removal.held)
+    names = ", ".join([*(name for removal in held for name in removal.held), *topics])
     ask.typed(env, f"This deletes with its data: {names}")
     for removal in held:
         for urn in removal.protected:
             engine.capture("state", "unprotect", urn, "--yes", "-s", f"{env}-{removal.layer}")
+    return bool(topics)
 
 
 def name(urn: str) -> str:

@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cli import ask, docker, reach, removals, repair, state
 from cli.backend import chosen, file_url, prepare, trust
 from cli.engine import Engine
 from cli.fault import Fault, say
 from layers import LAYERS
+from provision.specs import DELETE_DATA
 
 
 def require_made(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
@@ -54,7 +56,10 @@ def up(values: argparse.Namespace) -> int:
     known = engine.stacks()
     require_stacks(values.env, layers, known)
     reach.require(engine, settings, layers)
-    for layer in (*removed_first(engine, values, known), *layers):
+    first, data = removed_first(engine, values, known)
+    if data:
+        engine = replace(engine, variables={**engine.variables, DELETE_DATA: "yes"})
+    for layer in (*first, *layers):
         stack = f"{values.env}-{layer}"
         settle(engine, values.env, layer, yes=values.yes)
         yes = ["--yes"] if values.yes else []
@@ -69,16 +74,17 @@ def up(values: argparse.Namespace) -> int:
 
 def removed_first(
     engine: Engine, values: argparse.Namespace, known: Mapping[str, int]
-) -> list[str]:
+) -> tuple[list[str], bool]:
     """The layers to bring up before the others, as they lose what stands on a lower one's loss.
 
+    Also whether topics that left the settings go with their data.
     Fault where what would go is protected, or a layer is asked for alone that others stand on.
     """
     env, alone = values.env, values.layer
     lowest = LAYERS.index(alone) if alone else 0
     there = [layer for layer in LAYERS[lowest:] if known.get(f"{env}-{layer}")]
     if alone not in (None, *there):
-        return []  # it is not up yet
+        return [], False  # it is not up yet
     found = removals.planned(engine, env, there)
     first = removals.from_the_top(found) if alone is None else []
     own = next((removal for removal in found if removal.layer == alone), None)
@@ -86,10 +92,10 @@ def removed_first(
     if own and own.servers and upper:
         gone = ", ".join(map(removals.name, own.servers))
         raise Fault(f"{', '.join(upper)} stands on {gone}, which is switched off: ./lab up {env}")
-    removals.allow(engine, env, [own] if own else found, data=values.data)
+    data = removals.allow(engine, env, [own] if own else found, data=values.data)
     if first:
         say(f"what the settings have switched off goes from the top: {', '.join(first)} first")
-    return first
+    return first, data
 
 
 def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:

@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--request", help="id of the project's request, instead of options")
         if kind == "kafka":
             command.add_argument("--bootstrap", help="broker; for the lab's own topics, no Vault")
+            command.add_argument(
+                "--absent",
+                action="store_true",
+                help=f"with --bootstrap: delete both if {specs.DELETE_DATA}=yes, else say so",
+            )
         if kind == "ollama":
             command.add_argument("--url", help="Ollama; for the lab's own models, no Vault")
         _add_fields(command, spec)
@@ -92,7 +97,14 @@ def _make(options: argparse.Namespace) -> None:
     given, spec = _given(options), options.spec
     if address := getattr(options, "bootstrap", None) or getattr(options, "url", None):
         wanted = specs.parse(spec, given)
+        if getattr(options, "absent", False):
+            data = os.environ.get(specs.DELETE_DATA) == "yes"
+            for line in _service(spec).absent(wanted, address, data=data):
+                print(line)
+            return None
         return _report(wanted, _service(spec).ensure(wanted, address))
+    if getattr(options, "absent", False):
+        raise Invalid("--absent is for the lab's own topics: give it --bootstrap")
     project = specs.identifier(specs.PROJECT, "--project", options.project or "")
     if options.request:
         specs.identifier(specs.REQUEST, "--request", options.request)

@@ -31,6 +31,7 @@ SOON = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 )
+GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
 HOUR_MS = 3_600_000
 
 
@@ -96,6 +97,28 @@ def ensure(spec: Kafka, bootstrap: str) -> list[str]:
                 time.sleep(0.2)
     except KafkaException as error:
         raise _fault(bootstrap, error) from error
+
+
+def absent(spec: Kafka, bootstrap: str, *, data: bool) -> list[str]:
+    """Delete topic and group with their data, if `data`; else say that they stay."""
+    if not data:
+        return [
+            f"topic {spec.topic} is no longer in the settings; its messages stay until "
+            "`./lab up ENV --data`, or `kafka-topics.sh --delete`"
+        ]
+    admin, done = _admin(bootstrap), []
+    futures = {
+        f"topic {spec.topic}": admin.delete_topics([spec.topic], request_timeout=TIMEOUT),
+        f"group {spec.group}": admin.delete_consumer_groups([spec.group], request_timeout=TIMEOUT),
+    }
+    for what, found in futures.items():
+        try:
+            next(iter(found.values())).result()
+            done.append(f"deleted {what}")
+        except KafkaException as error:
+            if error.args[0].code() not in GONE:
+                raise _fault(bootstrap, error) from error
+    return done
 
 
 def _admin(bootstrap: str) -> AdminClient:

@@ -11,6 +11,9 @@ from typing import Any, ClassVar, TypeVar
 
 from provision.faults import Invalid
 
+# `./lab up ENV --data` gives it to the engine as `yes`, and the engine to its commands: topics that
+# left the settings then go with their messages.
+DELETE_DATA = "DATALAB_DELETE_DATA"
 # PostgreSQL cuts identifiers after 63 bytes (NAMEDATALEN), so two long names could be one.
 POSTGRES_NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 # Kafka: at most 249 of these (org.apache.kafka.common.internals.Topic). A name starts with a letter

@@ -46,6 +46,8 @@ class Kafka(pulumi.ComponentResource):
             command.local.Command(
                 f"{topic}-topic",
                 create=provision(bootstrap(args.engine), topic, wanted),
+                # Deletes nothing but by `./lab up ENV --data`, which says so to the command.
+                delete=provision(bootstrap(args.engine), topic, wanted, "--absent"),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
             )
         self.register_outputs({"id": container.id})
@@ -67,7 +69,7 @@ def bootstrap(engine: Engine) -> str:
     return f"{endpoint.address}:{endpoint.port}"
 
 
-def provision(broker: str, topic: str, wanted: Topic) -> str:
+def provision(broker: str, topic: str, wanted: Topic, *more: str) -> str:
     """The command that makes the topic and its group, the same that other projects' jobs run.
 
     It runs in the project's folder, where the engine starts its providers.
@@ -80,7 +82,7 @@ def provision(broker: str, topic: str, wanted: Topic) -> str:
         "--retention-hours": wanted.retention_hours,
     }
     words = [str(word) for option in options.items() for word in option]
-    return shlex.join([".venv/bin/python", "-m", "provision", "kafka", *words])
+    return shlex.join([".venv/bin/python", "-m", "provision", "kafka", *words, *more])
 
 
 def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:

@@ -9,7 +9,7 @@ from cli.removals import Removal
 
 VM = "urn:pulumi:lab-platform::datalab::p:VmLegacy::gitlab-vm"
 PROJECT = "urn:pulumi:lab-services::datalab::g:Project::gitlab-project"
-TOPIC = "urn:pulumi:lab-services::datalab::c:Command::events-topic"
+TOPIC = "urn:pulumi:lab-services::datalab::command:local:Command::events-topic"
 
 
 def test_layers_above_the_lowest_that_loses_something_come_first() -> None:
@@ -52,5 +52,17 @@ def test_what_is_protected_goes_only_by_the_labs_own_command(
         ("state", "unprotect", VM, "--yes", "-s", "lab-platform"),
     ]
     ran.clear()
-    removals.allow(engine, "lab", [Removal(layer="services", deleted=(TOPIC,))], data=False)
-    assert ran == []
+
+
+def test_a_topic_keeps_its_data_until_it_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed: list[tuple[str, str]] = []
+    monkeypatch.setattr(ask, "typed", lambda name, what: typed.append((name, what)))
+    engine = Engine(folder=None, variables={})  # type: ignore[arg-type]
+    found = [Removal(layer="services", deleted=(TOPIC,))]
+    assert not removals.allow(engine, "lab", found, data=False)
+    assert "kept with their data: events; ./lab up lab --data" in capsys.readouterr().err
+    assert typed == []
+    assert removals.allow(engine, "lab", found, data=True)
+    assert typed == [("lab", "This deletes with its data: events")]

@@ -113,6 +113,19 @@ def test_other_settings_are_told_and_left(servers: Lab, broker: str) -> None:
         assert "retention.ms 604800000, not 3600000" in output
 
 
+def test_a_topic_goes_with_its_data_only_where_that_was_confirmed(
+    servers: Lab, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plain(servers, broker, "leaving", "leaver")[0] == 0
+    code, output = plain(servers, broker, "leaving", "leaver", "--absent")
+    assert (code, "its messages stay until" in output) == (0, True), output
+    assert "nothing to do" in plain(servers, broker, "leaving", "leaver")[1]
+    monkeypatch.setenv("DATALAB_DELETE_DATA", "yes")
+    code, output = plain(servers, broker, "leaving", "leaver", "--absent")
+    assert (code, output) == (0, "deleted topic leaving\ndeleted group leaver\n")
+    assert plain(servers, broker, "leaving", "leaver", "--absent") == (0, "")
+
+
 def test_a_live_group_keeps_its_offsets(servers: Lab, broker: str) -> None:
     assert plain(servers, broker, "lively", "somebody")[0] == 0
     consumer = Consumer(
