@@ -13,6 +13,7 @@ from toolchain import pulumi_cli
 
 # The engines of tests have no registry, and so no image by its digest; and nobody's tests fail
 # because of what their `./lab pin` wrote. Before any module of a layer is there, as those ask.
+SUMS = images.sums
 pytest.MonkeyPatch().setattr(images, "sums", dict)
 
 

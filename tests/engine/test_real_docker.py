@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,13 @@ from cli.docker import require_health
 from cli.fault import Fault
 from layers import LAYERS
 from rehearsal import apply, stand_in
-from settings.images import catalogue
+from settings import images
+from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
 from tests.harness import real_docker, terraform
+from tests.harness.deploy import deploy
 from tests.harness.docker import engine
 from tests.harness.real_provider import RealProvider, served
-from tests.layers.containers import world
 
 pytestmark = pytest.mark.service
 # The users that the vendors' images state.
@@ -70,13 +72,30 @@ class Docker:
             return archive.getmembers()[0]
 
 
+class ByTag(RealProvider):
+    """The provider without images' digests: an engine has one by its digest only if it pulled it.
+
+    The program runs on its own and reads images.sum, unlike the tests' process.
+    """
+
+    def _wanted(self, *arguments: Any) -> tuple[str, Any]:
+        type_, wanted = super()._wanted(*arguments)
+        if type_ == "docker_image" and isinstance(wanted["name"], str):
+            wanted["name"] = wanted["name"].partition("@")[0]
+        return type_, wanted
+
+
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """An engine that has every image of `dev`."""
     with engine(tmp_path_factory.mktemp("docker"), networks=True) as host:
-        for name, image in catalogue().images.items():
-            real_docker.make_image(host, image.reference, USERS.get(name, ""))
-        for layer in world("dev").values():
+        for name, image in images.catalogue().images.items():
+            real_docker.make_image(host, image.name, USERS.get(name, ""))
+        # What the lab builds is named by what it is built from, digests included.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(images, "sums", SUMS)
+            layers = deploy("dev").values()
+        for layer in layers:
             for built in layer.all("docker:index/image:Image"):
                 real_docker.make_image(host, built.inputs["imageName"])
         yield Docker(host)
@@ -94,7 +113,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[La
         ) as provider,
         served(
             made.scratch.executables,
-            RealProvider("docker", made.world, provider, real_docker.kind),
+            ByTag("docker", made.world, provider, real_docker.kind),
         ),
     ):
         patch.setenv("DOCKER_HOST", docker.host)
