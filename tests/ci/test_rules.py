@@ -283,7 +283,7 @@ def test_all_jobs_say_the_audience_that_vault_expects() -> None:
 
     data = yaml.safe_load((ROOT / "layers/services/files/vault/roles.yaml").read_text())
     places: list[Path] = [*(ROOT / ".ci").rglob("*.yml"), ROOT / ".gitlab-ci.yml"]
-    found = [word for place in places for word in re.findall(r"aud: (\S+)", place.read_text())]
+    found = [word for place in places for word in re.findall(r"aud: ([\w-]+)", place.read_text())]
     assert found
     assert set(found) == {data["audience"]}
 

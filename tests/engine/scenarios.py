@@ -166,7 +166,10 @@ class Environment:
         here.restore(f"before {LAYERS[0]}")
         answer = here.up(upper)
         assert answer.code != 0
-        assert re.search(rf"run \./lab up {self.env} \w+ first", answer.said), (lower, answer.said)
+        assert re.search(rf"run \./lab up {self.env}, which brings up every layer", answer.said), (
+            lower,
+            answer.said,
+        )
         assert "Traceback" not in answer.said
         assert "exit code" not in answer.said, "the refusal is all that is said"
 

@@ -117,6 +117,7 @@ def touched(up: Lab, case: str) -> dict[str, str]:
             if any(kind in step["urn"] for kind in MACHINES):
                 found[step["urn"].rpartition("::")[2]] = step["op"]
     assert refused == (case in REFUSED)
+    up.restore("after platform")
     return found
 
 
@@ -155,7 +156,6 @@ WAITED_FOR = {
     "lxc-interfaces": {"vault-lxc", "vault-host-key", "vault-roles"},
     "vm-interfaces": {"gitlab-vm", "gitlab-host-key", "gitlab-roles", "runner-roles"},
     "vm-gpu": {"docker-vm", "docker-host-key", "docker-roles"},
-    "vm-gpus": {"docker-vm", "docker-host-key", "docker-roles"},
 }
 
 

@@ -20,7 +20,7 @@ OTHER = 43
 
 def plain(servers: Lab, broker: str, topic: str, group: str, *more: str) -> tuple[int, str]:
     """The lab's own one-shot: no Vault, no GitLab."""
-    words = ("kafka", "--bootstrap", broker, "--topic", topic, "--group", group, *more)
+    words = ("kafka", "--bootstrap", broker, f"--topic={topic}", f"--group={group}", *more)
     return servers.run(*words, env=clean_environment(PYTHONPATH=str(ROOT)))
 
 
