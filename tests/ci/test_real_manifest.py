@@ -1,7 +1,8 @@
 """The manifest of images on the real engine: who built an image makes no difference to the lab."""
 
 import json
-import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,15 @@ from cli.ci.gate import refusals
 from layers import LAYERS
 from settings.images import MANIFEST
 from tests.engine.lab import Lab, bring_up, lab
+from toolchain.install import ROOT
 
 pytestmark = pytest.mark.engine
+TAGS = """
+import json
+from cli.ci import images
+from places.image import version
+print(json.dumps({name: version(recipe) for name, recipe in images.recipes().items()}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +35,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_a_pipeline_goes_on_from_what_a_person_deployed(made: Lab, tmp_path: Path) -> None:
     engine, stack = made.scratch.engine, made.scratch.stack("apps")
     running = json.loads(engine.capture("stack", "output", "images", "--json", "-s", stack))
-    # The program's own: it knows images by digest, which the tests' process does not.
-    tags = {name: re.findall(r":([0-9a-f]{12})\b", image)[-1] for name, image in running.items()}
+    # As the program has them: it knows images by digest, which the tests' process does not.
+    answer = subprocess.run([sys.executable, "-c", TAGS], cwd=ROOT, capture_output=True, check=True)
+    tags = json.loads(answer.stdout)
     file = tmp_path / images.FILE
     entries = {name: {"version": tags[name], "image": running[name]} for name in running}
     file.write_text(json.dumps(entries))

@@ -49,7 +49,7 @@ VM: dict[str, dict[str, Any]] = {
     "disk_gib": {f"{GITLAB}.disk_gib": 120},
     "storage": {f"{NODE}.storages": STORAGES, f"{GITLAB}.storage": "other"},
     "network": {f"{GITLAB}.network": LAN, f"{GITLAB}.address": "10.0.30.5"},
-    "interfaces": {f"{GITLAB}.interfaces": [SECOND]},
+    "interfaces": {f"{GITLAB}.interfaces": [{**SECOND, "address": "10.9.0.6/24"}]},
     "floor_mib": {f"{DOCKER}.floor_mib": 8192, f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
     "gpu": {f"{DOCKER}.gpu": None, "services.ollama.gpu": False},
     "gpus": {f"{NODE}.pci.gpu2": GPU, f"{DOCKER}.gpu": None, f"{DOCKER}.gpus": ["gpu", "gpu2"]},
