@@ -33,11 +33,11 @@ from toolchain.private import private_folder
 
 # Image -> where its recipe is.
 RECIPES = {
-    "runner": "layers.apps.runner_image:RUNNER",
-    "deployer": "layers.apps.runner_image:DEPLOYER",
-    "mlflow": "layers.services.mlflow:RECIPE",
-    "model-server": "layers.apps.model_server:RECIPE",
-    "web": "layers.apps.web:RECIPE",
+    "runner": "layers.apps.runner_image:runner",
+    "deployer": "layers.apps.runner_image:deployer",
+    "mlflow": "layers.services.mlflow:recipe",
+    "model-server": "layers.apps.model_server:recipe",
+    "web": "layers.apps.web:recipe",
 }
 FILE = "images.json"  # the manifest
 # Key files and the tokens of what the lab runs: GitLab, Vault, Pulumi, cloud-style access keys.
@@ -67,7 +67,7 @@ def recipes() -> dict[str, Recipe]:
     found = {}
     for image, place in RECIPES.items():
         module, _, name = place.partition(":")
-        found[image] = getattr(importlib.import_module(module), name)
+        found[image] = getattr(importlib.import_module(module), name)()
     return found
 
 

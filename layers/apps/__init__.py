@@ -7,7 +7,7 @@ AppsOutputs.
 import pulumi
 
 from layers.apps.model_server import ModelServer, ModelServerArgs
-from layers.apps.runner_image import DEPLOYER, RunnerImage, RunnerImageArgs, downloads
+from layers.apps.runner_image import RunnerImage, RunnerImageArgs, deployer, downloads
 from layers.apps.web import Web, WebArgs
 from layers.engine import engine, gitlab_provider
 from layers.outputs import AppsOutputs, FoundationOutputs, PlatformOutputs, ServicesOutputs
@@ -42,7 +42,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     if settings.platform.gitlab.enabled:
         gitlab = [gitlab_provider(settings, foundation, platform)]
         # Its Dockerfile takes what it is given.
-        for entry, checksum in downloads(DEPLOYER).items():
+        for entry, checksum in downloads(deployer()).items():
             require_checksum(entry, checksum, settings.common.unpinned_downloads)
         RunnerImage(
             "deployer-image",
@@ -50,7 +50,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
                 engine=where,
                 registry=registry,
                 image="deployer",
-                recipe=DEPLOYER,
+                recipe=deployer(),
                 variable="DATALAB_DEPLOYER_IMAGE",
             ),
             where.options(*gitlab),

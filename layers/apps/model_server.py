@@ -9,7 +9,10 @@ from places import Container, Health
 from places.image import Recipe
 from settings import Settings, images
 
-RECIPE = Recipe(context="apps/model_server", base={"PYTHON_IMAGE": images.image("python")})
+
+def recipe() -> Recipe:
+    """What the model server's image is built from."""
+    return Recipe(context="apps/model_server", base={"PYTHON_IMAGE": images.image("python")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class ModelServer(pulumi.ComponentResource):
         self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None
     ):
         super().__init__("datalab:apps:ModelServer", name, None, opts)
-        self.image = args.engine.build(self, name, RECIPE, args.registry)
+        self.image = args.engine.build(self, name, recipe(), args.registry)
         settings = args.engine.settings
         size = settings.apps.model_server.container
         args.engine.run(

@@ -1,7 +1,7 @@
 """The images that CI jobs run in: `runner` for every project, `deployer` for this one's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -11,11 +11,14 @@ from settings import images, pins
 
 CHECKSUM, PLUGINS = "PULUMI_SHA256", "PULUMI_PLUGINS"  # build arguments of the deployer
 
-RUNNER = Recipe(
-    context="provision",
-    dockerfile="images/runner/Dockerfile",
-    base={"UBUNTU_IMAGE": images.image("ubuntu")},
-)
+
+def runner() -> Recipe:
+    """What the image of every project's jobs is built from."""
+    return Recipe(
+        context="provision",
+        dockerfile="images/runner/Dockerfile",
+        base={"UBUNTU_IMAGE": images.image("ubuntu")},
+    )
 
 
 def downloads(recipe: Recipe) -> Mapping[str, str]:
@@ -38,17 +41,20 @@ def plugins() -> str:
     )
 
 
-DEPLOYER = Recipe(
-    context=".",
-    parts=("provision", "requirements.txt"),
-    dockerfile="images/deployer/Dockerfile",
-    base={
-        "UBUNTU_IMAGE": images.image("ubuntu"),
-        "PULUMI_URL": images.download("pulumi").url,
-        CHECKSUM: images.download("pulumi").sha256,
-        PLUGINS: plugins(),
-    },
-)
+def deployer() -> Recipe:
+    """What the image of this project's own jobs is built from."""
+    pulumi_ = images.download("pulumi")
+    return Recipe(
+        context=".",
+        parts=("provision", "requirements.txt"),
+        dockerfile="images/deployer/Dockerfile",
+        base={
+            "UBUNTU_IMAGE": images.image("ubuntu"),
+            "PULUMI_URL": pulumi_.url,
+            CHECKSUM: pulumi_.sha256,
+            PLUGINS: plugins(),
+        },
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,7 @@ class RunnerImageArgs:
     engine: Engine
     registry: pulumi.Input[str]
     image: str = "runner"
-    recipe: Recipe = RUNNER
+    recipe: Recipe = field(default_factory=runner)
     variable: str = "DATALAB_RUNNER_IMAGE"
 
 

@@ -9,7 +9,10 @@ from places import Container, Health
 from places.image import Recipe
 from settings import images
 
-RECIPE = Recipe(context="apps/web", base={"NODE_IMAGE": images.image("node")})
+
+def recipe() -> Recipe:
+    """What the web page's image is built from."""
+    return Recipe(context="apps/web", base={"NODE_IMAGE": images.image("node")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Web(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: WebArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:apps:Web", name, None, opts)
-        self.image = args.engine.build(self, name, RECIPE, args.registry)
+        self.image = args.engine.build(self, name, recipe(), args.registry)
         size = args.engine.settings.apps.web.container
         args.engine.run(
             self,

@@ -12,7 +12,12 @@ from places.image import Recipe
 from settings import images
 from settings.names import Endpoint
 
-RECIPE = Recipe(context="images/mlflow", base={"PYTHON_IMAGE": images.image("python")})
+
+def recipe() -> Recipe:
+    """What MLflow's image is built from."""
+    return Recipe(context="images/mlflow", base={"PYTHON_IMAGE": images.image("python")})
+
+
 USER = 10001  # images/mlflow/Dockerfile
 SECRETS = "/run/secrets/"
 CA = "/etc/datalab/ca.crt"
@@ -40,7 +45,7 @@ class Mlflow(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MlflowArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("datalab:services:Mlflow", name, None, opts)
-        image = args.engine.build(self, name, RECIPE, args.registry)
+        image = args.engine.build(self, name, recipe(), args.registry)
         container = args.engine.run(self, name, _container(args, image))
         self.register_outputs({"id": container.id})
 

@@ -7,11 +7,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from layers.apps.web import RECIPE as WEB
-from layers.services.mlflow import RECIPE as MLFLOW
+from cli.ci.images import recipes
 from places import image
 from places.image import Recipe, version
+from settings import images
 from settings.images import MANIFEST
+from tests.conftest import SUMS
 from tests.harness.deploy import Registered, deploy
 from tests.layers.containers import VARIANTS, world
 
@@ -45,6 +46,15 @@ def test_version_is_the_same_wherever_the_checkout_is(
     root.rename(elsewhere)
     monkeypatch.setattr(image, "ROOT", elsewhere)
     assert version(ONE) == first
+
+
+def test_what_images_sum_says_counts_when_an_image_is_built_not_when_its_module_was_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {name: version(recipe) for name, recipe in recipes().items()}
+    monkeypatch.setattr(images, "sums", SUMS)
+    after = {name: version(recipe) for name, recipe in recipes().items()}
+    assert [name for name in before if before[name] == after[name]] == []
 
 
 @pytest.mark.parametrize("change", ["content", "new file", "name", "mode", "Dockerfile", "base"])
@@ -213,7 +223,8 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", lambda text, *_: said.append(text))
     environment, change = VARIANTS["lab"]
-    manifest(tmp_path, monkeypatch, web=version(WEB), mlflow=version(MLFLOW), runner="0" * 12)
+    now = {name: version(recipes()[name]) for name in ("web", "mlflow")}
+    manifest(tmp_path, monkeypatch, runner="0" * 12, **now)
     layers = deploy(environment, change)
     built = {b.name for layer in layers.values() for b in layer.all("docker:index/image:Image")}
     # Not there, or there with other files in it.
@@ -233,5 +244,5 @@ def test_without_a_registry_or_a_manifest_everything_is_built(
 ) -> None:
     monkeypatch.setenv(MANIFEST, str(tmp_path / "missing.json"))
     assert len(deploy(*VARIANTS["lab"])["apps"].all("docker:index/image:Image")) == 4
-    manifest(tmp_path, monkeypatch, web=version(WEB))
+    manifest(tmp_path, monkeypatch, web=version(recipes()["web"]))
     assert deploy(*VARIANTS["dev"])["apps"].one("docker:index/image:Image", "web-build")

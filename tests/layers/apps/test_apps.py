@@ -4,7 +4,7 @@ import pulumi
 import pytest
 
 from apps.model_server.settings import load
-from layers.apps.runner_image import DEPLOYER, downloads
+from layers.apps.runner_image import deployer, downloads
 from settings.images import PATH
 from tests.harness.deploy import deploy
 from tests.layers.containers import GITLAB, container, published, variables, world
@@ -61,7 +61,7 @@ def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str
 def test_an_image_without_the_sum_of_what_it_downloads_is_not_begun(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = dict.fromkeys(downloads(DEPLOYER), "0" * 64)
+    known = dict.fromkeys(downloads(deployer()), "0" * 64)
     assert len(known) == 10, "Pulumi and the plugin of every provider"
     monkeypatch.setattr("layers.apps.downloads", lambda _: {**known, entry: ""})
     change = {**GITLAB, "common.unpinned_downloads": "refuse"}
