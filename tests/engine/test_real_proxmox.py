@@ -32,9 +32,7 @@ ELSEWHERE = {"node-endpoint", "node-name", "node-pci"}
 
 MADE: dict[str, dict[str, Any]] = {
     **{case: CASES[case] for case in (*WAITED_FOR, "node-nameservers")},
-    # Not the VLAN and MTU of a VM alone: PVE plugs its interface while it runs, so bpg does not
-    # reboot it, and fakepve keeps such a change pending.
-    "node-gateway_on_link": CASES["node-gateway_on_link"],
+    **{f"node-{field}": CASES[f"node-{field}"] for field in ("vlan", "mtu", "gateway_on_link")},
     # Not Vault's: its stand-in would take what is at another address for another server.
     "lxc-address": {"foundation.cache.machine.address": "192.168.1.113"},
 }

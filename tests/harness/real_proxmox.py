@@ -33,6 +33,14 @@ DIRECTORY = {"type": "dir", "path": "/var/lib/vz"}
 THIN_POOL = {"type": "lvmthin", "vgname": "pve", "thinpool": "data"}
 IMPORT = re.compile(r"(?:^|,)import-from=([^,]+)")
 SIZE = re.compile(r",size=(\d+)G")
+# What a running VM takes at once, by vmconfig_hotplug_pending of qemu-server 9.2.6
+# (PVE/QemuServer.pm): vmconfig_update_net plugs a network device again for another VLAN or bridge
+# and unplugs it before for another MTU; $fast_plug_option has all of cloud-init.
+NETWORK = re.compile(r"net\d+")
+CLOUD_INIT = re.compile(
+    r"ipconfig\d+|nameserver|searchdomain|sshkeys|ci(custom|password|type|user)"
+)
+HOTPLUG = "network,disk,usb"  # PVE's default of the option
 START_S = 30
 
 
@@ -90,11 +98,19 @@ class Node(FakePve):  # type: ignore[misc]
         return answer
 
     async def _apply_config(self, vm: Any, user: str, p: Mapping[str, Any]) -> None:
-        """Numbers are numbers afterwards too, as they are where a machine is made."""
+        """Numbers are numbers afterwards too, as they are where a machine is made, and what PVE
+        plugs while the machine runs does not wait for its next start."""
         method = schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]
         given = {**p, "node": vm.node, "vmid": vm.vmid}
         values, _ = schema.validate(method["parameters"], given)
         await super()._apply_config(vm, user, {name: values[name] for name in p})
+        network = "network" in str(vm.config.get("hotplug", HOTPLUG))
+        for name in [*vm.pending]:
+            if CLOUD_INIT.fullmatch(name) or (network and NETWORK.fullmatch(name)):
+                value = vm.pending.pop(name)
+                vm.config[name] = value
+                if value is None:
+                    del vm.config[name]
 
     def _qm_new_drive(self, vmid: int, key: str, value: str, default: str) -> Any:
         """An imported disk has the size of its image, whatever size is asked for."""
