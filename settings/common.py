@@ -84,7 +84,8 @@ class Common(Model):
     )
     unpinned_downloads: Literal["refuse", "allow"] = Field(
         default="refuse",
-        description="What `up` does with a machine image that has no checksum in images.sum",
+        description="What `up` does with a download (a machine's image, its programs, what the "
+        "deployer's image installs) that has no checksum in images.sum",
     )
     rescue: Rescue
     certificates: Certificates = Certificates()
