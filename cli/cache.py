@@ -20,7 +20,8 @@ from cli.backend import settings_of
 from cli.fault import Fault, say
 from cli.forget import forget
 from settings import ENVIRONMENTS, Settings
-from settings.cache import LINKING, environment, urls
+from settings.foundation.cache import LINKING
+from settings.mirrors import environment, urls
 from settings.names import endpoints
 
 TIMEOUT_S = 10

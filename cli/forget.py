@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from cli.backend import settings_of
 from cli.fault import Fault
 from settings import ENVIRONMENTS, Settings
-from settings.cache import ALIASES, INDEXES, LINKING, Cache
+from settings.foundation.cache import ALIASES, INDEXES, LINKING, Cache
 from settings.names import endpoints, service_at
 
 # An origin may take its time for the first byte of a large file.

@@ -1,4 +1,4 @@
 """The four layers of an environment."""
 
-# Lowest first. The only statement of their order.
+# Lowest first; settings/declarations.py has them too, as `./lab help` starts without pydantic.
 LAYERS = ("foundation", "platform", "services", "apps")

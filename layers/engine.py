@@ -13,8 +13,8 @@ from places.docker import DockerArgs, ServiceContainer, ServiceContainerArgs
 from places.image import Builder, BuiltImage, BuiltImageArgs, Recipe, Registry
 from places.trust import trust_file
 from settings import Settings
-from settings.cache import pulled, urls
 from settings.images import Pushed
+from settings.mirrors import pulled, urls
 from settings.names import ROWS, Endpoint, endpoints, machine_hosts
 
 # GitLab takes any name with a token as password.

@@ -11,7 +11,7 @@ import pulumi_tls as tls
 from places import Place
 from places.docker import ContainerNetwork, ContainerNetworkArgs, DockerArgs, DockerPlace
 from settings import Settings
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from settings.program import Given
 
 
@@ -92,7 +92,7 @@ def container_network(
 
 
 def mirrors(cache: Cache, urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """What the package cache stands in for -> its URL there, of what settings.cache.urls says.
+    """What the package cache stands in for -> its URL there, of what settings.mirrors.urls says.
 
     An apt upstream is there by its name, as machines know the archives; and every one whose paths
     the cache keeps by its address, which vendors' downloads and keys begin with.

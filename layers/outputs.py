@@ -71,7 +71,7 @@ class FoundationOutputs(Outputs):
     certificates: name -> certificate, key, as PEM, for every service and client (secret).
     vault: address, inner_address.
     vault_identities: platform, services, apps -> username, password (secret).
-    cache: kind of upstream -> URLs by name, for clients outside; see settings.cache.
+    cache: kind of upstream -> URLs by name, for clients outside; see settings.mirrors.
     network: the containers' network in `dev`; empty in `lab`, where the platform makes it.
     logins: service -> url, user, password of its administrator (secret), for people.
     """

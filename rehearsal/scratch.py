@@ -23,7 +23,7 @@ from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.budget import machines
-from settings.cache import users
+from settings.mirrors import users
 from settings.names import endpoints, hosts
 from settings.stackfile import StackFileError, layer_file, read_config
 from toolchain import install, pulumi_cli

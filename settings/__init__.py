@@ -4,26 +4,35 @@ import contextlib
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from settings import faults, images
-from settings.apps import Apps
 from settings.base import Model, dotted
 from settings.budget import Budget, budget
 from settings.common import Common
-from settings.foundation import Foundation
-from settings.platform import Platform
+from settings.declarations import BY_MODEL, Layer, layer_model
 from settings.rules import check
-from settings.services import Services
 from settings.stackfile import StackFileError, read_config
 
 ENVIRONMENTS = ("dev", "lab")
 PROJECT = "datalab"
 # Keys of their own, as a secret inside the tree would be handed to the program in plain text.
 SECRET_KEYS = ("proxmoxApiToken", "upstreamPasswords")
+
+T = TypeVar("T", bound=Model)
+
+if TYPE_CHECKING:  # a type checker takes no class that is made when the program starts
+    Foundation = Layer
+    Platform = Layer
+    Services = Layer
+    Apps = Layer
+else:
+    Foundation, Platform = layer_model("foundation"), layer_model("platform")
+    Services, Apps = layer_model("services"), layer_model("apps")
 
 
 class Settings(Model):
@@ -34,6 +43,11 @@ class Settings(Model):
     platform: Platform
     services: Services
     apps: Apps
+
+    def get(self, section: type[T]) -> T:
+        """The section of a service, by its model."""
+        found: T = attrgetter(BY_MODEL[section].key)(self)
+        return found
 
 
 class SettingsError(Exception):

@@ -8,8 +8,8 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load
-from settings.cache import users
 from settings.images import Pushed, pushed
+from settings.mirrors import users
 
 PASSWORDS = f"{PROJECT}:upstreamPasswords"
 # In nginx's configuration a word of 4,096 bytes ends (NGX_CONF_BUFFER), and base64 makes 4 of 3.

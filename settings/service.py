@@ -1,12 +1,14 @@
 """What a service says of itself, once; addresses, secrets, certificates and probes follow from it.
 
-The declarations stand beside the services' settings: `SERVICES` in settings/foundation.py,
-platform.py, services.py and apps.py. settings/declarations.py collects them.
+A module of settings/<layer>/ holds a service's settings and its declaration, `SERVICE`.
+settings/declarations.py finds them, so that nothing lists them again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from settings.base import Model
 
 Exposure = Literal["machine", "gateway", "docker"]
 
@@ -39,19 +41,27 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A service: the section of the settings that it has, where it answers, its secrets."""
+    """A service: its section of the settings, where it answers, its secrets."""
 
-    layer: str
-    section: str
+    key: str  # of its section, as in services.kafka; its module has the same name
+    settings: type[Model]
+    order: int  # among the services of its layer, in tables and on the start page
+    default: Model | None = None  # its section where the settings have none; None: it is required
+    description: str | None = None  # of the section, where the model's docstring does not say it
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()
     # Port -> what of it listens there, on its machine; nothing can be published on these.
     own_ports: Mapping[int, str] = field(default_factory=dict)
 
     @property
-    def key(self) -> str:
-        """The dotted key of its section."""
-        return f"{self.layer}.{self.section}"
+    def layer(self) -> str:
+        """The layer that it belongs to."""
+        return self.key.partition(".")[0]
+
+    @property
+    def section(self) -> str:
+        """The key of its section within its layer."""
+        return self.key.partition(".")[2]
 
 
 def secrets(*names: str) -> tuple[Secret, ...]:

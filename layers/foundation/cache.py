@@ -10,7 +10,8 @@ import pulumi
 from layers.foundation.cache_files import FILES, Site, logins, render
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
-from settings.cache import FIRST_REGISTRY_PORT, Cache, Upstream, urls
+from settings.foundation.cache import FIRST_REGISTRY_PORT, Cache, Upstream
+from settings.mirrors import urls
 from settings.names import Endpoint
 
 DATA = "/var/lib/datalab-cache"
@@ -34,7 +35,7 @@ class PackageCacheArgs:
 
 
 class PackageCache(pulumi.ComponentResource):
-    """The cache; `urls` (see settings.cache.urls) are known once it answers."""
+    """The cache; `urls` (see settings.mirrors.urls) are known once it answers."""
 
     urls: pulumi.Output[dict[str, dict[str, str]]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from settings.cache import LINKING, Cache, Upstream
+from settings.foundation.cache import LINKING, Cache, Upstream
 
 FILES = Path(__file__).parent / "files" / "cache"
 # Found by measurement (docs/cache.md): the largest size with which the second client of a miss

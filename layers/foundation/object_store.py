@@ -10,7 +10,7 @@ import pulumi_minio as minio
 from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
 from settings.common import STORE_ROOT_USER
-from settings.foundation import ObjectStore as ObjectStoreSettings
+from settings.foundation.object_store import ObjectStore as ObjectStoreSettings
 
 # Bucket -> whether it keeps old versions: for state and backups they are the only undo.
 BUCKETS = {

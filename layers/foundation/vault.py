@@ -10,7 +10,7 @@ import pulumi_vault as vault
 from places import Container, File, Health, Place, Port, Role, Workload
 from places.templates import render
 from settings import images
-from settings.foundation import Vault as VaultSettings
+from settings.foundation.vault import Vault as VaultSettings
 
 FILES = Path(__file__).parent / "files" / "vault"
 BOOTSTRAP = FILES / "bootstrap.sh"

@@ -20,9 +20,9 @@ from layers.secrets import Passwords
 from layers.vault import vault_provider
 from places.trust import trust_file
 from settings import Settings
-from settings.cache import DOCKER_HUB
-from settings.cache import environment as cache_environment
-from settings.cache import sources as cache_sources
+from settings.foundation.cache import DOCKER_HUB
+from settings.mirrors import environment as cache_environment
+from settings.mirrors import sources as cache_sources
 from settings.names import endpoints, job_hosts
 from settings.program import Given
 

@@ -10,7 +10,7 @@ from places import Container, File, Health, Place, Port, Role, Workload
 from places.templates import render
 from settings import images
 from settings.names import Endpoint
-from settings.platform import GitLab as GitLabSettings
+from settings.platform.gitlab import GitLab as GitLabSettings
 
 FILES = Path(__file__).parent / "files" / "gitlab"
 ACCESS = ("access.rb", "access.sh")

@@ -10,7 +10,7 @@ import pulumi_gitlab as gitlab
 from places import Container, File, Health, Place, Role, Workload
 from places.templates import render
 from settings import docker_engine, images
-from settings.platform import Runner as RunnerSettings
+from settings.platform.runner import Runner as RunnerSettings
 
 FILES = Path(__file__).parent / "files" / "gitlab"
 # Setting of a job's size -> its runner's name, which is the tag that its jobs have; `job` is for
@@ -24,8 +24,8 @@ class RunnerArgs:
 
     docker_host is empty for the engine of the machine at hand; certificate and key are the
     client's for any other (PEM). environment are variables of every job, sources where its apt and
-    apk find their archives (settings.cache.sources), hosts the lab's names and addresses. Jobs join
-    `network`; where it is empty each has its own, with the services it names.
+    apk find their archives (settings.mirrors.sources), hosts the lab's names and addresses. Jobs
+    join `network`; where it is empty each has its own, with the services it names.
     """
 
     settings: RunnerSettings

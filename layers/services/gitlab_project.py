@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gitlab as gitlab
 
-from settings.services import GitLabProject as GitLabProjectSettings
+from settings.services.gitlab_project import GitLabProject as GitLabProjectSettings
 
 BRANCH = "main"
 # Token -> level and scopes: `notes` writes merge requests' notes and the drift issue; the jobs of

@@ -14,7 +14,7 @@ from layers.engine import Engine
 from places import Container, File, Health
 from places.templates import render
 from settings import images
-from settings.services import Topic
+from settings.services.kafka import Topic
 
 FILES = Path(__file__).parent / "files"
 OUTSIDE_PORT = 9092

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from layers.foundation.cache_files import Site, logins, render
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.ansible.conftest import Lab
 
 pytestmark = pytest.mark.service

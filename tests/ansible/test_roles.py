@@ -28,7 +28,7 @@ from layers.foundation import vault as vault_layer
 from layers.foundation.cache_files import Site, render
 from places.templates import compiled
 from settings import images
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.ansible.conftest import Lab, common, play
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
 from tests.harness.machine import CACHE, USER, archive

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from layers.foundation.cache_files import Site, logins, render
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.harness.process import clean_environment, free_port, listens, server
 
 # Of every upstream with a user.

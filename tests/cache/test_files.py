@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from layers.foundation.cache_files import Site, render
-from settings.cache import Cache, environment, pulled, urls
+from settings.foundation.cache import Cache
+from settings.mirrors import environment, pulled, urls
 from tests.cache.running import site, write
 from tests.harness.deploy import settings_of
 

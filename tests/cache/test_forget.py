@@ -12,7 +12,7 @@ import cli.forget
 from cli import cache as command
 from cli.fault import Fault
 from layers.foundation.cache_files import SLICE_KIB
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.cache.origin import Fault as Broken
 from tests.cache.origin import Origin
 from tests.cache.running import Running

@@ -11,7 +11,7 @@ import pytest
 
 from cli.cache import file_hosts
 from cli.init import npm_registry, pip_index
-from settings.cache import urls
+from settings.mirrors import urls
 from tests.cache.apt import Apt
 from tests.cache.running import outside, running, settings
 from tests.harness.process import clean_environment

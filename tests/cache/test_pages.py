@@ -14,7 +14,7 @@ import pytest
 from cli import cache as command
 from cli.fault import Fault
 from settings import Settings
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.cache.origin import Origin
 from tests.cache.running import Running, running, settings, site
 from tests.harness.browser import browse

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from settings.cache import environment
+from settings.mirrors import environment
 from tests.cache.origin import Fault, Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running, running, settings, site

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from settings.cache import Cache, Upstream
+from settings.foundation.cache import Cache, Upstream
 from settings.images import catalogue
 
 APT = {"kind": "apt", "url": "http://archive.example/ubuntu"}

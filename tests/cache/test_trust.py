@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from layers.foundation.cache_files import SLICE_KIB, identity
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.cache.conftest import Start
 from tests.cache.names import context, resolver
 from tests.cache.origin import Fault, Origin

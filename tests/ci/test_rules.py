@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from provision import specs
-from settings.services import Workflow
+from settings.services.gitlab_project import Workflow
 from tests.harness.inputs import check_inputs, declared
 from tests.harness.pipelines import ROOT, Repository
 

@@ -26,7 +26,7 @@ from cli.ci import images
 from cli.init import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
 from layers.engine import builder
-from settings.cache import Cache
+from settings.foundation.cache import Cache
 from tests.cache.running import Running, outside, running
 from tests.harness.cache import cached
 from tests.harness.deploy import settings_of

@@ -16,15 +16,9 @@ from layers.foundation.cache_files import render as render_cache
 from layers.services.gateway import FILES, FOLDER, configuration
 from places.templates import compiled
 from settings import Settings, SettingsError, load, schema
-from settings.cache import (
-    LINKING,
-    MOST_ADDRESSES,
-    MOST_UPSTREAMS,
-    MOST_URL,
-    Cache,
-    environment,
-)
-from settings.cache import sources as cache_sources
+from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, MOST_URL, Cache
+from settings.mirrors import environment
+from settings.mirrors import sources as cache_sources
 from settings.names import ROWS, certificate_names, endpoints
 from settings.rules import MOST_NAME
 from tests.cache.running import site, write

@@ -7,7 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from provision import specs
 from provision.faults import Invalid
-from settings.services import ModelName, Topic, TopicName
+from settings.services.kafka import Topic, TopicName
+from settings.services.ollama import ModelName
 from tests.harness.inputs import declared
 from tests.harness.pipelines import ROOT
 

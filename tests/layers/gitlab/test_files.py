@@ -17,8 +17,8 @@ import yaml
 from layers.platform.gitlab import FILES
 from layers.platform.runner import NAMES
 from places.templates import compiled
-from settings.cache import environment as cache_environment
-from settings.cache import sources as cache_sources
+from settings.mirrors import environment as cache_environment
+from settings.mirrors import sources as cache_sources
 from tests.harness.deploy import Deployed, deploy
 
 pytestmark = pytest.mark.slow

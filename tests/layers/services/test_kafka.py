@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from layers.services.kafka import cluster_id, provision
 from settings.images import PATH
-from settings.services import Topic
+from settings.services.kafka import Topic
 from tests.harness.kafka import jars
 from tests.harness.process import clean_environment, free_port, listens, server
 from tests.layers.containers import container, files, published, variables, world

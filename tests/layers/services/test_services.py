@@ -15,7 +15,7 @@ from layers.services.mlflow import CA, USER, allowed_hosts
 from provision import kafka, ollama, postgres, request
 from settings.images import PATH, catalogue
 from settings.names import certificate_names, endpoints, hosts
-from settings.services import Workflow
+from settings.services.gitlab_project import Workflow
 from tests.harness.deploy import Deployed, deploy, settings_of
 from tests.harness.gitlab import check_request
 from tests.harness.inputs import check_inputs, declared

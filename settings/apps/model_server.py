@@ -1,0 +1,37 @@
+"""The model server's settings and declaration."""
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service
+from settings.services.kafka import TopicName
+
+
+class ModelServer(Model):
+    """The FastAPI server that answers with MLflow's models and logs to Kafka."""
+
+    port: Port = 8000
+    results_topic: TopicName = Field(
+        default="ml_inference_results", description="A key of services.kafka.topics"
+    )
+    feedback_topic: TopicName = Field(
+        default="ml_inference_feedback", description="A key of services.kafka.topics"
+    )
+    container: Container
+
+
+SERVICE = Service(
+    key="apps.model_server",
+    settings=ModelServer,
+    order=10,
+    listeners=(
+        Listener(
+            name="model-server",
+            scheme="http",
+            exposure="gateway",
+            inner_port=8000,
+            label="Model server",
+            page="/health",
+        ),
+    ),
+)

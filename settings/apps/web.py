@@ -1,0 +1,28 @@
+"""The web application's settings and declaration."""
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service
+
+
+class Web(Model):
+    """The NodeJS web application."""
+
+    port: Port = 3000
+    container: Container
+
+
+SERVICE = Service(
+    key="apps.web",
+    settings=Web,
+    order=20,
+    listeners=(
+        Listener(
+            name="web",
+            scheme="http",
+            exposure="gateway",
+            inner_port=3000,
+            label="Web application",
+            page="/health",
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Layer 1: object store, Vault, package cache."""

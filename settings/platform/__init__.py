@@ -1,0 +1,1 @@
+"""Layer 2: the Docker host, GitLab, its runner."""

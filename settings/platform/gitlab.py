@@ -1,0 +1,46 @@
+"""GitLab's settings and declaration."""
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.machines import Vm
+from settings.service import Listener, Service, secrets
+
+
+class GitLab(Model):
+    """GitLab with its container registry."""
+
+    enabled: bool = Field(default=True, description="Whether there is one; it needs 8 GiB")
+    port: Port = Field(default=443, description="Web interface and API")
+    ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
+    registry_port: Port = Field(default=5050, description="Container registry")
+    # On the machine and in the store, where they are old versions after that (noncurrent_days).
+    # S3's PutBucketLifecycleConfiguration takes no less than one day; 3,650 are ten years.
+    backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
+    container: Container | None = None
+    machine: Vm | None = None
+
+
+SERVICE = Service(
+    key="platform.gitlab",
+    settings=GitLab,
+    order=20,
+    default=GitLab(enabled=False),
+    description="Without this section there is no GitLab",
+    listeners=(
+        Listener(name="gitlab", scheme="", exposure="machine", label="GitLab", certificate=True),
+        Listener(name="registry", scheme="", exposure="machine", port_setting="registry_port"),
+    ),
+    secrets=secrets("gitlab-root", "gitlab-token"),
+    # GitLab's documentation, "Package defaults": the ports that its parts take themselves.
+    own_ports={
+        5000: "its registry",
+        8060: "its nginx's status",
+        8080: "Puma",
+        8082: "Sidekiq's metrics",
+        8092: "Sidekiq's health",
+        9168: "GitLab's exporter",
+        9229: "Workhorse's metrics",
+        9236: "Gitaly's metrics",
+    },
+)

@@ -1,0 +1,55 @@
+"""Kafka's settings and declaration."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from provision import specs
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service
+
+# What `provision` takes, as it makes the topics.
+TopicName = Annotated[str, Field(pattern=specs.KAFKA_NAME, examples=["ml_results"])]
+
+
+def _retention(hours: int) -> int:
+    if hours == 0:
+        raise ValueError("0 keeps nothing; give it hours, or -1 for ever")
+    return hours
+
+
+class Topic(Model):
+    """A Kafka topic and the consumer group that reads it."""
+
+    partitions: int = Field(
+        default=1,
+        ge=specs.PARTITIONS[0],
+        le=specs.PARTITIONS[1],
+        description="Partitions; Kafka can add some, never remove one",
+    )
+    # An hour is the least that a consumer can catch up; -1 is Kafka's own word (retention.ms).
+    retention_hours: Annotated[int, AfterValidator(_retention)] = Field(
+        default=168,
+        ge=specs.FOR_EVER,
+        le=specs.RETENTION_HOURS[1],
+        description="How long a message is kept; -1 is for ever",
+    )
+    group: TopicName = Field(description="The consumer group that reads it")
+
+
+class Kafka(Model):
+    """One Kafka broker in KRaft mode."""
+
+    port: Port = Field(default=9092, description="The listener for clients outside the network")
+    heap_mib: int = Field(default=512, ge=256, le=32_768, description="Heap of the JVM")
+    # No default topic: the apps' topics are a contract between the model server and the lakehouse.
+    topics: dict[TopicName, Topic] = Field(description="The topics, by name")
+    container: Container
+
+
+SERVICE = Service(
+    key="services.kafka",
+    settings=Kafka,
+    order=20,
+    listeners=(Listener(name="kafka", scheme="kafka", exposure="docker", inner_port=29092),),
+)

@@ -1,0 +1,32 @@
+"""MLflow's settings and declaration."""
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service
+
+
+class Mlflow(Model):
+    """MLflow's tracking server and model registry."""
+
+    port: Port = 5000
+    workers: int = Field(default=1, ge=1, le=16, description="Each takes about 250 MiB")
+    container: Container
+
+
+SERVICE = Service(
+    key="services.mlflow",
+    settings=Mlflow,
+    order=30,
+    listeners=(
+        Listener(
+            name="mlflow",
+            scheme="http",
+            exposure="gateway",
+            inner_port=5000,
+            label="MLflow",
+            # /health answers 200 for hosts that its API refuses.
+            page="/api/2.0/mlflow/experiments/search?max_results=1",
+        ),
+    ),
+)

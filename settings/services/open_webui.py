@@ -1,0 +1,41 @@
+"""Open WebUI's settings and declaration."""
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Secret, Service
+
+
+class OpenWebUi(Model):
+    """Open WebUI, a chat page for Ollama."""
+
+    port: Port = 8080
+    admin_email: str = Field(
+        default="admin@lab.home.arpa",
+        description="Sign-in name of the administrator",
+        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        max_length=254,
+        examples=["me@home.arpa"],
+    )
+    container: Container
+
+
+SERVICE = Service(
+    key="services.open_webui",
+    settings=OpenWebUi,
+    order=50,
+    listeners=(
+        Listener(
+            name="open-webui",
+            scheme="http",
+            exposure="gateway",
+            inner_port=8080,
+            label="Open WebUI",
+            page="/health",
+        ),
+    ),
+    secrets=(
+        Secret(name="open-webui-admin", first_login_of="Open WebUI"),
+        Secret(name="open-webui-session"),
+    ),
+)

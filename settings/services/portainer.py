@@ -1,0 +1,30 @@
+"""Portainer's settings and declaration."""
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Secret, Service
+
+
+class Portainer(Model):
+    """Portainer, a web interface for the Docker host."""
+
+    port: Port = 9443
+    container: Container
+
+
+SERVICE = Service(
+    key="services.portainer",
+    settings=Portainer,
+    order=60,
+    listeners=(
+        Listener(
+            name="portainer",
+            scheme="https",
+            exposure="gateway",
+            inner_port=9443,
+            label="Portainer",
+            page="/api/system/status",
+            certificate=True,
+        ),
+    ),
+    secrets=(Secret(name="portainer-admin", first_login_of="Portainer"),),
+)

@@ -1,0 +1,39 @@
+"""PostgreSQL's settings and declaration."""
+
+from pydantic import Field
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service, secrets
+
+
+class PostgreSql(Model):
+    """PostgreSQL 18."""
+
+    port: Port = 5432
+    max_connections: int = Field(
+        default=100, ge=20, le=1000, description="Connections at a time; each is a process"
+    )
+    container: Container
+
+
+SERVICE = Service(
+    key="services.postgresql",
+    settings=PostgreSql,
+    order=10,
+    listeners=(
+        Listener(
+            name="postgresql",
+            scheme="postgresql",
+            exposure="docker",
+            inner_port=5432,
+            certificate=True,
+        ),
+    ),
+    secrets=secrets(
+        "postgresql-admin",
+        "postgresql-mlflow",
+        "postgresql-lakehouse",
+        "postgresql-provisioner",
+        "postgresql-vault",
+    ),
+)
