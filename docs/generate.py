@@ -9,7 +9,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 # File -> the function, as "module:function", that returns its text.
 PAGES = {
-    "commands.md": "cli.command_line:reference",
+    "commands.md": "docs.commands:page",
     "images.md": "docs.resources:images",
     "rehearsal.md": "rehearsal.refusals:page",
     "resources.md": "docs.resources:page",

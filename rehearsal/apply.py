@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cli.repair import import_id
+from cli.lib.repair import import_id
 from rehearsal import catalogue
 from rehearsal.catalogue import Kind, Need
 from rehearsal.physics import OUTPUTS, RULES, Step

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cli.fault import Fault, SettingsFault
+from cli.lib.fault import Fault, SettingsFault
 from layers import LAYERS
 from rehearsal import earlier, folder, report, scratch
 from rehearsal.catalogue import kinds

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cli.fault import Fault
+from cli.lib.fault import Fault
 from toolchain import install
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from cli.tables import grid
-from cli.tables import tables as budget_tables
+from cli.lib.tables import grid
+from cli.lib.tables import tables as budget_tables
 from rehearsal.catalogue import at
 from rehearsal.physics.docker import CONTAINER, IMAGE
 from rehearsal.physics.proxmox import LXC, VM, WORDS

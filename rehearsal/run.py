@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cli import removals, repair
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib import removals, repair
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from layers import LAYERS
 from rehearsal import apply, earlier, scratch
 from rehearsal.scratch import Scratch

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from cli.backend import file_backend
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib.backend import file_backend
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from layers import LAYERS
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load

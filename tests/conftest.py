@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-from cli.verbs import TIERS
+from cli.commands.test import TIERS
 from settings import images
 from toolchain import pulumi_cli
 

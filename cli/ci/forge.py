@@ -12,7 +12,7 @@ from gitlab.v4.objects import Project, ProjectMergeRequest, ProjectMergeRequestN
 
 from cli.ci.note import MARKER
 from cli.ci.plan import Plan
-from cli.fault import Fault
+from cli.lib.fault import Fault
 
 PACKAGE = "reviewed-previews"
 DRIFT = "datalab-drift"

@@ -21,9 +21,9 @@ from typing import IO, cast
 import httpx
 
 from cli.ci.forge import required
-from cli.docker import client_certificate
-from cli.fault import Fault
-from cli.registry import request_manifest
+from cli.lib.docker import client_certificate
+from cli.lib.fault import Fault
+from cli.lib.registry import request_manifest
 from layers.apps.runner_image import downloads
 from layers.engine import builder
 from places.downloads import unpinned_fault

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from settings.declarations import LISTENERS
 
 PATIENCE_S = 180

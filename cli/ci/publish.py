@@ -12,11 +12,11 @@ import hvac
 import requests
 from hvac import exceptions
 
-from cli import stacks
-from cli.backend import prepare, url
 from cli.ci.tree import git
-from cli.engine import Engine
-from cli.fault import Fault, say
+from cli.lib import stacks
+from cli.lib.backend import prepare, url
+from cli.lib.fault import Fault, say
+from cli.lib.pulumi import Engine
 from layers import LAYERS
 from places.trust import keep
 from settings import Settings

@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cli import stacks
-from cli.backend import marker, prepare, settings_of, stack_file
 from cli.ci import images, note, probe, tree
 from cli.ci.forge import Forge, required
 from cli.ci.gate import beyond_renewal, refusals
 from cli.ci.plan import Plan, reduce
-from cli.drift import DRIFTED, look, runs
-from cli.engine import Engine, show_command
-from cli.fault import Fault
+from cli.lib import stacks
+from cli.lib.ansible import look, runs
+from cli.lib.backend import marker, prepare, settings_of, stack_file
+from cli.lib.fault import Fault
+from cli.lib.pulumi import DRIFTED, Engine, show_command
 from layers import LAYERS
 from settings import SettingsError, load_file
 from settings.budget import Budget

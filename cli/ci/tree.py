@@ -2,7 +2,7 @@
 
 import subprocess
 
-from cli.fault import Fault
+from cli.lib.fault import Fault
 from toolchain.install import ROOT
 
 # A merge needs an author; this one is never pushed.

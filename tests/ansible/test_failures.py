@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cli import vault
-from cli.drift import DRIFTED, Run, look, runs
-from cli.engine import Engine
+from cli.commands import vault
+from cli.lib.ansible import Run, look, runs
+from cli.lib.pulumi import DRIFTED, Engine
 from places.ansible import HOST_KEY, PLAYBOOK
 from tests.ansible.conftest import ROOT, Lab, common, play
 from tests.harness.process import clean_environment, free_port

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-import cli.cache
-import cli.forget
+from cli.commands.cache import figures, forget
 from settings import load_file
 from tests.cache.origin import Origin
 from tests.cache.origin import origin as make_origin
@@ -54,6 +53,6 @@ def known(cache: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     own = cache.cache.model_copy(update={"port": cache.site.port})
     foundation = whole.foundation.model_copy(update={"cache": own})
     made = whole.model_copy(update={"foundation": foundation})
-    for module in (cli.cache, cli.forget):
+    for module in (figures, forget):
         monkeypatch.setattr(module, "settings_of", lambda env: made)
     return cache

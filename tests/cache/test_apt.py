@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import cache as command
+from cli.commands.cache import figures as command
 from layers.foundation.cache_files import SLICE_KIB
 from tests.cache.apt import Apt, Package, Repository
 from tests.cache.conftest import Start

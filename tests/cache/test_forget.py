@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import cli.forget
-from cli import cache as command
-from cli.fault import Fault
+from cli.commands.cache import figures as command
+from cli.commands.cache import forget
+from cli.lib.fault import Fault
 from layers.foundation.cache_files import SLICE_KIB
 from settings.foundation.cache import Cache
 from tests.cache.origin import Fault as Broken
@@ -109,4 +109,4 @@ def test_a_vendors_address_is_found(address: str, path: str | None) -> None:
             }
         }
     )
-    assert cli.forget.path_of(cache, address) == path
+    assert forget.path_of(cache, address) == path

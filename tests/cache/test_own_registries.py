@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.cache import file_hosts
-from cli.init import npm_registry, pip_index
+from cli.commands.cache.figures import file_hosts
+from cli.commands.init.upstreams import npm_registry, pip_index
 from settings.mirrors import urls
 from tests.cache.apt import Apt
 from tests.cache.running import outside, running, settings

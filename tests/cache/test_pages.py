@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import cache as command
-from cli.fault import Fault
+from cli.commands.cache import figures as command
+from cli.lib.fault import Fault
 from settings import Settings
 from settings.foundation.cache import Cache
 from tests.cache.origin import Origin

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cli.ci import images
-from cli.fault import Fault
+from cli.lib.fault import Fault
 from places import image as places_image
 from places.image import Recipe, version
 from settings.images import MANIFEST

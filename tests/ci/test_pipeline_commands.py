@@ -19,16 +19,15 @@ import gitlab as python_gitlab
 import pytest
 import yaml
 
-from cli import stacks
 from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
 from cli.ci.gate import TOKEN as TOKEN_TYPE
 from cli.ci.gate import refusals
 from cli.ci.plan import Plan, Step, reduce
-from cli.drift import DRIFTED
-from cli.engine import Engine
-from cli.fault import Fault
-from cli.verbs import CI_ACTIONS
+from cli.commands.ci import CI_ACTIONS
+from cli.lib import stacks
+from cli.lib.fault import Fault
+from cli.lib.pulumi import DRIFTED, Engine
 from places.ansible import PLAYBOOK
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest

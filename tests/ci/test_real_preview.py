@@ -8,7 +8,7 @@ import pytest
 
 from cli.ci import note, run
 from cli.ci.plan import Plan, reduce
-from cli.drift import DRIFTED
+from cli.lib.pulumi import DRIFTED
 from tests.engine.lab import Lab, bring_up, lab, strings
 
 pytestmark = pytest.mark.engine

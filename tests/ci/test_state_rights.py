@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.backend import s3_url
 from cli.ci import publish
+from cli.lib.backend import s3_url
 from layers.foundation.object_store import ACCESS, access_policy
 from tests.cli.real import RealCheckout, checkout
 from tests.harness.certificates import Authority

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli import reach
+from cli.lib import reach
 from cli.main import main
 from layers import LAYERS
 from tests.harness.patched import sample_file
@@ -96,7 +96,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def answer(*typed: str, secrets: tuple[str, ...] = ()) -> None:
         words, hidden = iter(typed), iter(secrets)
-        monkeypatch.setattr("cli.ask.os.isatty", lambda _: True)
+        monkeypatch.setattr("cli.lib.ask.os.isatty", lambda _: True)
         monkeypatch.setattr("builtins.input", lambda _: next(words))
         monkeypatch.setattr("getpass.getpass", lambda _: next(hidden))
 

@@ -16,7 +16,7 @@ PARTS = ("cli", "layers", "places", "provision", "settings", "toolchain")
 # Its program needs neither engine nor plugins, which ./lab looks for before Pulumi starts.
 CODE = """
 import sys
-from cli import reach
+from cli.lib import reach
 from cli.main import main
 reach.require = lambda *_: None
 sys.exit(main(sys.argv[1:]))

@@ -4,8 +4,8 @@ import getpass
 
 import pytest
 
-from cli import ask
-from cli.fault import Fault
+from cli.lib import ask
+from cli.lib.fault import Fault
 from tests.cli.conftest import Checkout
 
 
@@ -16,7 +16,7 @@ def hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(_: str = "") -> str:
         raise EOFError
 
-    monkeypatch.setattr("cli.ask.os.isatty", lambda _: True)
+    monkeypatch.setattr("cli.lib.ask.os.isatty", lambda _: True)
     monkeypatch.setattr("builtins.input", end)
     monkeypatch.setattr(getpass, "getpass", end)
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cli import backend
-from cli.fault import Fault, SettingsFault
+from cli.lib import backend
+from cli.lib.fault import Fault, SettingsFault
 from tests.cli.conftest import Checkout
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cli import docker
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib import docker
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 
 FAKE = """\
 #!/bin/sh

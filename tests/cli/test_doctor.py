@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import docker_doctor
-from cli.finding import Finding
+from cli.commands.doctor import docker as docker_doctor
+from cli.commands.doctor.finding import Finding
 from settings.names import endpoints
 from tests.cli.conftest import Checkout
 from tests.harness.deploy import settings_of

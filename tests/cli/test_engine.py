@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from tests.harness.process import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ sys.exit(3)
 PARENT = """
 import os, sys
 from pathlib import Path
-from cli.engine import wait
+from cli.lib.pulumi import wait
 sys.exit(wait([sys.executable, "-c", sys.argv[1], sys.argv[2]], Path("/"), dict(os.environ)))
 """
 

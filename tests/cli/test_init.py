@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import backend, cache, init, stackfile
+from cli.commands.cache import figures as cache
+from cli.commands.init import upstreams as init
+from cli.lib import backend, stackfile
 from layers import LAYERS
 from settings import load_file
 from tests.cli.conftest import Checkout
@@ -205,7 +207,7 @@ def test_without_a_terminal_nothing_is_half_done(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, passphrase: str, given: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(given))
-    monkeypatch.setattr("cli.ask.os.isatty", lambda _: False)
+    monkeypatch.setattr("cli.lib.ask.os.isatty", lambda _: False)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", passphrase)
     before = files(checkout)
     assert checkout.lab("init", "lab") == 2

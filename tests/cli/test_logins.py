@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli import backend
+from cli.lib import backend
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cli import lookup
-from cli.fault import Fault
+from cli.lib import lookup
+from cli.lib.fault import Fault
 
 LISTS = {
     "/api/v4/groups": [{"id": 3, "path": "datalab"}],

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cli import pin
+from cli.commands.pin import sources as pin
 from settings import images, pins
 from tests.cli.conftest import Checkout
 from tests.harness.apt_repository import AptRepository, apt_repository

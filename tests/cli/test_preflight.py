@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from fakepve import schema  # type: ignore[import-untyped]
 
-from cli.finding import Finding
-from cli.preflight import findings
-from cli.privileges import AGENT, IMAGES, VMS, grant
+from cli.commands.doctor.finding import Finding
+from cli.commands.doctor.node import findings
+from cli.commands.doctor.privileges import AGENT, IMAGES, VMS, grant
 from tests.harness.certificates import Authority
 from tests.harness.deploy import settings_of
 from tests.harness.process import free_port

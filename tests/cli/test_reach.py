@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import reach
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib import reach
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from tests.harness.deploy import settings_of
 from tests.harness.process import free_port
 from toolchain import install

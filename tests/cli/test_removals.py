@@ -2,10 +2,10 @@
 
 import pytest
 
-from cli import ask, removals
-from cli.engine import Engine
-from cli.fault import Fault
-from cli.removals import Removal
+from cli.lib import ask, removals
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
+from cli.lib.removals import Removal
 
 VM = "urn:pulumi:lab-platform::datalab::p:VmLegacy::gitlab-vm"
 PROJECT = "urn:pulumi:lab-services::datalab::g:Project::gitlab-project"

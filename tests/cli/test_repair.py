@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import repair
-from cli.engine import SECRET_MARK, Engine
-from cli.fault import Fault
+from cli.lib import repair
+from cli.lib.fault import Fault
+from cli.lib.pulumi import SECRET_MARK, Engine
 from tests.harness.process import wait_for
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import repair
-from cli.engine import Engine
-from cli.fault import Fault
+from cli.lib import repair
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
 from tests.cli.provider import Things, serving
 
 pytestmark = pytest.mark.engine

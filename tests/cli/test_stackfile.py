@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import init, stackfile
-from cli.fault import Fault
+from cli.commands.init import upstreams as init
+from cli.lib import stackfile
+from cli.lib.fault import Fault
 from settings import load_file
 from tests.cli.conftest import Checkout
 from tests.harness.patched import sample_file

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from cli import backend, init
+from cli.commands.init import upstreams as init
+from cli.lib import backend
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 

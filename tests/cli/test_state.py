@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli import backend
-from cli.engine import SECRET_MARK, Engine
+from cli.lib import backend
+from cli.lib.pulumi import SECRET_MARK, Engine
 from layers import LAYERS
 from tests.cli.conftest import Checkout
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from cli.finding import Finding
-from cli.tables import show
+from cli.commands.doctor.finding import Finding
+from cli.lib.tables import show
 from settings.budget import Budget, Host, Load
 from tests.cli.conftest import Checkout
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import tests
-from cli.fault import Fault
-from cli.verbs import TIERS
+from cli.commands import test as tests
+from cli.commands.test import TIERS
+from cli.lib.fault import Fault
 from tests.cli.conftest import Checkout
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_quick_needs_no_package_and_goes_alone(
     checkout: Checkout, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tests, "missing", lambda _: ["git"])
-    monkeypatch.setattr("cli.tests.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("cli.commands.test.os.geteuid", lambda: 1000)
     assert checkout.lab("test", "quick") == 5
     assert checkout.lab("test", "quick", "--long") == 2
     assert checkout.lab("test", "quick", "engine") == 2
@@ -90,7 +90,7 @@ def test_only_what_the_tiers_need() -> None:
 
 def test_missing_without_root_says_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tests, "missing", lambda _: ["nginx-light", "maven"])
-    monkeypatch.setattr("cli.tests.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("cli.commands.test.os.geteuid", lambda: 1000)
     with pytest.raises(Fault, match=r"apt-get install .*nginx-light maven"):
         tests.install_packages(["service"])
 

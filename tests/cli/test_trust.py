@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli import backend
-from cli.fault import Fault
+from cli.lib import backend
+from cli.lib.fault import Fault
 from places.trust import keep
 from toolchain import install
 

@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 
 import settings
-from cli import command_line, verbs
-from cli.words import Verb
+from cli import main as command_line
+from cli.lib.command import ENVIRONMENTS, EXIT_CODES, GROUPS, Verb
 from tests.cli.conftest import Checkout
 
 ROOT = Path(__file__).parents[2]
+VERBS = command_line.verbs()
 
 
 def start(*words: str) -> subprocess.CompletedProcess[str]:
     """Run `./lab` on a Python without any installed package (-S)."""
-    command = [sys.executable, "-S", str(ROOT / "toolchain" / "start.py"), *words]
+    command = [sys.executable, "-S", str(ROOT / "cli" / "start.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_help_needs_nothing_installed() -> None:
     answer = start("--help")
     assert answer.returncode == 0
-    assert all(verb.name in answer.stdout for verb in verbs.VERBS)
+    assert all(verb.name in answer.stdout for verb in VERBS)
     assert "exit codes" in answer.stdout
     assert len(answer.stdout.splitlines()) < 50
     assert start().stdout == start("help").stdout == answer.stdout
@@ -42,9 +43,9 @@ def test_help_of_one_verb() -> None:
 def test_every_group_has_its_verbs() -> None:
     parts = start().stdout.split("\n\n")
     heads = [part.splitlines()[0] for part in parts[2:-1]]
-    assert heads == [f"{group}:" for group in verbs.GROUPS]
+    assert heads == [f"{group}:" for group in GROUPS]
     shown = [line.split()[0] for part in parts[2:-1] for line in part.splitlines()[1:]]
-    assert sorted(shown) == sorted(verb.name for verb in verbs.VERBS)
+    assert sorted(shown) == sorted(verb.name for verb in VERBS)
 
 
 def test_version() -> None:
@@ -57,7 +58,7 @@ READS = ("check", "budget", "hosts", "doctor", "logins", "drift", "cache", "rehe
 
 @pytest.mark.parametrize("name", READS)
 def test_what_reads_can_be_read_by_a_program(name: str) -> None:
-    (verb,) = [verb for verb in verbs.VERBS if verb.name == name]
+    (verb,) = [verb for verb in VERBS if verb.name == name]
     assert "--json" in [argument.name for argument in verb.arguments]
 
 
@@ -89,17 +90,18 @@ def test_wrong_words_are_said_before_a_set_up(words: list[str], said: str) -> No
 
 
 def test_environments_are_the_settings_own() -> None:
-    assert verbs.ENVIRONMENTS == settings.ENVIRONMENTS
+    assert ENVIRONMENTS == settings.ENVIRONMENTS
 
 
-@pytest.mark.parametrize("verb", verbs.VERBS, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_every_verb_has_its_function(verb: Verb) -> None:
-    module, _, function = verb.run.partition(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    module = importlib.import_module(f"cli.commands.{verb.name}")
+    assert verb == module.VERB
+    assert callable(module.run)
 
 
 def test_help_and_table_show_the_same_exit_codes(checkout: Checkout) -> None:
-    assert checkout.lab("check", "dev") in verbs.EXIT_CODES
+    assert checkout.lab("check", "dev") in EXIT_CODES
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "x"])

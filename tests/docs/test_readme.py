@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from cli.command_line import parse
+from cli.main import parse
 from docs.generate import FOLDER
 from settings.declarations import SECRETS
 

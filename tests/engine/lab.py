@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli import ask, docker, reach, repair, stacks
-from cli.engine import visible
+from cli.lib import ask, docker, reach, repair, stacks
+from cli.lib.pulumi import visible
 from layers import LAYERS
 from rehearsal import apply, scratch
 from rehearsal.servers import serve

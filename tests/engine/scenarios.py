@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cli.fault import Fault
+from cli.lib.fault import Fault
 from layers import LAYERS
 from tests.engine.lab import Lab, bring_up, lab
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cli.drift import runs
+from cli.lib.ansible import runs
 from settings.machines import Lxc, Node, Vm
 from tests.engine.lab import Lab, bring_up, lab
 from tests.engine.scenarios import converges

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from cli import lookup, repair
-from cli.docker import require_health
-from cli.fault import Fault
+from cli.lib import lookup, repair
+from cli.lib.docker import require_health
+from cli.lib.fault import Fault
 from layers import LAYERS
 from rehearsal import apply, stand_in
 from settings import images

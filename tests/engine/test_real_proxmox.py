@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cli import lookup, repair
+from cli.lib import lookup, repair
 from rehearsal import reach
 from rehearsal.physics import docker, local, stores
 from rehearsal.scratch import SYNTHETIC

@@ -16,7 +16,7 @@ from fakepve import FakePve, schema, settle  # type: ignore[import-untyped]
 from fakepve.certs import make_cert  # type: ignore[import-untyped]
 from fakepve.routing import die  # type: ignore[import-untyped]
 
-from cli.privileges import needed
+from cli.commands.doctor.privileges import needed
 from settings.machines import Machine
 from settings.machines import Node as NodeSettings
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.cache import file_hosts
 from cli.ci import images
-from cli.init import npm_registry, pip_index
+from cli.commands.cache.figures import file_hosts
+from cli.commands.init.upstreams import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
 from layers.engine import builder
 from settings.foundation.cache import Cache

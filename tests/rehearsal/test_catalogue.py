@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from cli.repair import import_ids
+from cli.lib.repair import import_ids
 from rehearsal import catalogue, sdk
 from rehearsal.refusals import table
 from tests.harness.deploy import deploy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.fault import Fault
+from cli.lib.fault import Fault
 from rehearsal import command, earlier
 from toolchain import install
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import repair
-from cli.engine import Engine
+from cli.lib import repair
+from cli.lib.pulumi import Engine
 from rehearsal import apply, scratch
 from rehearsal.physics import docker, gitlab
 from rehearsal.servers import serve

@@ -110,7 +110,7 @@ def test_a_verb_that_cannot_write_says_so_in_one_line(
     def refuse(_: object) -> int:
         raise OSError(code, os.strerror(code), "/no-such-folder/x")
 
-    monkeypatch.setattr("cli.reports.check", refuse)
+    monkeypatch.setattr("cli.commands.check.run", refuse)
     assert main(["check", "dev"]) == 1
     assert capsys.readouterr().err.startswith(f"lab: /no-such-folder/x: {said}")
 

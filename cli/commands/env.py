@@ -1,0 +1,56 @@
+"""`./lab env`: what a shell needs for plain Pulumi."""
+
+import argparse
+import os
+import shlex
+import sys
+
+from cli.lib.command import DAILY, ENV, Verb
+from cli.lib.fault import Fault, SettingsFault, say
+
+VERB = Verb(
+    "env",
+    'what plain `pulumi` needs: eval "$(./lab env dev)"',
+    group=DAILY,
+    order=90,
+    arguments=(ENV,),
+)
+
+
+def run(values: argparse.Namespace) -> int:
+    """`eval "$(./lab env ENV)"`: the lines a shell needs for plain Pulumi."""
+    from cli.lib import backend
+    from settings import docker_engine
+
+    env: str = values.env
+    place = "docker" if env == "dev" else "proxmox"
+    try:
+        place = backend.settings_of(env).common.place
+    except SettingsFault as fault:
+        # Else `eval` would leave the shell set up for what it was before, unnoticed.
+        print(fault, file=sys.stderr)
+    try:
+        secret = backend.passphrase(env, place)
+    except Fault as fault:
+        say(fault)
+        secret = {}
+    backend.folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
+    wanted = backend.variables(env, place, secret)
+    told = (
+        "PULUMI_BACKEND_URL",
+        *backend.PASSPHRASE,
+        "PULUMI_HOME",
+        "PATH",
+        "ANSIBLE_HOME",
+        "PULUMI_SKIP_UPDATE_CHECK",
+        *backend.store_access(env),
+    )
+    told += tuple(docker_engine.named().variables) if place == "docker" else ()
+    for name in (*told, *sorted(backend.unwanted(place))):
+        if name in wanted:
+            # The operator's own passphrase is in the shell already; printing it would show it.
+            if name not in backend.PASSPHRASE or wanted[name] != os.environ.get(name):
+                print(f"export {name}={shlex.quote(wanted[name])}")
+        elif name in os.environ:
+            print(f"unset {name}")
+    return 0

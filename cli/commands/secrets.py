@@ -1,0 +1,62 @@
+"""`./lab secrets rotate`: a new value for a generated secret, at its server and all its users."""
+
+import argparse
+from difflib import get_close_matches
+
+from cli.lib import ask
+from cli.lib.command import DAILY, ENV, YES, Verb, arg, one_of
+from cli.lib.fault import Fault, say
+from layers import LAYERS
+
+VERB = Verb(
+    "secrets",
+    "make a generated secret anew, at its server and all its users",
+    group=DAILY,
+    order=70,
+    arguments=(
+        arg("action", metavar="rotate", type=one_of("action", ("rotate",)), help="what to do"),
+        arg("name", metavar="NAME", help="its name; a wrong one lists them"),
+        ENV,
+        YES,
+    ),
+)
+
+STATE_KEY = "object-store-state"
+
+
+def run(values: argparse.Namespace) -> int:
+    """Raise the secret's generation in the settings, then bring every layer up.
+
+    Stopped in between, `./lab up ENV` goes on: the settings say what is wanted.
+    """
+    from cli.lib import backend, stackfile, stacks, state
+    from settings import PROJECT
+    from settings.common import generation
+    from settings.declarations import FIXED, RENEWABLE, why_fixed
+
+    name: str = values.name
+    if name in FIXED:
+        raise Fault(f"{name} cannot be rotated: {why_fixed(name)}", 2)
+    if name not in RENEWABLE:
+        near = get_close_matches(name, RENEWABLE, n=1) or RENEWABLE
+        raise Fault(f"there is no generated secret {name!r} (choose from {', '.join(near)})", 2)
+    engine, settings = backend.prepare(values.env)
+    known = engine.stacks()
+    stacks.require_stacks(values.env, LAYERS[:1], known)
+    # Pulumi asks as well, but only once the settings are raised: each retry would raise them again.
+    if not ask.confirmed(f"Make {name} of {values.env} anew?", yes=values.yes):
+        raise Fault("not confirmed; nothing was done (--yes confirms without a terminal)")
+    raised = generation(settings.common.generations, name) + 1
+    path = (f"{PROJECT}:common", "generations", name)
+    file = backend.stack_file(values.env)
+    new = stackfile.with_value(stackfile.read(file), ("config", *path), raised)
+    stackfile.write(file, new)
+    say(f"{'.'.join(path)}: {raised} in {file.name}")
+    values.layer, values.extra, values.data = None, [], False
+    if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
+        with state.as_root(values.env, engine):
+            values.layer = LAYERS[0]
+            if code := stacks.up(values):
+                return code
+        values.layer = None
+    return stacks.up(values)

@@ -1,0 +1,27 @@
+"""`./lab up`: layers come up, lowest first."""
+
+import argparse
+
+from cli.lib.command import ENV, LAYER, START, YES, Verb, arg
+
+VERB = Verb(
+    "up",
+    "bring layers up, lowest first, until healthy; what is switched off goes from the top",
+    goes_on=True,
+    group=START,
+    order=50,
+    passes_on=True,
+    arguments=(
+        ENV,
+        LAYER,
+        YES,
+        arg("--data", action="store_true", help="what is switched off goes with its data"),
+    ),
+)
+
+
+def run(values: argparse.Namespace) -> int:
+    """Bring layers up; what the settings have switched off goes first, from the top."""
+    from cli.lib.stacks import up
+
+    return up(values)

@@ -1,0 +1,73 @@
+"""`./lab vault keys`: the unseal key, so that a person can keep a copy elsewhere."""
+
+import argparse
+import os
+import shlex
+import subprocess
+
+from cli.lib.command import ENV, REPAIR, Verb, arg, one_of
+from cli.lib.fault import Fault
+from cli.lib.pulumi import Engine
+
+VERB = Verb(
+    "vault",
+    "keys: show Vault's unseal key, to keep a copy elsewhere",
+    group=REPAIR,
+    order=30,
+    arguments=(
+        arg("action", metavar="keys", type=one_of("action", ("keys",)), help="what to do"),
+        ENV,
+    ),
+)
+
+KEY = "/var/lib/vault/unseal-key"
+CONTAINER = "datalab-vault"
+ROLES = "vault-roles"
+
+
+def run(values: argparse.Namespace) -> int:
+    """Print the unseal key of the environment's Vault; it is a secret, so only on request."""
+    from cli.lib.backend import prepare
+
+    engine, settings = prepare(values.env)
+    if settings.foundation.vault.unseal == "manual":
+        raise Fault("vault.unseal is manual: the keys are with the person who initialised Vault")
+    local = settings.common.place == "docker"
+    print(_of_container() if local else _of_machine(engine, f"{values.env}-foundation"))
+    return 0
+
+
+def _of_container() -> str:
+    command = ["docker", "exec", CONTAINER, "cat", KEY]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Fault(
+            f"there is no docker command here to run {shlex.join(command)}: "
+            "Debian and Ubuntu: apt install docker.io"
+        ) from None
+    if done.returncode:
+        raise Fault(f"docker exec {CONTAINER} cat {KEY}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _of_machine(engine: Engine, stack: str) -> str:
+    """Over SSH, with the key and the host key of the state."""
+    from cli.lib.ansible import runs
+    from places.ansible import ADHOC, ENVIRONMENT
+
+    run = next((run for run in runs(engine, stack) if run.name == ROLES), None)
+    if run is None:
+        raise Fault(f"{stack} has no Vault yet: run ./lab up {stack.replace('-', ' ')} first")
+    done = subprocess.run(
+        [*ADHOC.split(), f"cat {KEY}"],
+        input=run.job,
+        cwd=engine.folder,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Fault(f"the machine did not tell: {done.stdout.strip() or done.stderr.strip()}")
+    return done.stdout.partition(">>")[2].strip()

@@ -1,0 +1,145 @@
+"""What the settings have switched off goes from the top: first what stands on it.
+
+Lowest first, `up` would take a server away and then ask it to delete what is in it: a GitLab that
+is gone cannot delete its projects, and the layer above would fail for ever.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.lib import ask
+from cli.lib.fault import Fault, say
+from cli.lib.pulumi import Engine
+from layers import LAYERS
+
+SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
+AT_ONCE = 2  # a preview takes about 250 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """What `up` of one layer would delete: URNs. error says why that could not be found out.
+
+    protected says of each whether it is a thing itself, and not only the component of some.
+    """
+
+    layer: str
+    deleted: tuple[str, ...] = ()
+    protected: Mapping[str, bool] = field(default_factory=dict)
+    servers: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def topics(self) -> list[str]:
+        """The Kafka topics that leave the settings: commands, whose topics hold data."""
+        return sorted(
+            name(urn).removesuffix("-topic")
+            for urn in self.deleted
+            if urn.endswith("-topic") and "command:local:Command" in urn
+        )
+
+    @property
+    def held(self) -> list[str]:
+        """The names of the things that are protected."""
+        return sorted(name(urn) for urn, thing in self.protected.items() if thing)
+
+
+def planned(engine: Engine, env: str, layers: Sequence[str]) -> list[Removal]:
+    """What each layer's `up` would delete, highest first; nothing is touched."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda layer: _planned(engine, env, layer), reversed(layers)))
+
+
+def _planned(engine: Engine, env: str, layer: str) -> Removal:
+    stack = f"{env}-{layer}"
+    # --show-sames, as what is not in the preview is what would be deleted: a preview ends at the
+    # first protected one, and says nothing of the others.
+    shown = subprocess.run(
+        ["pulumi", "preview", "-s", stack, "--json", "--show-sames", "--non-interactive"],
+        cwd=engine.folder,
+        env={**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    try:
+        preview: dict[str, Any] = json.loads(shown.stdout)
+    except ValueError:
+        return Removal(layer=layer, error=shown.stderr.strip() or shown.stdout.strip())
+    wanted = {step["urn"] for step in preview.get("steps", []) if step["op"] != "delete"}
+    gone = [
+        entry
+        for entry in engine.resources(stack)
+        if entry["urn"] not in wanted
+        and not entry.get("delete")
+        and not entry["type"].startswith("pulumi:")
+    ]
+    things = [entry for entry in gone if entry.get("custom")]
+    # A component can be protected like what is in it, and then hinders the same.
+    protected = {entry["urn"]: bool(entry.get("custom")) for entry in gone if entry.get("protect")}
+    errors = [d for d in preview.get("diagnostics") or [] if d.get("severity") == "error"]
+    if shown.returncode and not any(error.get("urn") in protected for error in errors):
+        return Removal(layer=layer, error="".join(error["message"] for error in errors).strip())
+    return Removal(
+        layer=layer,
+        deleted=tuple(entry["urn"] for entry in things),
+        protected=protected,
+        servers=tuple(e["urn"] for e in things if e["type"].rpartition(":")[2] in SERVERS),
+    )
+
+
+def from_the_top(found: Sequence[Removal]) -> list[str]:
+    """The layers that must be brought up first, highest first: a lower one loses something too.
+
+    Fault where a layer may stand on a server that a lower one would delete, and nobody knows.
+    """
+    losing = [removal.layer for removal in found if removal.deleted]
+    servers = [removal for removal in found if removal.servers]
+    for removal in found:
+        lower = [r for r in servers if LAYERS.index(r.layer) < LAYERS.index(removal.layer)]
+        if removal.error and lower:
+            raise Fault(
+                f"the settings switch off {', '.join(map(name, lower[0].servers))} of "
+                f"{lower[0].layer}, and what {removal.layer} has in it cannot be told:\n"
+                f"{removal.error}"
+            )
+    return losing[:-1]
+
+
+def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> bool:
+    """Whether topics go with their data; what is protected loses its protection.
+
+    Both only if `data` and confirmed; Fault where something is protected otherwise.
+    """
+    held = [removal for removal in found if removal.protected]
+    topics = [topic for removal in found for topic in removal.topics]
+    if topics and not data:
+        say(
+            f"no longer in the settings, and kept with their data: {', '.join(topics)}; "
+            f"./lab up {env} --data deletes them"
+        )
+    if not held and not (topics and data):
+        return False
+    for removal in held:
+        say(f"{env}-{removal.layer}: protected: {', '.join(removal.held)}")
+    if not data:
+        raise Fault(
+            "the settings switch off what holds data; nothing was touched. To keep it, switch it "
+            f"on again. To delete it with its data: ./lab up {env} --data"
+        )
+    names = ", ".join([*(name for removal in held for name in removal.held), *topics])
+    ask.typed(env, f"This deletes with its data: {names}")
+    for removal in held:
+        for urn in removal.protected:
+            engine.capture("state", "unprotect", urn, "--yes", "-s", f"{env}-{removal.layer}")
+    return bool(topics)
+
+
+def name(urn: str) -> str:
+    """A resource's name in the program."""
+    return urn.rpartition("::")[2]

@@ -1,0 +1,139 @@
+"""`preview`, `up` and `down`: plain Pulumi, layer after layer."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cli.lib import ask, docker, reach, removals, repair, state
+from cli.lib.backend import chosen, file_url, prepare, trust
+from cli.lib.fault import Fault, say
+from cli.lib.pulumi import Engine
+from layers import LAYERS
+from provision.specs import DELETE_DATA
+
+
+def require_made(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
+    """Fault naming the command to run where a stack is missing."""
+    if any(f"{env}-{layer}" not in known for layer in layers):
+        raise Fault(f"{env} has no stacks yet: run ./lab init {env} first")
+
+
+def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) -> None:
+    """Fault naming the one command to run where stacks, or layers below the lowest, are missing."""
+    require_made(env, layers, known)
+    below = LAYERS[: LAYERS.index(layers[0])]
+    if missing := [layer for layer in below if not known.get(f"{env}-{layer}")]:
+        raise Fault(
+            f"{layers[0]} stands on {' and '.join(missing)}, not up yet: "
+            f"run ./lab up {env}, which brings up every layer"
+        )
+
+
+def up(values: argparse.Namespace) -> int:
+    """Bring layers up, lowest first; stops at the first that fails.
+
+    What the settings have switched off is deleted before that, from the top.
+    """
+    engine, settings = prepare(values.env)
+    layers = chosen(values.layer)
+    known = engine.stacks()
+    require_stacks(values.env, layers, known)
+    reach.require(engine, settings, layers)
+    first, data = removed_first(engine, values, known)
+    if data:
+        engine = replace(engine, variables={**engine.variables, DELETE_DATA: "yes"})
+    for layer in (*first, *layers):
+        stack = f"{values.env}-{layer}"
+        settle(engine, values.env, layer, yes=values.yes)
+        yes = ["--yes"] if values.yes else []
+        code = engine.run("up", "-s", stack, *yes, *values.extra)
+        if code:
+            return code
+        if layer == LAYERS[0] and engine.stacks().get(stack):
+            state.keep_copy(engine, stack, settings.common.rescue.path)
+        docker.require_health(engine, stack)
+    return 0
+
+
+def removed_first(
+    engine: Engine, values: argparse.Namespace, known: Mapping[str, int]
+) -> tuple[list[str], bool]:
+    """The layers to bring up before the others, as they lose what stands on a lower one's loss.
+
+    Also whether topics that left the settings go with their data.
+    Fault where what would go is protected, or a layer is asked for alone that others stand on.
+    """
+    env, alone = values.env, values.layer
+    lowest = LAYERS.index(alone) if alone else 0
+    there = [layer for layer in LAYERS[lowest:] if known.get(f"{env}-{layer}")]
+    if alone not in (None, *there):
+        return [], False  # it is not up yet
+    found = removals.planned(engine, env, there)
+    first = removals.from_the_top(found) if alone is None else []
+    own = next((removal for removal in found if removal.layer == alone), None)
+    upper = [removal.layer for removal in found if removal.deleted and removal.layer != alone]
+    if own and own.servers and upper:
+        gone = ", ".join(map(removals.name, own.servers))
+        raise Fault(f"{', '.join(upper)} stands on {gone}, which is switched off: ./lab up {env}")
+    data = removals.allow(engine, env, [own] if own else found, data=values.data)
+    if first:
+        say(f"what the settings have switched off goes from the top: {', '.join(first)} first")
+    return first, data
+
+
+def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
+    """Offer `repair` where a killed `up` left something; Fault where that is declined."""
+    stack = f"{env}-{layer}"
+    # A store's locks cost a process to see; there `up` itself refuses and names them.
+    left = repair.leftovers(engine, stack, repair.in_files(engine, stack))
+    if not left:
+        return
+    for line in left:
+        say(line)
+    if not ask.confirmed(f"Repair {stack} first?", yes=yes):
+        raise Fault(f"{stack} was left by a killed `up`: run ./lab repair {env} {layer}")
+    repair.mend(engine, stack)
+
+
+def down(values: argparse.Namespace) -> int:
+    """Take layers down, highest first.
+
+    Protected data stays, and with it the servers that it stands on, which are named at the end;
+    unless `--data` was confirmed.
+    """
+    engine, settings = prepare(values.env)
+    known = engine.stacks()
+    trust(engine, values.env, settings)
+    layers = [name for name in reversed(chosen(values.layer)) if known.get(f"{values.env}-{name}")]
+    if not layers:
+        say(f"nothing of {values.env} is up")
+        return 0
+    options = ["--exclude-protected"]
+    if values.data:
+        stands = engine.variables["PULUMI_BACKEND_URL"] != file_url(values.env)
+        if stands and LAYERS[0] in layers:
+            raise Fault(
+                f"the state of {values.env} is in the store that would be deleted: run "
+                f"./lab state rescue {values.env} first"
+            )
+        ask.typed(values.env, f"This deletes the data of {values.env}: {', '.join(layers)}")
+        options = ["--ignore-protect"]
+    yes = ["--yes"] if values.yes or values.data else []
+    for layer in layers:
+        code = engine.run("destroy", "-s", f"{values.env}-{layer}", *options, *yes, *values.extra)
+        if code:
+            return code
+    for layer in layers:
+        stack = f"{values.env}-{layer}"
+        if left := servers(engine, stack):
+            say(f"{stack}: still up, as data stands on it: {', '.join(left)}")
+    return 0
+
+
+def servers(engine: Engine, stack: str) -> list[str]:
+    """The containers and machines that `stack` has, by their names in the program."""
+    return sorted(
+        entry["urn"].rpartition("::")[2]
+        for entry in engine.resources(stack)
+        if entry["type"].rpartition(":")[2] in removals.SERVERS
+    )
