@@ -1,1 +1,1 @@
-"""The simulated lab behind `./lab rehearse`: provider stand-ins for the real Pulumi engine."""
+"""The simulated lab behind `./lab rehearse`: provider simulators for the real Pulumi engine."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi import _types
 
 from rehearsal import sdk
 from rehearsal.wire import SIGNATURE, Unknown
@@ -22,7 +21,6 @@ _SCALARS: Mapping[type, str] = {
     int: "a whole number",
     float: "a number",
 }
-_ASSETS = (pulumi.Asset, pulumi.Archive)
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,11 @@ def check_provider(inputs: type, values: Mapping[str, Any]) -> Iterator[Fault]:
     known = sdk.properties(inputs)
     parsed = {}
     for name, value in values.items():
-        parsed[name] = value
-        if isinstance(value, str) and known.get(name) is not str:
-            try:
-                parsed[name] = json.loads(value)
-            except ValueError:
-                yield Fault(name, "is not JSON")
-                del parsed[name]
+        try:
+            own = isinstance(value, str) and name in known and str not in _members(known[name])
+            parsed[name] = json.loads(value) if own else value
+        except ValueError:
+            yield Fault(name, "is not JSON")
     yield from check(inputs, parsed)
 
 
@@ -67,20 +63,15 @@ def _join(path: str, name: str) -> str:
 def _members(annotation: Any) -> list[Any]:
     """The types that a value may have, without the ways to give it later."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
-        return [annotation]
-    found = []
-    for member in typing.get_args(annotation):
-        origin = typing.get_origin(member) or member
-        if origin not in (abc.Awaitable, pulumi.Output, type(None)):
-            found.extend(_members(member))
-    return found
+        later = (abc.Awaitable, pulumi.Output, type(None))
+        return [] if (typing.get_origin(annotation) or annotation) in later else [annotation]
+    return [inner for member in typing.get_args(annotation) for inner in _members(member)]
 
 
 def _faults(value: Any, annotation: Any, path: str) -> Iterator[Fault]:
     if value is None or isinstance(value, Unknown):
         return
-    members = _members(annotation)
-    found = [list(_fits(value, member, path)) for member in members]
+    found = [list(_fits(value, member, path)) for member in _members(annotation)]
     if all(found):
         # The most telling: where the members agree on the kind, the one that got furthest.
         yield from max(found, key=lambda faults: max(len(fault.path) for fault in faults))
@@ -88,8 +79,6 @@ def _faults(value: Any, annotation: Any, path: str) -> Iterator[Fault]:
 
 def _fits(value: Any, member: Any, path: str) -> Iterator[Fault]:
     origin, inside = typing.get_origin(member), typing.get_args(member)
-    if member is Any:
-        return
     if origin in (abc.Sequence, list):
         if isinstance(value, list):
             for index, item in enumerate(value):
@@ -107,20 +96,20 @@ def _fits(value: Any, member: Any, path: str) -> Iterator[Fault]:
 
 
 def _fits_class(value: Any, member: type, path: str) -> Iterator[Fault]:
-    if _types.is_input_type(member):
-        if isinstance(value, dict):
-            yield from check(member, value, path)
-        else:
-            yield Fault(path, f"must be an object, not {type(value).__name__}")
+    if member in _SCALARS:
+        if not _scalar(value, member):
+            yield Fault(path, f"must be {_SCALARS[member]}, not {type(value).__name__}")
     elif issubclass(member, enum.Enum):
         allowed = [item.value for item in member]
         if value not in allowed:
             yield Fault(path, f"must be one of {allowed}")
-    elif issubclass(member, _ASSETS):
+    elif issubclass(member, pulumi.Asset | pulumi.Archive):
         if not (isinstance(value, dict) and SIGNATURE in value):
             yield Fault(path, "must be an asset")
-    elif member in _SCALARS and not _scalar(value, member):
-        yield Fault(path, f"must be {_SCALARS[member]}, not {type(value).__name__}")
+    elif isinstance(value, dict):
+        yield from check(member, value, path)
+    else:
+        yield Fault(path, f"must be an object, not {type(value).__name__}")
 
 
 def _scalar(value: Any, wanted: type) -> bool:

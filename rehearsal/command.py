@@ -167,7 +167,7 @@ def _explain(project: scratch.Scratch) -> None:
     lines = [f"export {name}={shlex.quote(project.engine.variables[name])}\n" for name in names]
     (project.folder / "env.sh").write_text("".join(lines))
     print(
-        f"Kept in {project.folder}; the stand-ins have ended. To look at it:\n"
+        f"Kept in {project.folder}; the simulators have ended. To look at it:\n"
         f"  cd {project.folder} && . ./env.sh\n"
         f"  pulumi stack -s {project.stack(LAYERS[0])} --show-urns\n"
         "  python3 -m json.tool world.json  # what exists in the simulated world\n"

@@ -1,38 +1,36 @@
 """What changed between two sets of inputs, and whether it replaces the resource."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pulumi.runtime.proto import provider_pb2
 
 from rehearsal import catalogue
-from rehearsal.physics import UNREST
+from rehearsal.rules import DRIFTS
 
 _KINDS = provider_pb2.PropertyDiff.Kind
 
 
 def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(path, ADD | DELETE | UPDATE) of every leaf that differs; paths as the engine writes them."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in sorted(old.keys() | new.keys()):
-            inner = f"{path}.{name}" if path else name
-            if name not in old:
-                yield inner, "ADD"
-            elif name not in new:
-                yield inner, "DELETE"
-            else:
-                yield from changes(old[name], new[name], inner)
-    elif isinstance(old, list) and isinstance(new, list):
-        for index in range(max(len(old), len(new))):
-            inner = f"{path}[{index}]"
-            if index >= len(old):
-                yield inner, "ADD"
-            elif index >= len(new):
-                yield inner, "DELETE"
-            else:
-                yield from changes(old[index], new[index], inner)
-    elif old != new:
-        yield path, "UPDATE"
+    if isinstance(old, list) and isinstance(new, list):
+        parts = [dict(enumerate(old)), dict(enumerate(new))]
+    elif isinstance(old, Mapping) and isinstance(new, Mapping):
+        parts = [dict(old), dict(new)]
+    else:
+        if old != new:
+            yield path, "UPDATE"
+        return
+    before, after = parts
+    for name in sorted(before.keys() | after.keys()):
+        inner = f"{path}[{name}]" if isinstance(name, int) else f"{path}.{name}".lstrip(".")
+        if name not in before:
+            yield inner, "ADD"
+        elif name not in after:
+            yield inner, "DELETE"
+        else:
+            yield from changes(before[name], after[name], inner)
 
 
 def diff(
@@ -51,31 +49,25 @@ def diff(
     """
     kind = catalogue.kind(token)
     found = dict(changes(old, new))
-    for name in {*renewed, *(UNREST[token](new) if token in UNREST else ())}:
+    for name in {*renewed, *(DRIFTS[token](new) if token in DRIFTS else ())}:
         found.setdefault(name, "UPDATE")
-    detailed, replaces = {}, set()
-    for path, word in found.items():
-        top = path.partition(".")[0].partition("[")[0]
-        forced = kind.forces_replacement(path) and not _stays(token, path, new)
-        if forced:
-            replaces.add(top)
-        value = _KINDS.Value(f"{word}_REPLACE" if forced else word)
-        detailed[path] = provider_pb2.PropertyDiff(kind=value, inputDiff=True)
+    forced = {path for path in found if kind.forces_replacement(path)}
+    detailed = {
+        path: provider_pb2.PropertyDiff(
+            kind=_KINDS.Value(f"{word}_REPLACE" if path in forced else word), inputDiff=True
+        )
+        for path, word in found.items()
+    }
     response = provider_pb2.DiffResponse
     return response(
         changes=response.DIFF_SOME if found else response.DIFF_NONE,
-        diffs=sorted({path.partition(".")[0].partition("[")[0] for path in found}),
-        replaces=sorted(replaces),
+        diffs=_tops(found),
+        replaces=_tops(forced),
         detailedDiff=detailed,
         hasDetailedDiff=True,
-        deleteBeforeReplace=bool(replaces) and named_by_hand,
+        deleteBeforeReplace=bool(forced) and named_by_hand,
     )
 
 
-def _stays(token: str, path: str, new: Mapping[str, Any]) -> bool:
-    """A VM that may migrate changes its node in place (bpg, ForceNewIf)."""
-    return (
-        token == "proxmoxve:index/vmLegacy:VmLegacy"  # noqa: S105 - a resource type
-        and path == "nodeName"
-        and bool(new.get("migrate"))
-    )
+def _tops(paths: Collection[str]) -> list[str]:
+    return sorted({re.split(r"[.[]", path)[0] for path in paths})

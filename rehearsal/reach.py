@@ -4,33 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from rehearsal.catalogue import at
+from rehearsal.catalogue import at, providers
 from rehearsal.refusals import RefusedError
 from rehearsal.world import World
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCAL_ENGINE = "docker local"
-# Package -> the provider property that names its server, and the default port.
-SERVERS: Mapping[str, tuple[str, int]] = {
-    "docker": ("host", 2376),
-    "gitlab": ("baseUrl", 443),
-    "minio": ("minioServer", 9000),
-    "postgresql": ("host", 5432),
-    "proxmoxve": ("endpoint", 8006),
-    "vault": ("address", 8200),
-}
 
 
 def server(package: str, config: Mapping[str, Any]) -> tuple[str, int] | None:
     """(host, port) that a provider talks to; None for the local Docker engine, or for nothing."""
-    if package not in SERVERS:
-        return None
-    name, default = SERVERS[package]
-    value = str(config.get(name) or "")
-    if not value or value.startswith(("unix:", "npipe:")):
+    known = providers().get(package)
+    value = str(config.get(known.server) or "") if known else ""
+    if not known or not value or value.startswith(("unix:", "npipe:")):
         return None
     parts = urlsplit(value if "://" in value else f"//{value}")
-    port = parts.port or int(config.get("port", default))
+    port = parts.port or int(config.get("port", known.port))
     return parts.hostname or "", 22 if parts.scheme == "ssh" else port
 
 
@@ -38,10 +27,10 @@ def scope(world: World, package: str, config: Mapping[str, Any]) -> str:
     """The name of a provider's server, the same for everyone who talks to it."""
     found = server(package, config)
     if found is None:
-        return LOCAL_ENGINE if package.startswith("docker") else package
+        return LOCAL_ENGINE if package == "docker" else package
     host, port = found
     host = world.facts.names.get(host, host)
-    if package.startswith("docker"):
+    if package == "docker":
         return f"docker tcp://{host}"
     return f"{package} {host}" if package == "gitlab" else f"{package} {host}:{port}"
 
@@ -55,7 +44,7 @@ def reach(world: World, package: str, config: Mapping[str, Any]) -> None:
     if not (host in LOOPBACK or host in world.facts.names or _is_address(host)):
         raise RefusedError("name-unknown", host=host)
     if not listens(world, host, port):
-        reason = "docker-daemon" if package.startswith("docker") else "nothing-listens"
+        reason = "docker-daemon" if package == "docker" else "nothing-listens"
         raise RefusedError(reason, host=host, port=port)
 
 
@@ -70,11 +59,8 @@ def listens(world: World, host: str, port: int) -> bool:
     """
     address = world.facts.names.get(host, host)
     if address in {*LOOPBACK, world.facts.engine_address}:
-        return any(
-            published.get("external") == port
-            for container in world.find("docker:index/container:Container", scope=LOCAL_ENGINE)
-            for published in container.get("ports") or []
-        )
+        containers = world.find("docker:index/container:Container", scope=LOCAL_ENGINE)
+        return any(port in at(container.inputs, "ports[].external") for container in containers)
     machines = world.find(
         "proxmoxve:index/vmLegacy:VmLegacy", "proxmoxve:index/containerLegacy:ContainerLegacy"
     )

@@ -41,7 +41,7 @@ def page() -> str:
         "It refuses what real providers and their APIs refuse, in their words. *check* is found",
         "before anything is called, so in a preview too; *apply* is the API's own answer.",
         "",
-        "What a stand-in can only claim, two real providers are asked: tests/engine/",
+        "What a simulator can only claim, two real providers are asked: tests/engine/",
         "test_real_docker.py brings `dev` up on a real engine, test_real_proxmox.py layers 1 and 2",
         "of `lab` on a node that checks calls by PVE's schema; both are held at rest there.",
         "",

@@ -8,8 +8,8 @@ from rich.table import Table
 from cli.lib.tables import grid
 from cli.lib.tables import tables as budget_tables
 from rehearsal.catalogue import at
-from rehearsal.physics.docker import CONTAINER, IMAGE
-from rehearsal.physics.proxmox import LXC, VM, WORDS
+from rehearsal.rules.docker import CONTAINER, IMAGE
+from rehearsal.rules.proxmox import LXC, VM, WORDS
 from rehearsal.run import CHANGES, Rehearsal
 from settings.budget import budget
 from settings.names import endpoints

@@ -11,7 +11,7 @@ from cli.lib import removals, repair
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
-from rehearsal import apply, earlier, scratch
+from rehearsal import earlier, operations, scratch
 from rehearsal.scratch import Scratch
 from rehearsal.steps import Outcome, Runner
 from rehearsal.world import Call, World
@@ -42,16 +42,16 @@ class LayerResult:
         for call in self.calls:
             made[f"{call.type.rpartition(':')[2]} {call.name}"].add(call.operation)
         found: dict[str, list[str]] = {word: [] for word in CHANGES}
-        for name, operations in sorted(made.items()):
-            both = {"create", "delete"} <= operations
-            word = "replaced" if both else f"{max(operations, key=OPERATIONS.index)}d"
+        for name, done in sorted(made.items()):
+            both = {"create", "delete"} <= done
+            word = "replaced" if both else f"{max(done, key=OPERATIONS.index)}d"
             found[word].append(name)
         return found
 
 
 @dataclass(kw_only=True)
 class Rehearsal:
-    """One run over an environment whose stand-ins are being served.
+    """One run over an environment whose simulators are being served.
 
     tell gets a line of progress at a time; recovered what was broken on demand and came up again;
     from_commit is what the lab stood by before `up`.
@@ -175,7 +175,7 @@ class Rehearsal:
         """What `./lab repair` does, asking the simulated world where it would ask servers."""
 
         def find(type_: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:
-            return apply.found(self.world, type_, inputs)
+            return operations.found(self.world, type_, inputs)
 
         engine = _Quiet(folder=self.scratch.folder, variables=self.scratch.engine.variables)
         repair.mend(engine, self.scratch.stack(layer), find)

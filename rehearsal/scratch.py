@@ -52,7 +52,7 @@ class Scratch:
 
     @property
     def executables(self) -> Path:
-        """Where the stand-ins' executables belong, at the front of the engine's PATH."""
+        """Where the simulators' executables belong, at the front of the engine's PATH."""
         return self.folder / "bin"
 
     @property
@@ -222,7 +222,7 @@ def variables(folder: Path) -> dict[str, str]:
     base |= {
         "PULUMI_BACKEND_URL": file_backend(folder / "state"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-        # The stand-ins are on PATH; looking for plugins elsewhere costs seconds of retries.
+        # The simulators are on PATH; looking for plugins elsewhere costs seconds of retries.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",

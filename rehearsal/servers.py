@@ -1,4 +1,4 @@
-"""Starts the stand-ins and makes the engine find them."""
+"""Starts the simulators and makes the engine find them."""
 
 from collections.abc import Iterator, Mapping
 from concurrent import futures
@@ -9,7 +9,7 @@ import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from rehearsal import sdk
-from rehearsal.stand_in import StandIn
+from rehearsal.simulator import Simulator
 from rehearsal.world import World
 
 # More than the engine's default parallelism needs at once from one provider on 2 cores; a call
@@ -33,7 +33,7 @@ def serve(world: World, folder: Path) -> Iterator[Mapping[str, int]]:
     for package in sdk.PACKAGES:
         pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix=package)
         server = grpc.server(pool)
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(StandIn(package, world), server)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Simulator(package, world), server)
         ports[package] = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)

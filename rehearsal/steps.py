@@ -14,7 +14,7 @@ from typing import Any
 
 from rehearsal.scratch import Scratch
 
-# What every `up` says of every stand-in, as it is told to use what it finds on PATH.
+# What every `up` says of every simulator, as it is told to use what it finds on PATH.
 NOISE = "from $PATH at"
 
 

@@ -1,34 +1,24 @@
 """Property values between the engine's protobuf structs and plain Python.
 
-A value may be unknown (a preview's future output), secret, or an output with dependencies; the
-markers are those of pulumi's `sdk/go/common/resource` (`Secret`, `OutputValue`, `Computed`).
-Physics works on plain values; what goes back to the engine keeps the wrapping it came with.
+A value may be unknown (a preview's future output), secret, or an output with dependencies. Rules
+work on plain values; what goes back to the engine keeps the wrapping it came with.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Struct, Value
-from pulumi.runtime import rpc
 
-SIGNATURE: Final = rpc._special_sig_key
-SECRET: Final = rpc._special_secret_sig
-OUTPUT: Final = rpc._special_output_value_sig
-RESOURCE: Final = rpc._special_resource_sig
-
-
-class Unknown:
-    """A value that a preview cannot know yet."""
-
-    def __repr__(self) -> str:
-        return "<unknown>"
-
-
-UNKNOWN: Final = Unknown()
+# The protocol's marks: pulumi sdk/go/common/resource/sig/sig.go.
+SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a published constant
+OUTPUT: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+RESOURCE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 # One sentinel for each kind of unknown value: pulumi sdk/go/common/resource/plugin/rpc.go.
+UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 UNKNOWN_SENTINELS: Final = frozenset(
     {
-        rpc.UNKNOWN,
+        UNKNOWN_TEXT,
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
         "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
         "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
@@ -39,26 +29,36 @@ UNKNOWN_SENTINELS: Final = frozenset(
 )
 
 
-def _plain(value: Value) -> Any:  # noqa: PLR0911  one return for each kind of value
+class Unknown:
+    """A value that a preview cannot know yet."""
+
+    def __repr__(self) -> str:
+        return "<unknown>"
+
+
+UNKNOWN: Final = Unknown()
+
+
+def _signature(value: Value) -> str:
+    fields = value.struct_value.fields
+    return fields[SIGNATURE].string_value if SIGNATURE in fields else ""
+
+
+def _plain(value: Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields
-        signature = fields[SIGNATURE].string_value if SIGNATURE in fields else ""
-        if signature in (SECRET, OUTPUT):
+        if _signature(value) in (SECRET, OUTPUT):
             return _plain(fields["value"]) if "value" in fields else UNKNOWN
-        if signature == RESOURCE:
+        if _signature(value) == RESOURCE:
             return fields["urn"].string_value
         return {name: _plain(field) for name, field in fields.items()}
     if kind == "list_value":
         return [_plain(item) for item in value.list_value.values]
-    if kind == "string_value":
-        return UNKNOWN if value.string_value in UNKNOWN_SENTINELS else value.string_value
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() else number
-    if kind == "bool_value":
-        return value.bool_value
-    return None
+    found = getattr(value, kind) if kind not in (None, "null_value") else None
+    if isinstance(found, float) and found.is_integer():
+        return int(found)
+    return UNKNOWN if isinstance(found, str) and found in UNKNOWN_SENTINELS else found
 
 
 def plain(struct: Struct) -> dict[str, Any]:
@@ -68,15 +68,10 @@ def plain(struct: Struct) -> dict[str, Any]:
 
 
 def _holds_secret(value: Value) -> bool:
-    if value.HasField("struct_value"):
-        fields = value.struct_value.fields
-        signature = fields[SIGNATURE].string_value if SIGNATURE in fields else ""
-        if signature == SECRET or (signature == OUTPUT and fields["secret"].bool_value):
-            return True
-        return any(_holds_secret(field) for field in fields.values())
-    if value.HasField("list_value"):
-        return any(_holds_secret(item) for item in value.list_value.values)
-    return False
+    fields, signature = value.struct_value.fields, _signature(value)
+    if signature == SECRET or (signature == OUTPUT and fields["secret"].bool_value):
+        return True
+    return any(map(_holds_secret, [*fields.values(), *value.list_value.values]))
 
 
 def secret_names(struct: Struct) -> set[str]:
@@ -86,7 +81,7 @@ def secret_names(struct: Struct) -> set[str]:
 
 def _wired(value: Any) -> Any:
     if isinstance(value, Unknown):
-        return rpc.UNKNOWN
+        return UNKNOWN_TEXT
     if isinstance(value, Mapping):
         return {name: _wired(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -96,27 +91,20 @@ def _wired(value: Any) -> Any:
 
 def struct(values: Mapping[str, Any], secrets: Collection[str] = ()) -> Struct:
     """`values` for the engine; the properties named in `secrets` are wrapped whole."""
-    wired = {
-        name: {SIGNATURE: SECRET, "value": _wired(value)} if name in secrets else _wired(value)
-        for name, value in values.items()
-    }
     result = Struct()
-    result.update(wired)
+    for name, value in values.items():
+        wired = _wired(value)
+        result[name] = {SIGNATURE: SECRET, "value": wired} if name in secrets else wired
     return result
 
 
-def merged(
-    base: Struct, values: Mapping[str, Any], secrets: Collection[str], wrapped: Collection[str]
-) -> Struct:
-    """`base` with `values` on top.
-
-    What `base` has wrapped stays wrapped; `secrets` names properties of either to wrap whole;
-    `wrapped` those of `base` that are so already.
-    """
-    result = Struct()
-    result.CopyFrom(base)
-    result.MergeFrom(struct(values, secrets))
-    late = {name for name in secrets if name in base.fields and name not in {*values, *wrapped}}
-    if late:
-        result.MergeFrom(struct({name: _plain(base.fields[name]) for name in late}, late))
+def merged(base: Struct, values: Mapping[str, Any], secrets: Collection[str]) -> Struct:
+    """`base` and what is new in `values`; `secrets` names what is wrapped whole, unless it is."""
+    result = struct({k: v for k, v in values.items() if k not in base.fields}, secrets)
+    for name, value in base.fields.items():
+        target = result.fields[name]
+        if name in secrets and not _holds_secret(value):
+            result[name] = {SIGNATURE: SECRET}
+            target = result.fields[name].struct_value.fields["value"]
+        target.CopyFrom(value)
     return result

@@ -13,6 +13,11 @@ from rehearsal.facts import WorldFacts
 from rehearsal.refusals import RefusedError
 
 Operation = Literal["create", "update", "delete"]
+CONTENTS = ("items", "calls", "serial", "days", "marked", "secrets")
+
+
+class UnansweredError(Exception):
+    """The engine was killed while it waited for this call, which is applied."""
 
 
 @dataclass(kw_only=True)
@@ -28,7 +33,7 @@ class Item:
     name: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
-    secrets: list[str]
+    secrets: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -59,6 +64,11 @@ class Call:
     name: str
     operation: Operation
 
+    @property
+    def resource(self) -> str:
+        """The resource as people name it: `Volume=data`."""
+        return f"{self.type.rpartition(':')[2]}={self.name}"
+
 
 @dataclass
 class World:
@@ -77,9 +87,9 @@ class World:
     secrets: set[str] = field(default_factory=set, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
+    killed_after: int | None = None  # calls; others that were under way may still be applied
     _failures: list[tuple[str, str]] = field(default_factory=list)
     _kill: tuple[Callable[[Call], bool], Callable[[], None]] | None = None
-    killed_after: int | None = None  # calls; others that were under way may still be applied
 
     def next_serial(self) -> int:
         """A number that no earlier thing of this world got."""
@@ -100,7 +110,7 @@ class World:
     def kill_at(self, number: int, callback: Callable[[], None]) -> None:
         """Call `callback` once `number` calls from the beginning have changed the world.
 
-        The call is applied and not answered: the callback ends whoever waits for the answer.
+        The call is applied and not answered: the callback ends the engine that waits for it.
         """
         self._kill = (lambda _: len(self.calls) == number), callback
 
@@ -111,13 +121,12 @@ class World:
     @property
     def faults_left(self) -> list[str]:
         """The faults that were asked for and have not happened."""
-        known = {f"{call.type.rpartition(':')[2]}={call.name}" for call in self.calls}
+        known = {call.resource for call in self.calls}
         left = []
         for type_, name in self._failures:
             near = difflib.get_close_matches(f"{type_}={name}", known, n=1)
-            left.append(
-                f"{type_}={name} was never touched{f'; there is {near[0]}' if near else ''}"
-            )
+            hint = f"; there is {near[0]}" if near else ""
+            left.append(f"{type_}={name} was never touched{hint}")
         if self._kill:
             left.append(f"the engine was not killed by any of {len(self.calls)} calls")
         return left
@@ -129,48 +138,35 @@ class World:
                 self._failures.remove(wanted)
                 raise RefusedError("on-demand", type=type_, name=name)
 
-    def called(self, call: Call) -> Callable[[], None] | None:
-        """Count a call that was applied; returns what to do instead of answering it, if anything.
-
-        To be called under the lock; the result after it was released.
-        """
+    def called(self, call: Call) -> None:
+        """Count a call that was applied; UnansweredError where the engine is to die of it."""
         self.calls.append(call)
         self.on_call(call)
         if self._kill and self._kill[0](call):
             callback = self._kill[1]
             self._kill, self.killed_after = None, len(self.calls)
-            return callback
-        return None
+            callback()
+            raise UnansweredError
 
     def dump(self) -> dict[str, Any]:
-        """The world without its facts and faults, ready for JSON."""
+        """The world without its facts and faults."""
         with self.lock:
-            return {
-                "items": [asdict(item) for item in self.items.values()],
-                "calls": [asdict(call) for call in self.calls],
-                "serial": self.serial,
-                "days": self.days,
-                "marked": [asdict(mark) for mark in self.marked],
-                "secrets": sorted(self.secrets),
-            }
+            return copy.deepcopy({name: getattr(self, name) for name in CONTENTS})
 
     def restore(self, dumped: Mapping[str, Any]) -> None:
         """Become what `dump` said; faults that were asked for are forgotten."""
         with self.lock:
-            items = [Item(**item) for item in copy.deepcopy(dumped["items"])]
-            self.items = {item.key: item for item in items}
-            self.calls = [Call(**call) for call in dumped["calls"]]
-            self.serial = dumped["serial"]
-            self.days = dumped.get("days", 0)
-            self.marked = [Mark(**mark) for mark in dumped.get("marked", [])]
-            self.secrets = set(dumped["secrets"])
+            for name in CONTENTS:
+                setattr(self, name, copy.deepcopy(dumped[name]))
             self._failures, self._kill = [], None
 
     def save(self, path: Path) -> None:
-        """Write `dump` to a file, whole or not at all."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.dump()), encoding="utf-8")
-        partial.replace(path)
+        """Write `dump` to a file, for people to read."""
+
+        def plain(value: Any) -> Any:
+            return sorted(value) if isinstance(value, set) else asdict(value)
+
+        path.write_text(json.dumps(self.dump(), default=plain), encoding="utf-8")
 
 
 def _matches(wanted: tuple[str, str], type_: str, name: str) -> bool:

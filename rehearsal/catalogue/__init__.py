@@ -1,5 +1,6 @@
 """What each provider does with each type: ids, clashes, replacements, references. Data in YAML."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
 
 from rehearsal import sdk
+from rehearsal.refusals import RefusedError, table
+from rehearsal.wire import Unknown
 
 _FIELD = re.compile(r"\{(\w+)(?:\|(\{\w+}|[^{}]*))?}")
 
@@ -35,6 +39,46 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What each value at a path must be; else it is refused.
+
+    matches is a pattern for the whole of a text; json says that a text is JSON, certificate that
+    a file of this name holds a certificate.
+    """
+
+    property: str
+    refusal: str
+    one_of: tuple[Any, ...] = ()
+    matches: str = ""
+    at_least: float | None = None
+    json: bool = False
+    certificate: bool = False
+
+    def keeps(self, value: Any) -> bool:
+        """Whether a value is what it must be."""
+        try:
+            if self.json:
+                json.loads(value)
+            if self.certificate:
+                x509.load_pem_x509_certificate(Path(value).read_bytes())
+        except (ValueError, OSError):
+            return False
+        return (
+            (not self.one_of or value in self.one_of)
+            and re.fullmatch(self.matches or ".*", str(value), re.DOTALL) is not None
+            and (self.at_least is None or value >= self.at_least)
+        )
+
+    def refuse(self, values: Mapping[str, Any]) -> None:
+        """RefusedError for the first value that is not what it must be; unknown ones may be it."""
+        for value in at(values, self.property):
+            if not isinstance(value, Unknown) and not self.keeps(value):
+                name = values.get("name")
+                words = {"value": value, "name": name, "known": ", ".join(map(str, self.one_of))}
+                raise RefusedError(self.refusal, at=self.property.partition("[")[0], **words)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """A resource type.
 
@@ -45,7 +89,8 @@ class Kind:
     the bridge makes up a name that is not given. in_state: it exists nowhere but in the state.
     marks: what is deleted keeps its unique properties until the server forgets it.
     unread: outputs that the API tells once and never again. computed: inputs that the provider
-    fills in where they are not given. source: where all this is written.
+    fills in where they are not given. outputs: templates like the id's. source: where all this is
+    written.
     """
 
     id: str
@@ -60,6 +105,8 @@ class Kind:
     unread: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    outputs: Mapping[str, str] | None = None
 
     def forces_replacement(self, path: str) -> bool:
         """Whether a change at a property path (`disks[0].fileId`) replaces the resource."""
@@ -75,31 +122,49 @@ class Kind:
         )
 
 
-def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list) else (value,)
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """A provider's options: which names its server, the default port, and what they must be.
+
+    early: the option without which it calls its server as soon as it is configured.
+    """
+
+    source: str
+    server: str = ""
+    port: int = 0
+    early: str = ""
+    limits: tuple[Limit, ...] = ()
 
 
-def _need(row: Mapping[str, Any]) -> Need:
-    fields = dict(row)
-    for name in ("always", "by"):
-        if name in fields:
-            fields[name] = _tuple(fields[name])
-    return Need(**fields)
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    made = {"needs": Need, "limits": Limit}
+    return {
+        name: tuple(made[name](**_fields(part)) for part in value)
+        if name in made
+        else _frozen(value)
+        for name, value in row.items()
+    }
+
+
+def _rows(pattern: str) -> Iterator[tuple[str, Any]]:
+    for file in sorted(Path(__file__).parent.glob(pattern)):
+        yield from yaml.safe_load(file.read_text(encoding="utf-8")).items()
 
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """Every type that the stand-ins know more of than its SDK says."""
-    found = {}
-    for file in sorted(Path(__file__).parent.glob("*.yaml")):
-        for token, row in yaml.safe_load(file.read_text(encoding="utf-8")).items():
-            fields = dict(row)
-            for name in ("unique", "replaces", "keeps", "unread", "computed"):
-                if name in fields:
-                    fields[name] = _tuple(fields[name])
-            fields["needs"] = tuple(_need(need) for need in row.get("needs", []))
-            found[token] = Kind(**fields)
-    return found
+    """Every type that the simulators know more of than its SDK says."""
+    return {token: Kind(**_fields(row)) for token, row in _rows("types/*.yaml")}
+
+
+@cache
+def providers() -> Mapping[str, Provider]:
+    """Every package whose provider has options that the program sets."""
+    return {package: Provider(**_fields(row)) for package, row in _rows("providers.yaml")}
 
 
 # What is assumed of a type that the tables do not name; tests see to it that the program has none.
@@ -109,6 +174,13 @@ UNKNOWN = Kind(id="{hex12}", source="assumed")
 def kind(token: str) -> Kind:
     """What is known of a type."""
     return kinds().get(token, UNKNOWN)
+
+
+def limited(limits: tuple[Limit, ...], values: Mapping[str, Any], when: str) -> None:
+    """RefusedError where a limit is broken that is looked at then: `check` or `apply`."""
+    for limit in limits:
+        if table()[limit.refusal].when == when:
+            limit.refuse(values)
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

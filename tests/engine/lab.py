@@ -1,6 +1,7 @@
-"""One environment on the real engine with stand-in providers, for tests."""
+"""One environment on the real engine with simulated providers, for tests."""
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import yaml
 from cli.lib import ask, docker, reach, repair, stacks
 from cli.lib.pulumi import visible
 from layers import LAYERS
-from rehearsal import apply, scratch
+from rehearsal import operations, scratch
 from rehearsal.servers import serve
 from rehearsal.world import World
 from settings import load
@@ -138,7 +139,8 @@ class Lab:
     def repair(self, layer: str) -> None:
         """`./lab repair`, asking the simulated world instead of real servers."""
         engine, stack = self.scratch.engine, self.scratch.stack(layer)
-        repair.mend(engine, stack, lambda kind, inputs, _: apply.found(self.world, kind, inputs))
+        find = functools.partial(operations.found, self.world)
+        repair.mend(engine, stack, lambda kind, inputs, _: find(kind, inputs))
 
     def down(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """`./lab down ENV --yes`; returns its exit code."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import pytest
 
 from layers import LAYERS
-from rehearsal.physics.gitlab import PROJECT_TOKEN
+from rehearsal.rules.gitlab import PROJECT_TOKEN
 from tests.engine.lab import Lab
 from tests.engine.scenarios import Environment, Switch
 

@@ -1,6 +1,6 @@
 """No settings change replaces a machine that holds data, unless somebody takes its protection off.
 
-Every field of a machine and of the node, one after the other on the real engine; the stand-in
+Every field of a machine and of the node, one after the other on the real engine; the simulator
 knows what the provider cannot change in place (rehearsal/catalogue/proxmoxve.yaml).
 """
 

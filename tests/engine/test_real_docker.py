@@ -1,6 +1,6 @@
 """`dev` on a real Docker engine, by the real provider that pulumi-docker wraps.
 
-What the stand-in can only claim: that the provider accepts what the program gives it, reads back
+What the simulator can only claim: that the provider accepts what the program gives it, reads back
 what it was given, and changes in place what should stay. Images are stubs that are always healthy,
 as none can be pulled here; those with a user of their own have it, as the vendors' have.
 """
@@ -23,7 +23,7 @@ from cli.lib import lookup, repair
 from cli.lib.docker import require_health
 from cli.lib.fault import Fault
 from layers import LAYERS
-from rehearsal import apply, stand_in
+from rehearsal import operations, simulator
 from settings import images
 from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
@@ -117,9 +117,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[La
         ),
     ):
         patch.setenv("DOCKER_HOST", docker.host)
-        # The other providers' stand-ins look for their servers in the simulated world, whose
+        # The other providers' simulators look for their servers in the simulated world, whose
         # containers are real now.
-        for module in (apply, stand_in):
+        for module in (operations, simulator):
             patch.setattr(module, "reach", lambda *_: None)
         for layer in LAYERS:
             answer = made.up(layer)

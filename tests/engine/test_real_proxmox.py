@@ -1,9 +1,9 @@
 """Layers 1 and 2 of `lab` by the real provider that pulumi-proxmoxve wraps, on a node that answers
 by PVE's own schema and lets the token do what `./lab doctor` asks for, and nothing else.
 
-What the stand-in can only claim: that the provider accepts what the program gives it, reads back
+What the simulator can only claim: that the provider accepts what the program gives it, reads back
 what it was given, and changes in place what holds data. Nothing runs in the machines, so all other
-providers are stand-ins.
+providers are simulators.
 """
 
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from cli.lib import lookup, repair
 from rehearsal import reach
-from rehearsal.physics import docker, local, stores
+from rehearsal.rules import docker, local, stores
 from rehearsal.scratch import SYNTHETIC
 from settings.budget import machines
 from tests.engine.lab import Lab, lab
@@ -33,7 +33,7 @@ ELSEWHERE = {"node-endpoint", "node-name", "node-pci"}
 MADE: dict[str, dict[str, Any]] = {
     **{case: CASES[case] for case in (*WAITED_FOR, "node-nameservers")},
     **{f"node-{field}": CASES[f"node-{field}"] for field in ("vlan", "mtu", "gateway_on_link")},
-    # Not Vault's: its stand-in would take what is at another address for another server.
+    # Not Vault's: its simulator would take what is at another address for another server.
     "lxc-address": {"foundation.cache.machine.address": "192.168.1.113"},
 }
 
@@ -79,7 +79,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
             RealProvider("proxmoxve", made.world, provider, real_proxmox.TYPES.get),
         ),
     ):
-        # The other providers' stand-ins look for machines in the simulated world.
+        # The other providers' simulators look for machines in the simulated world.
         for module in (docker, local, reach, stores):
             patch.setattr(module, "listens", lambda *_: True)
         found = Real(made, node)

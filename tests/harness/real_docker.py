@@ -1,6 +1,6 @@
 """What pulumi-docker's real provider needs beside it: its types, and images without a registry.
 
-`docker.Image`, which the official plugin adds in its own code, is left to the stand-in: it only
+`docker.Image`, which the official plugin adds in its own code, is left to the simulator: it only
 names an image that the test has made.
 """
 
@@ -9,7 +9,7 @@ import re
 import subprocess
 import tarfile
 
-from rehearsal.physics.docker import BUILD
+from rehearsal.rules.docker import BUILD
 from tests.harness import terraform
 
 # What entry points and health checks call.

@@ -1,6 +1,6 @@
 """A package's resources by the real provider that its plugin wraps; see tests.harness.terraform.
 
-The engine gets this in place of the stand-in.
+The engine gets this in place of the simulator.
 """
 
 import base64
@@ -17,8 +17,7 @@ import msgpack
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from rehearsal import servers, wire
-from rehearsal.requests import name_of, settings, token_of
-from rehearsal.stand_in import StandIn
+from rehearsal.simulator import Simulator, name_of, settings, token_of
 from rehearsal.wire import Unknown
 from rehearsal.world import World
 from tests.harness import terraform
@@ -83,11 +82,11 @@ def keep(wanted: Any, before: Any, path: list[str]) -> None:
         keep(wanted[name], before.get(name), path[1:])
 
 
-class RealProvider(StandIn):
+class RealProvider(Simulator):
     """The package's servicer.
 
     `kind` gives the Terraform type of a resource type, None for what the plugin adds in its own
-    code: that stays the stand-in's.
+    code: that stays the simulator's.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class RealProvider(StandIn):
             config=None,
             planned_private=private,
         )
-        return StandIn.Cancel(self, request, context)
+        return Simulator.Cancel(self, request, context)
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
         if self.kind(token_of(request)) is None:
@@ -260,7 +259,7 @@ def held(properties: Any) -> tuple[Any, bytes]:
 
 @contextmanager
 def served(folder: Path, servicer: RealProvider) -> Iterator[None]:
-    """Serve a package in its stand-in's place; `folder` has the stand-ins' executables."""
+    """Serve a package in its simulator's place; `folder` has the simulators' executables."""
     server = grpc.server(futures.ThreadPoolExecutor(servers.THREADS))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

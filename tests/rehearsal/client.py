@@ -1,4 +1,4 @@
-"""A small engine for tests: speaks to the stand-ins over gRPC as the real one does."""
+"""A small engine for tests: speaks to the simulators over gRPC as the real one does."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,7 +50,8 @@ class Provider:
         own = [("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=own)
         self.stub = provider_pb2_grpc.ResourceProviderStub(self.channel)
-        self.stub.Configure(provider_pb2.ConfigureRequest(args=wire.struct(config)))
+        request = provider_pb2.ConfigureRequest(args=wire.struct(config))
+        self._asked(self.stub.Configure, request)
 
     def urn(self, type_: str, name: str) -> str:
         """The URN of a resource without parents."""
@@ -130,7 +131,7 @@ class Provider:
 
 
 class Lab:
-    """A world, its stand-ins, and one provider of each package."""
+    """A world, its simulators, and one provider of each package."""
 
     def __init__(self, world: World, ports: Mapping[str, int]):
         self.world = world
@@ -168,7 +169,7 @@ class Lab:
 
 @contextmanager
 def lab(folder: Path, facts: WorldFacts = FACTS) -> Iterator[Lab]:
-    """A lab whose stand-ins serve until the block ends."""
+    """A lab whose simulators serve until the block ends."""
     world = World(facts=facts)
     with serve(world, folder) as ports:
         made = Lab(world, ports)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from rehearsal import wire
-from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores
+from rehearsal.rules import docker, gitlab, local, proxmox, stores, tls
 from tests.rehearsal.client import FACTS, Lab
 
 Provocation = Callable[[Lab], object]
@@ -19,6 +19,9 @@ SUM = "a" * 64
 EXAMPLE = "https://images.example/noble.img"
 ATTACHMENT = "minio:index/iamUserPolicyAttachment:IamUserPolicyAttachment"
 VERSIONING = "minio:index/s3BucketVersioning:S3BucketVersioning"
+VAULT_POLICY = "vault:index/policy:Policy"
+ENDPOINT = "vault:generic/endpoint:Endpoint"
+GRANT = "postgresql:index/grant:Grant"
 CERTIFICATE: dict[str, Any] = {"allowedUses": ["cert_signing"], "validityPeriodHours": 24}
 SUBJECT = {"subject": {"commonName": "lab"}}
 
@@ -142,7 +145,7 @@ def schedule(lab: Lab, **change: Any) -> str:
 
 def key(lab: Lab) -> str:
     """A private key's PEM."""
-    made = lab.at(keys.KEY).create(keys.KEY, "key", {"algorithm": "ED25519"})
+    made = lab.at(tls.KEY).create(tls.KEY, "key", {"algorithm": "ED25519"})
     return str(wire.plain(made.properties)["privateKeyPem"])
 
 
@@ -177,6 +180,39 @@ def nothing_listens(lab: Lab) -> None:
     container(lab, ports=[{"internal": 8200, "external": 8201, "ip": "127.0.0.1"}])
     provider = lab.provider("vault", address="https://127.0.0.1:8200")
     provider.create("vault:index/mount:Mount", "kv", {"path": "kv", "type": "kv-v2"})
+
+
+def options(refusal: str, package: str, **config: Any) -> None:
+    """Register options that the provider refuses as soon as it gets them."""
+    PROVOCATIONS[refusal] = lambda lab: lab.provider(package, **config)
+
+
+options("provider-ca-file", "vault", address="https://127.0.0.1:8200", caCertFile="trust/no.crt")
+options("docker-material", "docker", host="tcp://192.168.1.202:2376", keyMaterial="key")
+options("pve-endpoint", "proxmoxve", endpoint="http://pve:8006")
+options("pve-token", "proxmoxve", endpoint="https://pve:8006", apiToken="datalab@pam!lab")
+options("minio-endpoint", "minio", minioServer="https://127.0.0.1:9000")
+options("postgresql-sslmode", "postgresql", host="127.0.0.1", sslmode="prefer")
+
+
+@provokes("docker-key-pair")
+def docker_key_pair(lab: Lab) -> None:
+    own = key(lab)
+    certificate = lab.at(tls.KEY).create(
+        tls.SELF_SIGNED, "it", {"privateKeyPem": own, **SUBJECT, **CERTIFICATE}
+    )
+    pem = wire.plain(certificate.properties)["certPem"]
+    config = {"host": "tcp://192.168.1.202:2376", "certMaterial": pem}
+    lab.provider("docker", **config, keyMaterial=own)
+    lab.provider("docker", **config, keyMaterial=key(lab))
+
+
+@provokes("minio-plain")
+def minio_plain(lab: Lab) -> None:
+    container(lab, ports=[{"internal": 9000, "external": 9000, "ip": "127.0.0.1"}])
+    for ssl in (True, False):
+        provider = lab.provider("minio", minioServer="127.0.0.1:9000", minioSsl=ssl)
+        provider.create(stores.BUCKET, "it", {"bucket": f"mlflow-{ssl}".lower()})
 
 
 @provokes("docker-daemon")
@@ -443,9 +479,9 @@ def vault_role_unbound(lab: Lab) -> None:
 
 
 case("vault-jwks", stores.JWT, path="jwt-gitlab", jwksUrl="https://192.168.1.201/jwks")
-case("vault-policy-empty", stores.VAULT_POLICY, name="ci", policy=" \n")
+case("vault-policy-empty", VAULT_POLICY, name="ci", policy=" \n")
 case("vault-no-handler", stores.SECRET, mount="kv", name="infra/x", dataJson="{}")
-case("vault-json", stores.ENDPOINT, path="auth/userpass/users/x", dataJson="password")
+case("vault-json", ENDPOINT, path="auth/userpass/users/x", dataJson="password")
 
 # ---- PostgreSQL
 
@@ -454,6 +490,12 @@ case("vault-json", stores.ENDPOINT, path="auth/userpass/users/x", dataJson="pass
 def postgresql_role_exists(lab: Lab) -> None:
     lab.create(stores.ROLE, name="mlflow")
     lab.create(stores.ROLE, name="mlflow")
+
+
+@provokes("postgresql-memberships")
+def postgresql_memberships(lab: Lab) -> None:
+    for role in ({"name": "mlflow"}, {"name": "provisioner", "createRole": True}):
+        lab.update(stores.ROLE, lab.create(stores.ROLE, **role), role, password="another")
 
 
 @provokes("postgresql-role-owns")
@@ -480,7 +522,7 @@ def grant(lab: Lab, **change: Any) -> str:
     """Rights of a role on a database."""
     lab.create(stores.ROLE, name="mlflow")
     inputs = {"role": "mlflow", "database": "mlflow", "objectType": "database", **change}
-    return lab.create(stores.GRANT, **inputs)
+    return lab.create(GRANT, **inputs)
 
 
 @provokes("postgresql-privilege")
@@ -499,18 +541,18 @@ case("postgresql-limit", stores.ROLE, name="mlflow", connectionLimit=-2)
 @provokes("tls-pem")
 def tls_pem(lab: Lab) -> None:
     lab.create(
-        keys.SIGNED, certRequestPem="-", caCertPem="-", caPrivateKeyPem=key(lab), **CERTIFICATE
+        tls.SIGNED, certRequestPem="-", caCertPem="-", caPrivateKeyPem=key(lab), **CERTIFICATE
     )
 
 
 @provokes("tls-ca-mismatch")
 def tls_ca_mismatch(lab: Lab) -> None:
     own = key(lab)
-    at = lab.at(keys.KEY)
-    request = at.create(keys.REQUEST, "r", {"privateKeyPem": own, **SUBJECT}).properties
-    authority = at.create(keys.SELF_SIGNED, "ca", {"privateKeyPem": own, **SUBJECT, **CERTIFICATE})
+    at = lab.at(tls.KEY)
+    request = at.create(tls.REQUEST, "r", {"privateKeyPem": own, **SUBJECT}).properties
+    authority = at.create(tls.SELF_SIGNED, "ca", {"privateKeyPem": own, **SUBJECT, **CERTIFICATE})
     lab.create(
-        keys.SIGNED,
+        tls.SIGNED,
         certRequestPem=request["certRequestPem"],
         caCertPem=authority.properties["certPem"],
         caPrivateKeyPem=key(lab),
@@ -518,13 +560,11 @@ def tls_ca_mismatch(lab: Lab) -> None:
     )
 
 
-case("tls-algorithm", keys.KEY, algorithm="DSA")
-PROVOCATIONS["tls-nobody"] = lambda lab: lab.create(keys.REQUEST, privateKeyPem=key(lab))
-case("tls-key-pem", keys.REQUEST, privateKeyPem="no key", **SUBJECT)
+case("tls-algorithm", tls.KEY, algorithm="DSA")
+case("tls-unknown", tls.KEY, algorithm="RSA")
+PROVOCATIONS["tls-nobody"] = lambda lab: lab.create(tls.REQUEST, privateKeyPem=key(lab))
+case("tls-key-pem", tls.REQUEST, privateKeyPem="no key", **SUBJECT)
 case("random-length", local.PASSWORD, length=0)
-case("random-minimum", local.PASSWORD, length=3, minLower=2, minUpper=2)
-case("random-classes", local.PASSWORD, length=8, lower=False, upper=False, numeric=False,
-     special=False)  # fmt: skip
 
 
 @provokes("command-unreachable")

@@ -1,4 +1,4 @@
-"""The stand-ins under the real engine, with small programs."""
+"""The simulators under the real engine, with small programs."""
 
 import json
 import os
@@ -12,8 +12,8 @@ import pytest
 
 from cli.lib import repair
 from cli.lib.pulumi import Engine
-from rehearsal import apply, scratch
-from rehearsal.physics import docker, gitlab
+from rehearsal import operations, scratch
+from rehearsal.rules import docker, gitlab
 from rehearsal.servers import serve
 from rehearsal.world import World
 from tests.rehearsal.client import FACTS
@@ -52,7 +52,7 @@ pulumi.export("public", key.public_key_openssh)
 
 @dataclass
 class Scene:
-    """A small project whose engine finds the stand-ins of one world."""
+    """A small project whose engine finds the simulators of one world."""
 
     engine: Engine
     world: World
@@ -170,7 +170,7 @@ def test_what_was_told_once_is_renewed_after_a_kill(scene: Scene) -> None:
 
     def find(type_: str, inputs: object, _provider: object) -> str | None:
         assert isinstance(inputs, dict)
-        return apply.found(scene.world, type_, inputs)
+        return operations.found(scene.world, type_, inputs)
 
     repair.mend(scene.engine, "test", find)
     scene.up()

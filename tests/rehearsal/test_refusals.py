@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from rehearsal.physics import docker
 from rehearsal.refusals import table
+from rehearsal.rules import docker
 from tests.rehearsal.client import Lab, RefusedByProviderError
 from tests.rehearsal.provocations import PROVOCATIONS, everything_fits
 

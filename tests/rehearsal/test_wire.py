@@ -49,7 +49,7 @@ def test_every_kind_of_unknown_is_unknown() -> None:
 
 def test_what_is_wrapped_stays_wrapped_and_declared_secrets_are_added() -> None:
     given_ = wire.struct({"a": "1", "b": "2", "c": "3"}, ["a"])
-    told = wire.merged(given_, {"d": "4", "e": "5"}, ["b", "d"], ["a"])
+    told = wire.merged(given_, {"d": "4", "e": "5"}, ["a", "b", "d"])
     assert wire.plain(told) == {"a": "1", "b": "2", "c": "3", "d": "4", "e": "5"}
     assert wire.secret_names(told) == {"a", "b", "d"}
     twice = rpc.deserialize_properties(told)["a"]

@@ -1,7 +1,7 @@
 """What the APIs refuse and what they compute, one module for each family of providers.
 
-Rules are functions of one operation, registered for resource types; they raise RefusedError. A
-rule for `check` sees what a preview sees (values may be unknown) and no world.
+Rules are functions of one operation, registered for resource types; they raise RefusedError. What
+a rule on a single value can say stands in rehearsal/catalogue instead.
 """
 
 from collections import defaultdict
@@ -40,17 +40,19 @@ class Step:
 
 
 Rule = Callable[[Step], None]
+# Of a resource's inputs, or of a provider's options: what a preview sees, where values may be
+# unknown, and no world.
 Check = Callable[[Mapping[str, Any]], None]
 Compute = Callable[[Step], dict[str, Any]]
-Unrest = Callable[[Mapping[str, Any]], set[str]]
+Drift = Callable[[Mapping[str, Any]], set[str]]
 Renew = Callable[[World, Mapping[str, Any], Mapping[str, Any]], set[str]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 RULES: dict[tuple[str, Operation], list[Rule]] = defaultdict(list)
 CHECKS: dict[str, Check] = {}
 OUTPUTS: dict[str, Compute] = {}
-UNREST: dict[str, Unrest] = {}
+DRIFTS: dict[str, Drift] = {}
 RENEWALS: dict[str, Renew] = {}
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def rule(*types: str, on: tuple[Operation, ...] = ("create", "update")) -> Callable[[Rule], Rule]:
@@ -81,6 +83,6 @@ check = _registrar(CHECKS)
 # What is computed at creation and, on top of what there was, at each update.
 outputs = _registrar(OUTPUTS)
 # Which inputs the provider reads back differently, so that every run changes them.
-unrest = _registrar(UNREST)
+drifts = _registrar(DRIFTS)
 # Which outputs the provider plans to renew, from what is known of the thing and its new inputs.
 renews = _registrar(RENEWALS)

@@ -5,14 +5,14 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rehearsal.catalogue import at
-from rehearsal.physics import Step, check, outputs, rule, unrest
 from rehearsal.reach import listens
 from rehearsal.refusals import RefusedError
+from rehearsal.rules import Step, check, drifts, outputs, rule, tls
 from rehearsal.wire import Unknown
 
 CONTAINER = "docker:index/container:Container"
@@ -20,12 +20,6 @@ IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 BUILD = "docker:index/image:Image"
-# The distribution project's reference grammar, shortened: host/path:tag@digest.
-REFERENCE = re.compile(
-    r"([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?"
-    r"(@sha256:[0-9a-f]{64})?"
-)
-MINIMUM_MEMORY_MB = 6
 # Whole seconds as Go's time.Duration.String spells them, in which kreuzwerker reads them back.
 GO_DURATION = re.compile(r"([1-9]\d*h([1-5]?\d)m|[1-9]m|[1-5]\dm)?[1-5]?\ds")
 
@@ -56,6 +50,17 @@ def ports_are_free(step: Step) -> None:
         taken.add((protocol, address, port))
 
 
+@check("pulumi:providers:docker")
+def certificate_and_key_belong_together(config: Mapping[str, Any]) -> None:
+    certificate, key = config.get("certMaterial"), config.get("keyMaterial")
+    if isinstance(certificate, Unknown) or isinstance(key, Unknown):
+        return
+    if bool(certificate) != bool(key):
+        raise RefusedError("docker-material")
+    if certificate and key and not tls.are_pair(certificate, key):
+        raise RefusedError("docker-key-pair")
+
+
 @rule(CONTAINER, on=("create",))
 def image_is_there(step: Step) -> None:
     wanted = str(step.inputs["image"])
@@ -68,8 +73,6 @@ def image_is_there(step: Step) -> None:
 @rule(IMAGE)
 def image_can_be_pulled(step: Step) -> None:
     name = str(step.inputs["name"])
-    if not REFERENCE.fullmatch(name):
-        raise RefusedError("docker-reference", name=name)
     if name.startswith(step.world.facts.built_here) and name not in _built(step):
         raise RefusedError("docker-manifest-unknown", name=name)
 
@@ -97,8 +100,6 @@ def image_is_not_used(step: Step) -> None:
 @rule(CONTAINER)
 def memory_makes_sense(step: Step) -> None:
     memory, swap = step.inputs.get("memory", 0), step.inputs.get("memorySwap", 0)
-    if 0 < memory < MINIMUM_MEMORY_MB:
-        raise RefusedError("docker-memory-minimum")
     if 0 < swap < memory:
         raise RefusedError("docker-memory-swap")
 
@@ -133,8 +134,6 @@ def _engine_has_gpu(step: Step) -> bool:
 def mounts_make_sense(step: Step) -> None:
     seen = set()
     for path in (*at(step.inputs, "volumes[].containerPath"), *at(step.inputs, "mounts[].target")):
-        if not PurePosixPath(path).is_absolute():
-            raise RefusedError("docker-mount-path", path=path)
         if path in seen:
             raise RefusedError("docker-mount-twice", path=path)
         seen.add(path)
@@ -153,15 +152,6 @@ def subnet_is_free(step: Step) -> None:
             for taken in at(other.inputs, "ipamConfigs[].subnet"):
                 if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
                     raise RefusedError("docker-subnet")
-
-
-@check(CONTAINER)
-def restart_is_a_word(inputs: Mapping[str, Any]) -> None:
-    word = inputs.get("restart", "no")
-    if not isinstance(word, Unknown) and word not in (
-        "no", "on-failure", "always", "unless-stopped",
-    ):  # fmt: skip
-        raise RefusedError("docker-restart", at="restart", word=word)
 
 
 @rule(BUILD)
@@ -190,26 +180,7 @@ def registry_answers(step: Step) -> None:
 @outputs(CONTAINER)
 def container_outputs(step: Step) -> dict[str, Any]:
     number = step.world.next_serial()
-    return {
-        "bridge": "",
-        "exitCode": 0,
-        "hostname": step.inputs.get("hostname", f"{number:012x}"),
-        "networkDatas": [
-            {"networkName": name, "ipAddress": f"172.30.0.{number % 250 + 2}"}
-            for name in at(step.inputs, "networksAdvanced[].name")
-        ],
-    }
-
-
-@outputs(NETWORK)
-def network_outputs(step: Step) -> dict[str, Any]:
-    return {"scope": "local", "driver": step.inputs.get("driver", "bridge")}
-
-
-@outputs(VOLUME)
-def volume_outputs(step: Step) -> dict[str, Any]:
-    mountpoint = f"/var/lib/docker/volumes/{step.inputs['name']}/_data"
-    return {"driver": step.inputs.get("driver", "local"), "mountpoint": mountpoint}
+    return {"hostname": step.inputs.get("hostname", f"{number:012x}")}
 
 
 @outputs(IMAGE)
@@ -227,12 +198,8 @@ def image_outputs(step: Step) -> dict[str, Any]:
 def build_outputs(step: Step) -> dict[str, Any]:
     name = str(step.inputs["imageName"])
     digest = _digest(repr(sorted(step.inputs.items())))
-    repository = name.rpartition(":")[0]
-    return {
-        "baseImageName": name,
-        "registryServer": next(at(step.inputs, "registry.server"), ""),
-        "repoDigest": "" if step.inputs.get("skipPush") else f"{repository}@{digest}",
-    }
+    pushed = "" if step.inputs.get("skipPush") else f"{name.rpartition(':')[0]}@{digest}"
+    return {"baseImageName": name, "repoDigest": pushed}
 
 
 def _read_back(cpus: str) -> str:
@@ -241,8 +208,8 @@ def _read_back(cpus: str) -> str:
     return f"{Decimal(cpus):.1f}" if text.count("0") == 9 else text.rstrip("0")
 
 
-@unrest(CONTAINER)
-def container_is_at_rest(inputs: Mapping[str, Any]) -> set[str]:
+@drifts(CONTAINER)
+def read_back_differently(inputs: Mapping[str, Any]) -> set[str]:
     found = set()
     if inputs.get("memory") and not inputs.get("memorySwap"):
         found.add("memorySwap")  # read back as twice the memory; seen with the upstream provider

@@ -13,8 +13,8 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2
 
 from places import docker as place
-from rehearsal import apply, sdk, wire
-from rehearsal.physics import docker, gitlab, keys, local, proxmox, stores
+from rehearsal import operations, sdk, wire
+from rehearsal.rules import docker, gitlab, local, proxmox, stores, tls
 from rehearsal.world import World
 from tests.rehearsal import provocations as make
 from tests.rehearsal.client import Lab, RefusedByProviderError, told
@@ -25,7 +25,7 @@ GRID = {
     "postgresql": stores.ROLE,
     "proxmoxve": proxmox.VM,
     "random": local.PASSWORD,
-    "tls": keys.KEY,
+    "tls": tls.KEY,
     "vault": stores.MOUNT,
     "docker": docker.CONTAINER,
     "command": local.LOCAL,
@@ -149,7 +149,6 @@ def test_a_plain_input_that_the_sdk_calls_secret_is_wrapped(lab: Lab) -> None:
         (proxmox.VM, {"disks": [{"size": 1}]}, {"disks": [{"size": 2}]}, []),
         (proxmox.VM, {"disks": [{"fileId": "a"}]}, {"disks": [{"fileId": "b"}]}, ["disks"]),
         (proxmox.VM, {"nodeName": "a"}, {"nodeName": "b"}, ["nodeName"]),
-        (proxmox.VM, {"nodeName": "a"}, {"nodeName": "b", "migrate": True}, []),
         (proxmox.LXC, {"disk": {"size": 1}}, {"disk": {"size": 2}}, []),
         (proxmox.LXC, {}, {"mountPoints": [{"volume": "x", "path": "/x"}]}, ["mountPoints"]),
         (
@@ -161,8 +160,8 @@ def test_a_plain_input_that_the_sdk_calls_secret_is_wrapped(lab: Lab) -> None:
         (local.PASSWORD, {"length": 1}, {"length": 2}, ["length"]),
         (local.LOCAL, {"create": "a"}, {"create": "b"}, []),
         (local.LOCAL, {"triggers": [1]}, {"triggers": [2]}, ["triggers"]),
-        (keys.SIGNED, {"earlyRenewalHours": 1}, {"earlyRenewalHours": 2}, []),
-        (keys.SIGNED, {"validityPeriodHours": 1}, {"validityPeriodHours": 2},
+        (tls.SIGNED, {"earlyRenewalHours": 1}, {"earlyRenewalHours": 2}, []),
+        (tls.SIGNED, {"validityPeriodHours": 1}, {"validityPeriodHours": 2},
          ["validityPeriodHours"]),
         (gitlab.PROJECT, {"name": "a"}, {"name": "b"}, []),
         (gitlab.PROJECT, {"importUrl": "https://a"}, {"importUrl": "https://b"}, []),
@@ -229,10 +228,10 @@ def test_what_is_read_back_differently_is_never_at_rest(
 def test_a_container_is_spelt_as_it_is_read_back() -> None:
     """Every form in which the place writes a limit or a duration is at rest."""
     for cores in (0.1, 0.5, 0.9, 1, 2.5, 4, 10, 10.5, 16, 20, 100, 512):
-        assert docker.container_is_at_rest({"cpus": place._cores(cores)}) == set(), cores
+        assert docker.read_back_differently({"cpus": place._cores(cores)}) == set(), cores
     for seconds in (0, 1, 59, 60, 61, 600, 900, 3599, 3600, 3661, 7200):
         check = {"interval": place._duration(seconds)}
-        assert docker.container_is_at_rest({"healthcheck": check}) == set(), seconds
+        assert docker.read_back_differently({"healthcheck": check}) == set(), seconds
 
 
 def test_a_name_that_is_not_given_is_made_up_and_kept(lab: Lab) -> None:
@@ -259,7 +258,7 @@ def test_what_is_there_is_read_by_its_id_and_by_its_import_id(lab: Lab) -> None:
     imported = at.read(proxmox.VM, "x", "pve/201")
     assert imported.id == "201"
     assert wire.plain(imported.inputs) == make.vm_inputs()
-    assert wire.plain(imported.properties)["macAddresses"]
+    assert wire.plain(imported.properties)["vmId"] == 201
     image = at.read(proxmox.FILE, "x", f"pve/{make.VOLUME}")
     assert image.id == make.VOLUME
 
@@ -352,11 +351,11 @@ def test_a_server_that_goes_takes_along_what_it_remembered(lab: Lab) -> None:
 
 def test_repair_finds_what_has_no_fixed_id(lab: Lab) -> None:
     container = make.container(lab, "datalab-web")
-    assert apply.found(lab.world, docker.CONTAINER, {"name": "datalab-web"}) == container
-    assert apply.found(lab.world, docker.CONTAINER, {"name": "datalab-db"}) is None
+    assert operations.found(lab.world, docker.CONTAINER, {"name": "datalab-web"}) == container
+    assert operations.found(lab.world, docker.CONTAINER, {"name": "datalab-db"}) is None
     trigger = lab.create(gitlab.TRIGGER, project=make.project(lab), description="ci")
     inputs = {"project": trigger.partition(":")[0], "description": "ci"}
-    assert apply.found(lab.world, gitlab.TRIGGER, inputs) == trigger
+    assert operations.found(lab.world, gitlab.TRIGGER, inputs) == trigger
 
 
 def test_each_engine_has_names_of_its_own(lab: Lab) -> None:
@@ -380,19 +379,19 @@ def test_a_project_takes_along_what_is_in_it(lab: Lab) -> None:
 
 
 def test_certificates_chain_and_name_their_hosts(lab: Lab) -> None:
-    at = lab.at(keys.KEY)
+    at = lab.at(tls.KEY)
 
     def made(type_: str, **inputs: Any) -> dict[str, Any]:
         return wire.plain(at.create(type_, "x", inputs).properties)
 
-    ca_key = made(keys.KEY, algorithm="ECDSA", ecdsaCurve="P384")["privateKeyPem"]
-    ca = made(keys.SELF_SIGNED, privateKeyPem=ca_key, isCaCertificate=True, **make.CERTIFICATE,
+    ca_key = made(tls.KEY, algorithm="ECDSA", ecdsaCurve="P384")["privateKeyPem"]
+    ca = made(tls.SELF_SIGNED, privateKeyPem=ca_key, isCaCertificate=True, **make.CERTIFICATE,
               **make.SUBJECT)["certPem"]  # fmt: skip
-    leaf_key = made(keys.KEY, algorithm="RSA")["privateKeyPem"]
+    leaf_key = made(tls.KEY, algorithm="ED25519")["privateKeyPem"]
     names = {"dnsNames": ["vault.lab"], "ipAddresses": ["192.168.1.102"]}
-    request = made(keys.REQUEST, privateKeyPem=leaf_key, **make.SUBJECT, **names)
+    request = made(tls.REQUEST, privateKeyPem=leaf_key, **make.SUBJECT, **names)
     leaf = made(
-        keys.SIGNED,
+        tls.SIGNED,
         certRequestPem=request["certRequestPem"],
         caCertPem=ca,
         caPrivateKeyPem=ca_key,
@@ -409,8 +408,11 @@ def test_the_world_is_saved_and_restored(lab: Lab, tmp_path: Any) -> None:
     make.everything_fits(lab)
     saved = lab.world.dump()
     lab.world.save(tmp_path / "world.json")
+    assert (
+        json.loads((tmp_path / "world.json").read_text())["items"].keys() == saved["items"].keys()
+    )
     other = World()
-    other.restore(json.loads((tmp_path / "world.json").read_text()))
+    other.restore(saved)
     assert other.dump() == saved
     make.lxc(lab, 110)
     lab.world.restore(saved)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rehearsal.catalogue import at
-from rehearsal.physics import Step, check, outputs, rule, unrest
 from rehearsal.refusals import RefusedError
+from rehearsal.rules import Step, check, drifts, outputs, rule
 from rehearsal.wire import Unknown
 from rehearsal.world import Item
 
@@ -219,49 +219,17 @@ def checksum_is_one(inputs: Mapping[str, Any]) -> None:
         raise RefusedError("pve-checksum", at="checksum", algorithm=algorithm)
 
 
-@unrest(VM, LXC)
-def tags_are_normal(inputs: Mapping[str, Any]) -> set[str]:
+@drifts(VM, LXC)
+def tags_read_back_differently(inputs: Mapping[str, Any]) -> set[str]:
     tags = inputs.get("tags")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         return set()
     return set() if tags == sorted({tag.lower() for tag in tags}) else {"tags"}
 
 
-def _mac(machine: str, index: int) -> str:
-    return f"BC:24:11:00:{int(machine) % 256:02X}:{index:02X}"  # PVE's own prefix
-
-
-@outputs(VM)
-def vm_outputs(step: Step) -> dict[str, Any]:
-    machine = str(step.inputs.get("vmId") or step.world.next_serial() + 99)
-    static = [
-        a.partition("/")[0] for a in at(step.inputs, "initialization.ipConfigs[].ipv4.address")
-    ]
-    nics = step.inputs.get("networkDevices") or []
-    return {
-        "vmId": int(machine),
-        # Without a guest agent that answers, PVE knows no address: the lists stay empty.
-        "ipv4Addresses": [["127.0.0.1"], static] if _agent_answers(step.inputs) else [],
-        "ipv6Addresses": [],
-        "macAddresses": [_mac(machine, index) for index, _ in enumerate(nics)],
-        "networkInterfaceNames": ["lo", "eth0"] if _agent_answers(step.inputs) else [],
-    }
-
-
-def _agent_answers(inputs: Mapping[str, Any]) -> bool:
-    return bool(_dig(inputs, "agent.enabled")) and not _dig(inputs, "agent.waitForIp.disabled")
-
-
-@outputs(LXC)
-def lxc_outputs(step: Step) -> dict[str, Any]:
-    static = [
-        a.partition("/")[0] for a in at(step.inputs, "initialization.ipConfigs[].ipv4.address")
-    ]
-    return {
-        "vmId": step.inputs.get("vmId") or step.world.next_serial() + 99,
-        "ipv4": {f"eth{index}": address for index, address in enumerate(static)},
-        "ipv6": {},
-    }
+@outputs(VM, LXC)
+def machine_outputs(step: Step) -> dict[str, Any]:
+    return {"vmId": int(step.inputs.get("vmId") or step.world.next_serial() + 99)}
 
 
 @outputs(FILE)
