@@ -24,9 +24,12 @@ PARTITIONS = (1, 1000)
 # Ten years; Kafka's own default is a week.
 RETENTION_HOURS = (1, 87_600)
 FOR_EVER = -1  # in hours here and in Kafka's retention.ms
-# host/namespace/model:tag; the parts start with a letter or digit, so that no part is `..`.
-MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}"
-MODEL_TAG = r":[A-Za-z0-9][A-Za-z0-9._-]*"
+# host/namespace/model:tag, as Ollama's types/model/name.go takes them (isValidLen, isValidPart),
+# which gives the host 350 characters, more than DNS. Each part starts with a letter or digit, so
+# that none is `..`; a namespace has no dot.
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
+MODEL_NAME = rf"(([A-Za-z0-9][A-Za-z0-9._-]{{0,252}}/)?[A-Za-z0-9][A-Za-z0-9_-]{{0,79}}/)?{_PART}"
+MODEL_TAG = f":{_PART}"
 MODEL = f"^{MODEL_NAME}({MODEL_TAG})?$"
 # What Ollama leaves out where it shows a name: its own host, and there the namespace of its library
 # (DisplayShortest in its types/model/name.go).
@@ -160,8 +163,6 @@ def _checked(item: Field[Any], value: object) -> object:
     pattern = item.metadata["pattern"]
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise ValueError(f"{str(value)[:80]!r} does not match {pattern}")
-    if len(value) > 249:
-        raise ValueError("is longer than 249 characters")
     if pattern == POSTGRES_NAME and (value in POSTGRES_RESERVED or value.startswith("pg_")):
         raise ValueError(f"{value!r} is reserved by PostgreSQL")
     return value

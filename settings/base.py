@@ -18,6 +18,11 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+# A path has at most 1,024 bytes (macOS; Linux 4,096), and a name in it 255: the lab's own files and
+# a home folder come on top.
+MOST_PATH = 768
+
+
 def _folder(path: PurePath) -> PurePath:
     """A home folder (`~`, `~name`) in full, as no shell reads the settings before the lab does."""
     text = str(path)
@@ -25,6 +30,8 @@ def _folder(path: PurePath) -> PurePath:
         raise ValueError("names no folder; write one such as .state/rescue")
     if "$" in text:
         raise ValueError(f"{text} has a $, and variables are not read here; write ~ or the path")
+    if len(os.fsencode(text)) > MOST_PATH or any(len(os.fsencode(p)) > 255 for p in path.parts):
+        raise ValueError(f"is longer than a folder's name can be; the most is {MOST_PATH} bytes")
     whole = os.path.expanduser(text)  # noqa: PTH111 - Path's raises where there is no such user
     if whole.startswith("~"):
         name = path.parts[0][1:]

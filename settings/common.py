@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from settings.base import MOST_MIB, Domain, Folder, Model
-from settings.declarations import FIXED
+from settings.declarations import FIXED, RENEWABLE
 from settings.machines import Node
 
 # Where ./lab keeps the state of an environment.
@@ -65,6 +65,7 @@ class Common(Model):
     timezone: str = Field(
         default="Etc/UTC",
         pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
+        max_length=64,
         examples=["Europe/Lisbon"],
         description="Time zone of machines and schedules",
     )
@@ -91,6 +92,7 @@ class Common(Model):
     certificates: Certificates = Certificates()
     generations: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default={},
+        max_length=len(RENEWABLE),
         description="Which generation of a generated secret is in use, by its name; not of "
         + " and ".join(FIXED),
     )

@@ -46,9 +46,7 @@ def expected(schema: Schema) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None:
         text += f" from {least} to {most}" if most is not None else f" of at least {least}"
-    if "minProperties" in schema:
-        text += " that is not empty"
-    fewest = schema.get("minItems")
+    fewest = schema.get("minItems", schema.get("minProperties"))
     if most := schema.get("maxItems", schema.get("maxProperties")):
         text += f" of {fewest} to {most} entries" if fewest else f" of at most {most} entries"
     elif fewest:

@@ -16,7 +16,7 @@ NodeName = Annotated[
     Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$", examples=["pve", "PVE2"]),
 ]
 StorageName = Annotated[
-    str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]$", examples=["local-lvm"])
+    str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]{0,126}[a-zA-Z0-9]$", examples=["local-lvm"])
 ]
 Bridge = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,15}$", examples=["vmbr0", "br_lan"])]
 MappingName = Annotated[
@@ -64,7 +64,7 @@ class Storage(Model):
 
     capacity_gib: int = Field(ge=1, le=MOST_GIB, description="What it can hold, in GiB")
     content: tuple[Content, ...] = Field(
-        min_length=1, description="The content types that are enabled on it"
+        min_length=1, max_length=7, description="The content types that are enabled on it"
     )
 
 
@@ -114,7 +114,9 @@ class Node(Model):
     reserved_mib: int = Field(
         default=2048, ge=1024, le=MOST_MIB, description="RAM kept for the hypervisor"
     )
-    storages: dict[StorageName, Storage] = Field(min_length=1, description="Its storages, by name")
+    storages: dict[StorageName, Storage] = Field(
+        min_length=1, max_length=100, description="Its storages, by name"
+    )
     image_storage: StorageName = Field(description="Storage for cloud images and templates")
     disk_storage: StorageName = Field(description="Storage for the machines' disks")
     bridge: Bridge = Field(description="Network bridge that the machines join")
@@ -133,7 +135,7 @@ class Node(Model):
     )
     machine_ids: MachineIds
     pci: dict[MappingName, PciDevice] = Field(
-        default={}, description="Devices to pass through, by name"
+        default={}, max_length=100, description="Devices to pass through, by name"
     )
 
 
@@ -170,7 +172,8 @@ class Interface(Model):
 
     bridge: Bridge = Field(description="Network bridge that it joins")
     address: Annotated[str, AfterValidator(_address)] = Field(
-        description="Its address with the length of the prefix, such as 10.0.0.5/24, or dhcp"
+        max_length=len("255.255.255.255/32"),
+        description="Its address with the length of the prefix, such as 10.0.0.5/24, or dhcp",
     )
     vlan: Vlan | None = Field(default=None, description="VLAN on the bridge; unset: untagged")
     mtu: Mtu | None = Field(default=None, description="MTU; unset: 1500")

@@ -19,7 +19,10 @@ Fault = tuple[str, str]
 SSH_PORT = 22  # Ansible reaches every machine there
 PLAIN_DOCKER_PORT = 2375  # by convention the engine's API without TLS
 DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")  # what an engine takes for itself
-DOCKER_NETWORKS = ("bridge", "host", "none")
+# moby's isPreDefined (daemon/network/network_mode_unix.go): nobody else can make these.
+DOCKER_NETWORKS = ("bridge", "default", "host", "none")
+# RFC 1918. Python's is_private has more, such as 0.0.0.0/8, where no machine can be.
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 # Role docker_host's docker_host_address_pool: networks that name none, as those of CI's jobs.
 DOCKER_POOL = IPv4Network("172.31.0.0/16")
 REDIRECT_PORT = 80  # GitLab with TLS answers there and sends to https
@@ -178,7 +181,7 @@ def devices(settings: "Settings") -> Iterator[Fault]:
 def networks(settings: "Settings") -> Iterator[Fault]:
     """The containers' network is private, large enough, and overlaps no other."""
     key, subnet = "platform.docker.network.subnet", settings.platform.docker.network.subnet
-    if not subnet.is_private or subnet.is_loopback or subnet.is_link_local:
+    if not any(subnet.subnet_of(network) for network in PRIVATE):
         yield key, f"{subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"
     if settings.platform.docker.network.name in DOCKER_NETWORKS:
         text = f"{settings.platform.docker.network.name} is one of Docker's own; choose another"
@@ -199,6 +202,21 @@ def networks(settings: "Settings") -> Iterator[Fault]:
             if network.overlaps(taken):
                 text = f"{network} overlaps {owner}, {taken}"
                 yield at, f"{text}: from the Docker VM it cannot be reached; choose another"
+
+
+def machines_networks(settings: "Settings") -> Iterator[Fault]:
+    """Machines are in networks where there can be machines."""
+    if settings.common.node is None:
+        return
+    for key, network in _networks(settings):
+        if key not in ("common.node.nameservers", "common.engine.address") and (
+            network.is_multicast
+            or network.is_loopback
+            or network.is_link_local
+            or network.is_reserved
+            or network.overlaps(IPv4Network("0.0.0.0/8"))
+        ):
+            yield key, f"{network} has no machines; use one such as 192.168.1.0/24"
 
 
 def _networks(settings: "Settings") -> Iterator[tuple[str, IPv4Network]]:
@@ -234,4 +252,4 @@ def clients(settings: "Settings") -> Iterator[Fault]:
             yield "foundation.cache.clients", f"lacks {network} of {owner}, which gets 403; add it"
 
 
-RULES = (ids, addresses, ports, host_names, devices, networks, clients)
+RULES = (ids, addresses, ports, host_names, devices, networks, machines_networks, clients)

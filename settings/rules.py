@@ -1,12 +1,11 @@
 """Rules between settings: each yields (dotted key, what is wrong and what to do)."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from settings import ownership
+from provision import specs
+from settings import cron, docker_names, ownership, time_zones
 from settings.base import Container, dotted, walk
 from settings.common import STATE_FOLDERS
 from settings.declarations import FIXED, RENEWABLE, why_fixed
@@ -14,6 +13,8 @@ from settings.faults import suggestion
 from settings.machines import Machine, Vm
 from settings.names import ROWS
 from settings.ownership import Fault
+from settings.services.kafka import MOST_PARTITIONS
+from settings.services.ollama import model_key
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -29,11 +30,6 @@ HEAP_SHARE = 0.75
 MOST_NAME = 253  # characters of a name in DNS (RFC 1035)
 RESERVED_DOMAINS = ("local", "localhost")
 CONTENT = {"image_storage": ("import", "vztmpl"), "disk_storage": ("images", "rootdir")}
-CRON_NAMES = {
-    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-    "weekday": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-}
-CRON = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
 
 
 def check(settings: "Settings", *, whole: bool) -> Iterator[Fault]:
@@ -169,13 +165,8 @@ def common(settings: "Settings") -> Iterator[Fault]:
         yield "common.domain", f"{text}, as the services' names come before it"
     if shared.domain.rpartition(".")[2] in RESERVED_DOMAINS:
         yield "common.domain", f"{shared.domain} never reaches a DNS server; use lab.home.arpa"
-    with suppress(ZoneInfoNotFoundError):
-        ZoneInfo("Etc/UTC")  # a machine without time zone data cannot say
-        try:
-            ZoneInfo(shared.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            text = f"{shared.timezone} is no time zone; use one like Europe/Lisbon"
-            yield "common.timezone", text
+    if wrong := time_zones.fault(shared.timezone):
+        yield "common.timezone", wrong
     if days.leaf_days > days.ca_days:
         text = f"{days.leaf_days} outlives the CA's ca_days, {days.ca_days}; lower it"
         yield "common.certificates.leaf_days", text
@@ -202,12 +193,16 @@ def engine(settings: "Settings") -> Iterator[Fault]:
 
 
 def kafka(settings: "Settings") -> Iterator[Fault]:
-    """Kafka's heap is at most three quarters of its memory; topics and groups do not collide."""
+    """Kafka has the memory for its heap and not too many partitions; its names do not collide."""
     part, key = settings.services.kafka, ("services", "kafka")
     most = int(part.container.memory_mib * HEAP_SHARE)
     if part.heap_mib > most:
         text = f"{part.heap_mib} is above {most}, three quarters of container.memory_mib; lower it"
         yield "services.kafka.heap_mib", text
+    together = sum(topic.partitions for topic in part.topics.values())
+    if together > MOST_PARTITIONS:
+        text = f"have {together} partitions together; one broker has {MOST_PARTITIONS} at most"
+        yield "services.kafka.topics", text
     plain: dict[str, str] = {}
     groups: dict[str, str] = {}
     for name, topic in part.topics.items():
@@ -230,6 +225,18 @@ def mlflow(settings: "Settings") -> Iterator[Fault]:
         yield "services.mlflow.container.memory_mib", text
 
 
+def models(settings: "Settings") -> Iterator[Fault]:
+    """No model is wanted twice; Ollama tells names apart without their case."""
+    owners: dict[str, str] = {}
+    for number, model in enumerate(settings.services.ollama.models):
+        key = f"services.ollama.models[{number}]"
+        for name in (specs.Ollama(model=model).listed.lower(), model_key(model)):
+            owner = owners.setdefault(name, key)
+            if owner != key:
+                yield key, f"{model} cannot be told from {owner}, as both are {name}; remove one"
+                break
+
+
 def ollama(settings: "Settings") -> Iterator[Fault]:
     """In place `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
     machine, node = settings.platform.docker.machine, settings.common.node
@@ -248,27 +255,10 @@ def ollama(settings: "Settings") -> Iterator[Fault]:
 
 
 def schedules(settings: "Settings") -> Iterator[Fault]:
-    """Cron lines have values that exist; GitLab would refuse others in the midst of an `up`.
-
-    Months and weekdays have names too, as in `mon-fri` (GitLab reads them with fugit).
-    """
+    """GitLab takes the cron lines; it would refuse one in the middle of an `up`."""
     for name, schedule in settings.services.gitlab_project.schedules.items():
-        for (unit, (least, most)), text in zip(CRON.items(), schedule.cron.split(), strict=True):
-            if not all(_cron_item(item, unit, least, most) for item in text.split(",")):
-                key = f"services.gitlab_project.schedules.{name}.cron"
-                yield key, f"{text} is no {unit} from {least} to {most}"
-
-
-def _cron_item(item: str, unit: str, least: int, most: int) -> bool:
-    """Whether one item of a field, such as 1-5/2, is of values that exist."""
-    names = CRON_NAMES.get(unit, ())
-    found = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", item.lower(), re.ASCII)
-    if found is None or found[3] == "0":
-        return False
-    values = [value for value in found.groups()[:2] if value]
-    return all(
-        value in names or (value.isdecimal() and least <= int(value) <= most) for value in values
-    )
+        if text := cron.fault(schedule.cron):
+            yield f"services.gitlab_project.schedules.{name}.cron", text
 
 
 def topics(settings: "Settings") -> Iterator[Fault]:
@@ -285,6 +275,17 @@ def topics(settings: "Settings") -> Iterator[Fault]:
 
 
 RULES = (
-    *(place, homes, *ownership.RULES, sizes, gitlab, runner, storages, common, engine),
-    *(kafka, mlflow, ollama, schedules, topics),
+    *(
+        place,
+        homes,
+        *ownership.RULES,
+        *docker_names.RULES,
+        sizes,
+        gitlab,
+        runner,
+        storages,
+        common,
+        engine,
+    ),
+    *(kafka, mlflow, models, ollama, schedules, topics),
 )

@@ -9,6 +9,7 @@ import pulumi_command as command
 from layers.engine import Engine
 from places import Container, Health
 from settings import images
+from settings.services.ollama import model_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Ollama(pulumi.ComponentResource):
         for model in wanted.models:
             words = [".venv/bin/python", "-m", "provision", "ollama", "--url", endpoint.url]
             command.local.Command(
-                f"{model.replace('/', '-').replace(':', '-')}-model",
+                f"{model_key(model)}-model",
                 create=shlex.join([*words, "--model", model]),
                 # By address and with the lab's CA: this machine may know neither name nor CA yet.
                 environment={

@@ -1,11 +1,12 @@
 """Settings of the package cache, and the addresses under which clients find its upstreams."""
 
 from ipaddress import IPv4Network
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from settings.addresses import Origin, Url
 from settings.base import Container, Domain, Model, Name, Port, User
 from settings.images import catalogue
 from settings.machines import Lxc
@@ -49,26 +50,11 @@ PLUGIN_SOURCES = {
 # All names of a kind stand in one regular expression, and a parameter of nginx has at most 4,096
 # characters (ngx_conf_file.c, NGX_CONF_BUFFER): 48 names of 63 leave a quarter for the rest.
 MOST_UPSTREAMS = 48
-MOST_URL = 1024
 # The first of the registries' ports on a machine's loopback; each upstream has the next one.
 FIRST_REGISTRY_PORT = 5101
 # With all redirects and files. Each is a location that reads the CAs for itself: 0.9 MB and 18 ms
 # of nginx's start (measured, 1.22), twice for an upstream's own address.
 MOST_ADDRESSES = 64
-_HOST = r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
-# The characters that stand for themselves in nginx's configuration and in a URL's path.
-Url = Annotated[
-    str,
-    Field(
-        pattern=rf"^{_HOST}(/[A-Za-z0-9._~+-]+)*/?$", examples=["https://packages.example/debian"]
-    ),
-    Field(max_length=MOST_URL),
-]
-Origin = Annotated[
-    str,
-    Field(pattern=rf"^{_HOST}$", examples=["https://files.example"]),
-    Field(max_length=len("https://:65535") + 253),
-]
 
 
 class Upstream(Model):
@@ -98,10 +84,14 @@ class Upstream(Model):
         description="How long a file counts as fresh that never changes under its name",
     )
     redirects: tuple[Origin, ...] = Field(
-        default=(), description="Other hosts that the upstream may send the cache to"
+        default=(),
+        max_length=MOST_ADDRESSES,
+        description="Other hosts that the upstream may send the cache to",
     )
     files: tuple[Origin, ...] = Field(
-        default=(), description="Other hosts that its documents link to (pypi, npm)"
+        default=(),
+        max_length=MOST_ADDRESSES,
+        description="Other hosts that its documents link to (pypi, npm)",
     )
     registry: Domain | None = Field(
         default=None, description="The name that images of this registry begin with (oci)"

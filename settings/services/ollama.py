@@ -1,5 +1,6 @@
 """Ollama's settings and declaration."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,12 +16,17 @@ ModelName = Annotated[
 ]
 
 
+def model_key(model: str) -> str:
+    """By what a model's command is called in the state; two must not have the same."""
+    return re.sub("[/:]", "-", model)
+
+
 class Ollama(Model):
     """Ollama, with the node's GPU where there is one."""
 
     port: Port = 11434
     models: tuple[ModelName, ...] = Field(
-        default=(), description="Models to have at hand, each with its tag"
+        default=(), max_length=100, description="Models to have at hand, each with its tag"
     )
     context_length: int = Field(
         default=4096, ge=512, le=1_048_576, description="Tokens of context; memory grows with it"

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from settings.addresses import Email
 from settings.base import Container, Model, Port
 from settings.service import Listener, Secret, Service
 
@@ -10,12 +11,8 @@ class OpenWebUi(Model):
     """Open WebUI, a chat page for Ollama."""
 
     port: Port = 8080
-    admin_email: str = Field(
-        default="admin@lab.home.arpa",
-        description="Sign-in name of the administrator",
-        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
-        max_length=254,
-        examples=["me@home.arpa"],
+    admin_email: Email = Field(
+        default="admin@lab.home.arpa", description="Sign-in name of the administrator"
     )
     container: Container
 

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, MOST_URL, Cache, Kind
+from settings.addresses import MOST_URL
+from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, Cache, Kind
 from tests.cache.running import site, write
 from tests.layers.test_limits import HOST, nginx
 

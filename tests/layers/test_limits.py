@@ -16,7 +16,8 @@ from layers.foundation.cache_files import render as render_cache
 from layers.services.gateway import FILES, FOLDER, configuration
 from places.templates import compiled
 from settings import Settings, SettingsError, load, schema
-from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, MOST_URL, Cache
+from settings.addresses import MOST_URL
+from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, Cache
 from settings.mirrors import environment
 from settings.mirrors import sources as cache_sources
 from settings.names import ROWS, certificate_names, endpoints
@@ -29,6 +30,7 @@ from tests.layers.gitlab.test_files import rendered, runner
 
 LABEL = "a" * 63
 LONGEST_DOMAIN = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 47}"
+GITLABS_DOMAIN = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 20}"  # where images have names in its registry
 HOST = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"
 MOST_COMMON_NAME = 64  # RFC 5280: ub-common-name
 
@@ -59,7 +61,19 @@ def most_upstreams(kind: str) -> dict[str, Any]:
 def widest(env: str, **more: Any) -> Settings:
     """The settings with the longest domain and what else is given."""
     assert len(LONGEST_DOMAIN) + max(len(f"{name}.") for name in ROWS) == MOST_NAME
-    return load(patched(env, {"common.domain": LONGEST_DOMAIN, **more}), env)
+    off = {"platform.gitlab.enabled": False}
+    return load(patched(env, {"common.domain": LONGEST_DOMAIN, **off, **more}), env)
+
+
+def with_gitlab() -> Settings:
+    """The same for a lab with GitLab."""
+    return widest("lab", **{"common.domain": GITLABS_DOMAIN, "platform.gitlab.enabled": True})
+
+
+def test_a_domain_that_leaves_no_room_for_images_is_refused() -> None:
+    assert with_gitlab().platform.gitlab.enabled
+    with pytest.raises(SettingsError, match="has 1 characters too many"):
+        load(patched("lab", {"common.domain": f"{GITLABS_DOMAIN}a"}), "lab")
 
 
 def nginx(text: str, folder: Path) -> None:
@@ -88,7 +102,7 @@ def test_the_gateway_starts_with_the_longest_domain(env: str, tmp_path: Path) ->
 @pytest.mark.lint
 def test_gitlabs_nginx_takes_the_longest_domain(tmp_path: Path) -> None:
     size = rendered()["nginx"]["server_names_hash_bucket_size"]
-    hosts = {endpoints(widest("lab"))[name].host for name in ("gitlab", "registry")}
+    hosts = {endpoints(with_gitlab())[name].host for name in ("gitlab", "registry")}
     servers = "".join(f"server {{ listen 8443; server_name {host}; }}\n" for host in sorted(hosts))
     http = f"http {{ server_names_hash_bucket_size {size};\naccess_log off;\n{servers}}}"
     nginx(f"pid {tmp_path}/pid;\nevents {{}}\n{http}\n", tmp_path)
@@ -135,7 +149,7 @@ def test_the_runner_takes_the_longest_addresses(kind: str) -> None:
 
 def test_certificates_of_the_longest_domain_are_taken(tmp_path: Path) -> None:
     """Go and OpenSSL know no limit for alternative names; the common name has one."""
-    settings = widest("lab")
+    settings = with_gitlab()
     authority = Authority()
     for name in ("gateway", "gitlab", "store"):
         names, addresses = certificate_names(settings, name)
@@ -144,7 +158,7 @@ def test_certificates_of_the_longest_domain_are_taken(tmp_path: Path) -> None:
         (tmp_path / "pair").write_text(pair.certificate + pair.key)
         for called in names:
             shake_hands(authority.pem, tmp_path / "pair", called.replace("*", "model-server"))
-    change = {"common.domain": LONGEST_DOMAIN, "common.unpinned_downloads": "allow"}
+    change = {"common.domain": GITLABS_DOMAIN, "common.unpinned_downloads": "allow"}
     requests = deploy("lab", change, layers=("foundation",))["foundation"].all(
         "tls:index/certRequest:CertRequest"
     )
