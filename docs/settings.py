@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from settings import PROJECT, SECRET_KEYS, Settings, schema
-from settings.faults import expected, resolve
+from settings.faults import expected, kinds, resolve
 from settings.rules import RULES
 from settings.stackfile import ROOT_KEYS
 
@@ -47,7 +47,7 @@ def page() -> str:
     for layer in Settings.model_fields:
         model = resolve(root["properties"][layer], root)
         lines += [f"## `{layer}`", "", *_table(model, (layer,), shared), ""]
-    lines += ["## Parts that occur more than once", ""]
+    lines += ["## Parts", ""]
     # Describing one part may mention further ones.
     done: set[str] = set()
     while todo := [name for name in shared if name not in done]:
@@ -81,12 +81,14 @@ def _rows(
         if part is not None and not _is_shared(part):
             yield from _rows(found, key, shared)
             continue
+        if kinds(found):
+            yield from _kinds(found, key, shared)
+            continue
         allowed = expected(found)
         entry = _named(maps[0]) if isinstance(maps[0], dict) else None
         if part or entry:
             shared[part or entry or ""] = None
-            link = f"[{part or entry}](#{(part or entry or '').lower()})"
-            allowed = link if part else f"a map from names to {link}"
+            allowed = _link(part) if part else f"a map from names to {_link(entry or '')}"
         elif maps[0]:
             allowed = f"a map from names to {expected(resolve(maps[0], root))}"
         elif "items" in found:
@@ -96,6 +98,22 @@ def _rows(
         default = _code(field["default"]) if "default" in field else ""
         meaning = field.get("description") or found.get("description", "")
         yield key, [allowed.replace("|", "\\|"), default, " ".join(meaning.split()).rstrip(".")]
+
+
+def _kinds(
+    union: Schema, at: tuple[str, ...], shared: dict[str, None]
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """The rows of a setting that is one of several models: its kind, then the keys of each."""
+    allowed = expected({"enum": list(kinds(union))})
+    yield (*at, "kind"), [allowed, "", union.get("description", "")]
+    for kind, reference in kinds(union).items():
+        for key, (*cells, meaning) in _rows(resolve({"$ref": reference}, schema()), at, shared):
+            if key[-1] != "kind":
+                yield key, [*cells, f"`{kind}`: {meaning}"]
+
+
+def _link(model: str) -> str:
+    return f"[{model}](#{model.lower()})"
 
 
 def _named(field: Schema) -> str | None:

@@ -41,7 +41,7 @@ class Engine:
     def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
         """What the service publishes: in the lab nothing that the gateway answers for."""
         endpoint = self.endpoint(name)
-        if self.settings.common.engine is None and ROWS[name].exposure == "gateway":
+        if self.settings.common.target.kind == "proxmox" and ROWS[name].exposure == "gateway":
             return ()
         inner = inside or endpoint.inner_port
         return (Port(inside=inner, outside=endpoint.port, address=str(endpoint.address)),)
@@ -49,7 +49,7 @@ class Engine:
     def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
         """Run a container as a child of `parent`."""
         # Not in `dev`: there the cache is a container of the engine that would pull through it.
-        if self.settings.common.engine is None and isinstance(container.image, str):
+        if self.settings.common.target.kind == "proxmox" and isinstance(container.image, str):
             cache, base = self.settings.foundation.cache, self.endpoint("cache").url
             container = replace(container, image=pulled(cache, base, container.image))
         args = ServiceContainerArgs(container=container, docker=self.host)
@@ -73,7 +73,7 @@ def engine(
     layer: str, settings: Settings, platform: PlatformOutputs, pushed: Mapping[str, Pushed]
 ) -> Engine:
     """The engine of `layer`; pushed are the lab's own images that its registry has."""
-    local = settings.common.engine is not None
+    local = settings.common.target.kind == "docker"
     present = endpoints(settings)
     access: pulumi.Output[dict[str, str]] = pulumi.Output.secret(platform.docker)
     registry, login = present.get("registry"), []
@@ -119,7 +119,7 @@ def engine(
 
 def builder(settings: Settings) -> Builder:
     """How images are built on the lab's engine, by `up` and by the pipelines' images job."""
-    local = settings.common.engine is not None
+    local = settings.common.target.kind == "docker"
     return Builder(
         sources=_sources(settings),
         hosts=machine_hosts(settings),

@@ -58,11 +58,12 @@ def ground(
 
     ca is the lab CA's certificate. In the place `docker` a missing network is made.
     """
-    if settings.common.engine is None:
+    target = settings.common.target
+    if target.kind == "proxmox":
         # Imported here, as proxmoxve takes 0.3 s and `dev` needs none of it.
         from layers.machines import machine_place
 
-        return machine_place(layer, settings, given, providers, ca)
+        return machine_place(settings, target, given, providers, ca)
     # Without a host: it takes DOCKER_HOST or the local socket, as the user's own tools do.
     providers = [*providers, docker.Provider("docker")]
     if network is None:
@@ -72,7 +73,7 @@ def ground(
     return Ground(
         place=DockerPlace(args=args),
         providers=providers,
-        publish=str(settings.common.engine.address),
+        publish=str(target.address),
         network=network,
     )
 

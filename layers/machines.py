@@ -10,6 +10,7 @@ from places.proxmox import provider
 from settings import Settings
 from settings.names import hosts
 from settings.program import Given
+from settings.target import ProxmoxTarget
 
 
 class MachineKey(pulumi.ComponentResource):
@@ -29,25 +30,25 @@ class MachineKey(pulumi.ComponentResource):
 
 
 def machine_place(
-    layer: str,
     settings: Settings,
+    node: ProxmoxTarget,
     given: Given,
     providers: list[pulumi.ProviderResource],
     ca: pulumi.Input[str],
 ) -> Ground:
-    """The ground of `layer` on the node that the settings name."""
+    """The ground of a layer on `node`, which the settings name."""
     common = settings.common
-    if common.node is None or given.proxmox_api_token is None:
-        raise ValueError("there is no node: the settings were not checked")
+    if given.proxmox_api_token is None:
+        raise ValueError("there is no API token of the node")
     providers = [
         *providers,
-        provider("proxmox", common.node, given.proxmox_api_token),
+        provider("proxmox", node, given.proxmox_api_token),
         command.Provider("command"),
     ]
     protect = pulumi.ResourceOptions(providers=providers, protect=common.protect)
     key = MachineKey("machines", protect)
     args = MachineArgs(
-        node=common.node,
+        node=node,
         domain=common.domain,
         protect=common.protect,
         unpinned=common.unpinned_downloads,

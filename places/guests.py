@@ -10,6 +10,7 @@ import pulumi
 import pulumi_proxmoxve as proxmox
 
 from settings import machines
+from settings.target import ProxmoxTarget
 
 TAGS = ["datalab"]  # PVE sorts and lower-cases tags; anything else would never be at rest
 # The user of the cloud-init drive; it may become root without a password. In an LXC, PVE gives
@@ -26,7 +27,7 @@ ROMBAR = True
 class LxcArgs:
     """An LXC. template is an Image's volume, public_key an OpenSSH line."""
 
-    node: machines.Node
+    node: ProxmoxTarget
     machine: machines.Lxc
     template: str
     public_key: pulumi.Input[str]
@@ -51,7 +52,7 @@ class Lxc(pulumi.ComponentResource):
         self.boot = _boot(args, bridge=machine.nics(node)[0].bridge, **_tags(args))
         self.resource = proxmox.ContainerLegacy(
             f"{name}-lxc",
-            node_name=node.name,
+            node_name=node.node,
             vm_id=machine.id,
             tags=TAGS,
             unprivileged=True,
@@ -116,7 +117,7 @@ class VirtualMachineArgs:
     The machine's devices are names of PciMappings that must be there first (depends_on).
     """
 
-    node: machines.Node
+    node: ProxmoxTarget
     machine: machines.Vm
     image: str
     public_key: pulumi.Input[str]
@@ -152,7 +153,7 @@ class VirtualMachine(pulumi.ComponentResource):
         self.resource = proxmox.VmLegacy(
             f"{name}-vm",
             name=name,
-            node_name=node.name,
+            node_name=node.node,
             vm_id=machine.id,
             tags=TAGS,
             machine="q35",  # what PCIe passthrough needs

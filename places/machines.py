@@ -13,7 +13,8 @@ from places.guests import Lxc, LxcArgs, VirtualMachine, VirtualMachineArgs
 from places.proxmox import Image, ImageArgs, Kind, PciMapping, PciMappingArgs
 from settings import images
 from settings.machines import Lxc as LxcSettings
-from settings.machines import Node, Vm
+from settings.machines import Vm
+from settings.target import ProxmoxTarget
 
 _IMAGES: dict[Kind, str] = {"template": "ubuntu-lxc", "disk": "ubuntu-vm"}
 
@@ -26,7 +27,7 @@ class MachineArgs:
     need. common are the variables of role `common`, apart from the machine's own name.
     """
 
-    node: Node
+    node: ProxmoxTarget
     domain: str
     protect: bool
     unpinned: Literal["refuse", "allow"]

@@ -12,14 +12,14 @@ import pulumi
 import pulumi_proxmoxve as proxmox
 
 from places.downloads import require_checksum
-from settings import machines
 from settings.images import File
+from settings.target import PciDevice, ProxmoxTarget
 
 Kind = Literal["template", "disk"]
 _CONTENT = {"template": "vztmpl", "disk": "import"}
 
 
-def provider(name: str, node: machines.Node, api_token: pulumi.Input[str]) -> proxmox.Provider:
+def provider(name: str, node: ProxmoxTarget, api_token: pulumi.Input[str]) -> proxmox.Provider:
     """The provider of a node. Nothing here needs SSH to the node, so it is given none."""
     return proxmox.Provider(
         name,
@@ -35,7 +35,7 @@ def provider(name: str, node: machines.Node, api_token: pulumi.Input[str]) -> pr
 class ImageArgs:
     """An image to have on the node: an LXC template, or a VM's first disk (qcow2)."""
 
-    node: machines.Node
+    node: ProxmoxTarget
     kind: Kind
     download: File
     unpinned: Literal["refuse", "allow"]
@@ -57,7 +57,7 @@ class Image(pulumi.ComponentResource):
         file_name = image_file(name, args)
         proxmox.download.File(
             f"{name}-download",
-            node_name=args.node.name,
+            node_name=args.node.node,
             datastore_id=args.node.image_storage,
             content_type=content,
             url=args.download.url,
@@ -90,8 +90,8 @@ def image_file(name: str, args: ImageArgs) -> str:
 class PciMappingArgs:
     """A PCI device of the node."""
 
-    node: machines.Node
-    device: machines.PciDevice
+    node: ProxmoxTarget
+    device: PciDevice
 
 
 class PciMapping(pulumi.ComponentResource):
@@ -105,7 +105,7 @@ class PciMapping(pulumi.ComponentResource):
             comment="datalab",
             maps=[
                 proxmox.hardware.mapping.PciMapArgs(
-                    node=args.node.name,
+                    node=args.node.node,
                     path=args.device.path,
                     id=args.device.id,
                     subsystem_id=args.device.subsystem_id,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from settings.machines import PciDevice, Storage
+from settings.target import PciDevice, Storage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,8 +70,8 @@ def change_lines(shown: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _hosts(rehearsal: Rehearsal) -> Iterator[dict[str, Any]]:
-    engine = rehearsal.scratch.settings.common.engine
-    if engine:
+    engine = rehearsal.scratch.settings.common.target
+    if engine.kind == "docker":
         yield {
             "host": "this machine's Docker engine",
             "kind": "engine",

@@ -169,7 +169,7 @@ def _secrets(settings: Settings) -> dict[str, str]:
     """A value for every secret key that settings need."""
     upstreams = users(settings.foundation.cache)
     return {
-        **(SYNTHETIC if settings.common.node else {}),
+        **(SYNTHETIC if settings.common.target.kind == "proxmox" else {}),
         **(
             {"upstreamPasswords": json.dumps(dict.fromkeys(upstreams, PASSWORD))}
             if upstreams
@@ -239,18 +239,18 @@ def facts(settings: Settings) -> WorldFacts:
     registry = endpoints(settings).get("registry")
     own = (f"{registry.host}:{registry.port}/",) if registry else ()
     shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
-    node, engine = settings.common.node, settings.common.engine
-    if node is None:
+    node = settings.common.target
+    if node.kind == "docker":
         return replace(
             shared,
-            engine_address=str(engine.address) if engine else "127.0.0.1",
-            engine_cores=engine.cores if engine else 1,
+            engine_address=str(node.address),
+            engine_cores=node.cores,
             engine_gpu=settings.services.ollama.gpu,
         )
     machine = settings.platform.docker.machine
     return replace(
         shared,
-        node=node.name,
+        node=node.node,
         cores=node.cores,
         memory_mib=node.memory_mib,
         reserved_mib=node.reserved_mib,

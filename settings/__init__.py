@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from settings import faults, images
+from settings import faults, images, replaced
 from settings.base import Model, dotted
 from settings.budget import Budget, budget
 from settings.common import Common
@@ -82,6 +82,9 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
             tree[name] = _parsed(value)
         else:
             found += _other_key(key, value)
+    old = replaced.keys(tree.get("common"))
+    if old:
+        tree["common"] = replaced.with_target(tree["common"])
     try:
         # As JSON, because that is what the program gets: lists, no dates, text for addresses.
         text = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
@@ -105,6 +108,7 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         planned = budget(settings)
         found += planned.errors
     if found:
+        found += [replaced.remedy(old)] if old else []
         raise SettingsError(source, tuple(dict.fromkeys(found)), None if wrong else planned)
     return settings
 
@@ -152,7 +156,7 @@ def schema() -> dict[str, Any]:
 def _validate(text: bytes) -> tuple[Settings, list[tuple[faults.Location, str]]]:
     """The settings, and what is wrong in them.
 
-    Where something is wrong, the sections that it is in (foundation.vault, common.node) are absent:
+    Where something is wrong, the sections that it is in (as foundation.vault) are absent:
     reading them is an AttributeError, and the rules that need only others can still speak.
     """
     try:

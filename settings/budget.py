@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Finding = tuple[Literal["error", "warning", "note"], str, str]  # level, dotted key, text
 
-STORAGES = ("common", "node", "storages")
+STORAGES = ("common", "target", "storages")
 # A thin pool that runs full stops every machine on it, so a storage is warned of before it is.
 DISK_WARNING = 0.85
 # Threads that the hypervisor wants for itself.
@@ -74,7 +74,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The plan for one environment; place `docker` has neither node nor machines."""
+    """The plan for one environment; target `docker` has neither node nor machines."""
 
     node: Host | None = None
     machines: tuple[Guest, ...] = ()
@@ -175,7 +175,7 @@ def machines(settings: "Settings") -> list[tuple[str, Machine]]:
 
 def budget(settings: "Settings") -> Budget:
     """The budget of an environment; AttributeError where a section that it needs is absent."""
-    node, platform = settings.common.node, settings.platform
+    target, platform = settings.common.target, settings.platform
     off = () if platform.gitlab.enabled else ("platform.gitlab", "platform.runner")
     slots = {f"platform.runner.{size}": n for size, n in platform.runner.slots.items()}
     loads = tuple(
@@ -188,24 +188,21 @@ def budget(settings: "Settings") -> Budget:
         for key, container in walk(settings, Container)
         if not key.startswith(off)
     )
-    if node is None:
-        engine = settings.common.engine
-        if engine is None:
-            return Budget(containers=loads)
-        # All of `engine.memory_mib` is for containers: nothing of it is the system's.
-        host = Host(key="common.engine", memory_mib=engine.memory_mib, cores=engine.cores)
+    if target.kind == "docker":
+        # All of `target.memory_mib` is for containers: nothing of it is the system's.
+        host = Host(key="common.target", memory_mib=target.memory_mib, cores=target.cores)
         return Budget(docker=host, containers=loads)
     guests = tuple(
-        _guest(key, machine, machine.disk_storage(node)) for key, machine in machines(settings)
+        _guest(key, machine, machine.disk_storage(target)) for key, machine in machines(settings)
     )
     docker = platform.docker.machine
     return Budget(
         node=Host(
-            key="common.node",
-            memory_mib=node.memory_mib,
-            reserved_mib=node.reserved_mib,
-            cores=node.cores,
-            storages_gib={name: storage.capacity_gib for name, storage in node.storages.items()},
+            key="common.target",
+            memory_mib=target.memory_mib,
+            reserved_mib=target.reserved_mib,
+            cores=target.cores,
+            storages_gib={name: storage.capacity_gib for name, storage in target.storages.items()},
         ),
         machines=guests,
         docker=Host(

@@ -1,15 +1,14 @@
 """Settings that every layer of an environment shares."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
 from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.base import MOST_MIB, Domain, Folder, Model
+from settings.base import Domain, Folder, Model
 from settings.declarations import FIXED, RENEWABLE
-from settings.machines import Node
+from settings.target import Target
 
 # Where ./lab keeps the state of an environment.
 STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
@@ -19,19 +18,6 @@ STORE_ROOT_USER = "datalab-root"
 def generation(generations: Mapping[str, int], name: str) -> int:
     """Which generation of the secret `name` the settings want; they need not name a first one."""
     return generations.get(name, 1)
-
-
-class Engine(Model):
-    """The Docker engine of the machine at hand (place `docker`)."""
-
-    memory_mib: int = Field(
-        ge=1024, le=MOST_MIB, description="Memory in MiB that the lab's containers may use"
-    )
-    cores: int = Field(ge=1, le=512, description="Cores of the machine")
-    address: IPv4Address = Field(
-        default=IPv4Address("127.0.0.1"),
-        description="Where ports are published. Anything but loopback is open to the network",
-    )
 
 
 class Rescue(Model):
@@ -58,8 +44,8 @@ class Certificates(Model):
 class Common(Model):
     """What all four layers share."""
 
-    place: Literal["docker", "proxmox"] = Field(
-        description="Where things run: this machine's Docker engine, or a Proxmox VE node"
+    target: Target = Field(
+        description="What the lab runs on: this machine's Docker engine, or a Proxmox VE node"
     )
     domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
     timezone: str = Field(
@@ -96,5 +82,3 @@ class Common(Model):
         description="Which generation of a generated secret is in use, by its name; not of "
         + " and ".join(FIXED),
     )
-    node: Node | None = Field(default=None, description="Required by place `proxmox`")
-    engine: Engine | None = Field(default=None, description="Required by place `docker`")

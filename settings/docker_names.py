@@ -15,7 +15,7 @@ LONGEST_IMAGE = "model-server"  # of those that the lab builds
 
 def registries(settings: "Settings") -> Iterator[tuple[str, str]]:
     """In `dev` the cache finds an upstream's registry by its container's name."""
-    if settings.common.place != "docker":
+    if settings.common.target.kind != "docker":
         return
     for name, upstream in settings.foundation.cache.upstreams.items():
         if upstream.kind == "oci" and len(container := f"cache-{name}") > MOST_LABEL:
@@ -26,7 +26,7 @@ def registries(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 def images(settings: "Settings") -> Iterator[tuple[str, str]]:
     """The names of the lab's own images in GitLab's registry are not too long."""
-    if settings.common.place == "docker" or not settings.platform.gitlab.enabled:
+    if settings.common.target.kind == "docker" or not settings.platform.gitlab.enabled:
         return
     home, port = settings.services.gitlab_project, settings.platform.gitlab.registry_port
     registry = f"registry.{settings.common.domain}:{port}"

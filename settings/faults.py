@@ -40,6 +40,8 @@ def expected(schema: Schema) -> str:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if "const" in schema:
         return json.dumps(schema["const"])
+    if kinds(schema):
+        return "a map of keys"
     if "pattern" in schema:
         return f"text such as {_examples(schema)}"
     text = _FORMATS.get(schema.get("format", ""), _TYPES.get(schema.get("type", ""), "a value"))
@@ -65,10 +67,19 @@ def resolve(schema: Schema, root: Schema) -> Schema:
     return schema
 
 
+def kinds(schema: Schema) -> dict[str, str]:
+    """Kind -> reference of the model that it stands for, where a setting is one of several."""
+    found: dict[str, str] = schema.get("discriminator", {}).get("mapping", {})
+    return found
+
+
 def at(location: Location, root: Schema) -> Schema:
-    """The schema of the setting at a location; empty where there can be none."""
+    """The schema of the setting at one of pydantic's locations; empty where there can be none."""
     schema = root
     for part in location:
+        if part in kinds(schema):
+            schema = resolve({"$ref": kinds(schema)[str(part)]}, root)
+            continue
         if isinstance(part, int):
             inner = schema.get("items", {})
         else:
@@ -77,6 +88,13 @@ def at(location: Location, root: Schema) -> Schema:
             inner = inner or next(iter(named), {})
         schema = resolve(inner, root) if isinstance(inner, dict) else {}
     return schema
+
+
+def written(location: Location, root: Schema) -> Location:
+    """One of pydantic's locations as the file has it: without the kinds between the keys."""
+    return tuple(
+        part for n, part in enumerate(location) if part not in kinds(at(location[:n], root))
+    )
 
 
 def secrets_in(value: Any, location: Location = ()) -> Iterator[Location]:
@@ -91,6 +109,11 @@ def secrets_in(value: Any, location: Location = ()) -> Iterator[Location]:
 
 def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
     """(location, message) of every fault that pydantic found."""
+    for location, text in _explain(error, root):
+        yield written(location, root), text
+
+
+def _explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
     details = error.errors()
     for detail in details:
         location, kind, given = detail["loc"], detail["type"], detail["input"]
@@ -107,6 +130,13 @@ def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, st
         elif kind == "extra_forbidden":
             known = sorted(at(location[:-1], root).get("properties", {}))
             yield location, f"is no setting; {suggestion(str(location[-1]), known)}"
+        elif kind.startswith("union_tag"):
+            name = at(location, root)["discriminator"]["propertyName"]
+            schema = {"enum": list(kinds(at(location, root)))}
+            if name in given:
+                yield (*location, name), f"{_short(given[name])} is not {expected(schema)}"
+            else:
+                yield (*location, name), f"is missing; give it {expected(schema)}"
         elif kind == "missing":
             schema = at(location, root)
             yield location, f"is missing; give it {expected(schema)}{_meaning(schema)}"

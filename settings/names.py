@@ -49,9 +49,9 @@ class Row:
         port: int = attrgetter(self.port_key)(settings)
         return port
 
-    def machine(self, settings: "Settings") -> Machine | None:
-        """The machine that answers for it in the lab; None in `dev`."""
-        machine: Machine | None = attrgetter(self.machine_key)(settings)
+    def machine(self, settings: "Settings") -> Machine:
+        """The machine that answers for it, where the target is a node (rules.homes)."""
+        machine: Machine = attrgetter(self.machine_key)(settings)
         return machine
 
 
@@ -119,7 +119,7 @@ def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[
 def endpoints(settings: "Settings") -> dict[str, Endpoint]:
     """Every service that these settings switch on, by name."""
     off = set() if settings.platform.gitlab.enabled else {"gitlab", "registry"}
-    if settings.common.place == "docker":
+    if settings.common.target.kind == "docker":
         off.add("docker")  # the local engine is reached as the user's own tools reach it
     return {name: _endpoint(settings, row) for name, row in ROWS.items() if name not in off}
 
@@ -130,10 +130,10 @@ def _endpoint(settings: "Settings", row: Row) -> Endpoint:
     inner_port = listener.inner_port or port
     host_name = "store" if listener.name == "store-console" else listener.name
     fqdn = f"{host_name}.{domain}"
-    engine = settings.common.engine
-    if engine is not None:
+    target = settings.common.target
+    if target.kind == "docker":
         # Where its ports are published, and nowhere else.
-        here = "localhost" if engine.address == LOOPBACK else str(engine.address)
+        here = "localhost" if target.address == LOOPBACK else str(target.address)
         # GitLab writes its own address into links, clones and tokens: one name in and outside. An
         # engine takes a registry without TLS on loopback only.
         own = {"gitlab": ("http", fqdn), "registry": ("http", "localhost")}
@@ -143,15 +143,13 @@ def _endpoint(settings: "Settings", row: Row) -> Endpoint:
             scheme=scheme,
             host=host,
             port=port,
-            address=LOOPBACK if listener.name == "registry" else engine.address,
+            address=LOOPBACK if listener.name == "registry" else target.address,
             inner_scheme=scheme,
             inner_host=inner_host,
             inner_port=inner_port,
             label=listener.label,
         )
     machine = row.machine(settings)
-    if machine is None:
-        raise LookupError(f"{listener.name} has no machine: settings were not checked")
     scheme = listener.scheme or "https"
     inside = listener.exposure != "machine"
     outer_port = settings.services.gateway.port if listener.exposure == "gateway" else port
@@ -185,7 +183,7 @@ def job_hosts(settings: "Settings") -> dict[str, str]:
 
     Empty in `dev`, where they are inside.
     """
-    if settings.common.place == "docker":
+    if settings.common.target.kind == "docker":
         return {}
     return {name: str(address) for address, names in hosts(settings).items() for name in names}
 
@@ -195,7 +193,7 @@ def machine_hosts(settings: "Settings") -> dict[str, str]:
 
     Empty in `dev`, whose network knows every name.
     """
-    if settings.common.place == "docker":
+    if settings.common.target.kind == "docker":
         return {}
     return {
         endpoint.inner_host: str(endpoint.address)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from settings.base import walk
 from settings.declarations import SERVICES
-from settings.machines import Machine, MachineNetwork, Node, Vm
+from settings.machines import Machine, MachineNetwork, Vm
 from settings.names import ROWS
+from settings.target import ProxmoxTarget
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -40,16 +41,17 @@ def one_owner(claims: Iterable[tuple[Hashable, str]], what: str) -> Iterator[Fau
 
 
 def ids(settings: "Settings") -> Iterator[Fault]:
-    """Every machine's id has one owner and lies within `common.node.machine_ids`."""
+    """Every machine's id has one owner and lies within `common.target.machine_ids`."""
     yield from one_owner(((m.id, f"{key}.id") for key, m in walk(settings, Machine)), "id")
-    if node := settings.common.node:
+    node = settings.common.target
+    if node.kind == "proxmox":
         first, last = node.machine_ids.first, node.machine_ids.last
         if first > last:
-            yield "common.node.machine_ids", f"first, {first}, is above last, {last}; swap them"
+            yield "common.target.machine_ids", f"first, {first}, is above last, {last}; swap them"
             return
         for key, machine in walk(settings, Machine):
             if not first <= machine.id <= last:
-                text = f"{machine.id} is outside of common.node.machine_ids, {first} to {last}"
+                text = f"{machine.id} is outside of common.target.machine_ids, {first} to {last}"
                 yield f"{key}.id", text
 
 
@@ -58,18 +60,18 @@ def addresses(settings: "Settings") -> Iterator[Fault]:
 
     It is neither the gateway's, a nameserver's nor the node's, nor the network's own or broadcast.
     """
-    node = settings.common.node
-    if node is None:
+    node = settings.common.target
+    if node.kind != "proxmox":
         return
-    taken: dict[Hashable, str] = dict.fromkeys(node.nameservers, "common.node.nameservers")
+    taken: dict[Hashable, str] = dict.fromkeys(node.nameservers, "common.target.nameservers")
     with suppress(ValueError):
-        taken[IPv4Address(node.endpoint.host or "")] = "common.node.endpoint"
-    yield from _gateway("common.node", node)
-    taken[node.gateway] = "common.node.gateway"
+        taken[IPv4Address(node.endpoint.host or "")] = "common.target.endpoint"
+    yield from _gateway("common.target", node)
+    taken[node.gateway] = "common.target.gateway"
     machines: list[tuple[Hashable, str]] = []
     for key, machine in walk(settings, Machine):
         machines.append((machine.address, f"{key}.address"))
-        lan, owner = machine.lan(node), "common.node"
+        lan, owner = machine.lan(node), "common.target"
         if machine.network:
             owner = f"{key}.network"
             yield from _gateway(owner, machine.network)
@@ -84,7 +86,7 @@ def addresses(settings: "Settings") -> Iterator[Fault]:
     yield from one_owner([*taken.items(), *machines], "address")
 
 
-def _gateway(key: str, lan: Node | MachineNetwork) -> Iterator[Fault]:
+def _gateway(key: str, lan: ProxmoxTarget | MachineNetwork) -> Iterator[Fault]:
     if not lan.gateway_on_link:
         for at, text in _in_network(f"{key}.gateway", lan.gateway, lan.network, key):
             yield at, f"{text}, or set gateway_on_link where the router really is outside"
@@ -105,20 +107,20 @@ def ports(settings: "Settings") -> Iterator[Fault]:
 
     22 is SSH's, GitLab's inner ports and 80 of its machine are taken, and nothing is on 2375.
     """
-    docker = settings.common.place == "docker"
+    docker = settings.common.target.kind == "docker"
     claims: list[tuple[Hashable, str]] = [*_own_ports(docker=docker)]
     if not docker:
         claims += [((key, SSH_PORT), f"{key} (its SSH)") for key, _ in walk(settings, Machine)]
     with suppress(AttributeError):
         if docker and settings.platform.gitlab.enabled:
             key = "platform.gitlab.ssh_port"
-            claims.append((("common.engine", attrgetter(key)(settings)), key))
+            claims.append((("common.target", attrgetter(key)(settings)), key))
     for row in ROWS.values():
         with suppress(AttributeError):  # its section is absent, having faults of its own
             published = row.listener.name != "docker" if docker else row.exposure != "gateway"
             gitlab = row.machine_key.startswith("platform.gitlab")
             if published and (not gitlab or settings.platform.gitlab.enabled):
-                host = "common.engine" if docker else row.machine_key
+                host = "common.target" if docker else row.machine_key
                 claims.append(((host, row.port(settings)), row.port_key))
                 if docker and gitlab:  # as it writes the published port into its links
                     inside = "platform.gitlab.container"
@@ -147,23 +149,23 @@ def _own_ports(*, docker: bool) -> Iterator[tuple[Hashable, str]]:
 
 def host_names(settings: "Settings") -> Iterator[Fault]:
     """Neither the node's name nor that of its endpoint is the name of a service."""
-    common = settings.common
-    if common.node is None:
+    node, domain = settings.common.target, settings.common.domain
+    if node.kind != "proxmox":
         return
-    for key, name in (("name", common.node.name), ("endpoint", common.node.endpoint.host or "")):
-        row = ROWS.get(name.lower().removesuffix(f".{common.domain}"))  # DNS knows no case
+    for key, name in (("node", node.node), ("endpoint", node.endpoint.host or "")):
+        row = ROWS.get(name.lower().removesuffix(f".{domain}"))  # DNS knows no case
         if row is not None:
             owner = row.service.key
             text = f"{name} is already the name of {owner}; the node has its own"
-            yield f"common.node.{key}", text
+            yield f"common.target.{key}", text
 
 
 def devices(settings: "Settings") -> Iterator[Fault]:
-    """A PCI device has one entry in `common.node.pci` and goes to one machine."""
-    node = settings.common.node
-    if node is None:
+    """A PCI device has one entry in `common.target.pci` and goes to one machine."""
+    node = settings.common.target
+    if node.kind != "proxmox":
         return
-    paths = ((device.path, f"common.node.pci.{name}.path") for name, device in node.pci.items())
+    paths = ((device.path, f"common.target.pci.{name}.path") for name, device in node.pci.items())
     yield from one_owner(paths, "path")
     users = []
     for key, vm in walk(settings, Vm):
@@ -175,7 +177,7 @@ def devices(settings: "Settings") -> Iterator[Fault]:
     for name, key in users:
         if name not in node.pci:
             known = ", ".join(node.pci) or "nothing"
-            yield key, f"{name} is no key of common.node.pci, which has {known}"
+            yield key, f"{name} is no key of common.target.pci, which has {known}"
 
 
 def networks(settings: "Settings") -> Iterator[Fault]:
@@ -190,14 +192,15 @@ def networks(settings: "Settings") -> Iterator[Fault]:
         text = f"{subnet} is too small for the lab's containers"
         yield key, f"{text}; use a /{LEAST_PREFIX} or larger"
     docker = [("Docker's own bridge", DOCKER_BRIDGE)]
-    if settings.common.node:
+    node = settings.common.target
+    if node.kind == "proxmox":
         docker.append(("Docker's pool for other networks", DOCKER_POOL))
     others = [*_networks(settings)]
     for owner, network in (*docker, *others):
         if subnet.overlaps(network):
             yield key, f"{subnet} overlaps {owner}, {network}; choose another"
             break
-    for at, network in others if settings.common.node else ():
+    for at, network in others if node.kind == "proxmox" else ():
         for owner, taken in docker:
             if network.overlaps(taken):
                 text = f"{network} overlaps {owner}, {taken}"
@@ -206,10 +209,10 @@ def networks(settings: "Settings") -> Iterator[Fault]:
 
 def machines_networks(settings: "Settings") -> Iterator[Fault]:
     """Machines are in networks where there can be machines."""
-    if settings.common.node is None:
+    if settings.common.target.kind != "proxmox":
         return
     for key, network in _networks(settings):
-        if key not in ("common.node.nameservers", "common.engine.address") and (
+        if key != "common.target.nameservers" and (
             network.is_multicast
             or network.is_loopback
             or network.is_link_local
@@ -221,27 +224,29 @@ def machines_networks(settings: "Settings") -> Iterator[Fault]:
 
 def _networks(settings: "Settings") -> Iterator[tuple[str, IPv4Network]]:
     """Dotted key and network of everything outside that the containers must reach."""
-    if node := settings.common.node:
-        yield "common.node.network", node.network
+    node = settings.common.target
+    if node.kind == "docker":
+        yield "common.target.address", IPv4Network(node.address)
+    else:
+        yield "common.target.network", node.network
         for address in node.nameservers:
             if isinstance(address, IPv4Address):
-                yield "common.node.nameservers", IPv4Network(address)
+                yield "common.target.nameservers", IPv4Network(address)
         for name, machine in walk(settings, Machine):
             if machine.network:
                 yield f"{name}.network", machine.network.network
             for interface in machine.interfaces:
                 if interface.address != "dhcp":
                     yield f"{name}.interfaces", IPv4Interface(interface.address).network
-    if engine := settings.common.engine:
-        yield "common.engine.address", IPv4Network(engine.address)
 
 
 def clients(settings: "Settings") -> Iterator[Fault]:
     """The package cache answers the networks of all machines, or of the containers in `dev`."""
     allowed = [*collapse_addresses(settings.foundation.cache.clients)]
     users: list[tuple[str, IPv4Network]]
-    if node := settings.common.node:
-        users = [("common.node.network", node.network)]
+    node = settings.common.target
+    if node.kind == "proxmox":
+        users = [("common.target.network", node.network)]
         for key, machine in walk(settings, Machine):
             if machine.network:
                 users.append((f"{key}.network.network", machine.network.network))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi.runtime.config import CONFIG
 
-from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load
+from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load, replaced
 from settings.images import Pushed, pushed
 from settings.mirrors import users
 
@@ -20,7 +20,7 @@ MOST_PASSWORD = 2_500
 class Given:
     """What the program gets besides the settings.
 
-    proxmox_api_token is secret, and None where the place needs none; upstream_passwords are
+    proxmox_api_token is secret, and None where the target needs none; upstream_passwords are
     secret, one for each upstream of the cache with a user; pushed are the lab's own images that
     its registry has, by name.
     """
@@ -53,8 +53,10 @@ def configuration(environment: str) -> tuple[Settings, Given]:
         over = error.budget is not None and error.budget.errors
         table = f"\n`./lab budget {environment}` shows the whole plan" if over else ""
         raise pulumi.RunError(f"the settings have faults:\n{error}{table}") from None
+    if old := replaced.keys(json.loads(CONFIG.get()[f"{PROJECT}:common"])):
+        pulumi.log.warn(f"Pulumi.{environment}.yaml: {replaced.remedy(old, environment)}")
     token = None
-    if settings.common.place == "proxmox":
+    if settings.common.target.kind == "proxmox":
         token = pulumi.Config(PROJECT).get_secret("proxmoxApiToken")
         if token is None:
             raise pulumi.RunError(

@@ -40,35 +40,24 @@ def check(settings: "Settings", *, whole: bool) -> Iterator[Fault]:
             yield from rule(settings)
 
 
-def place(settings: "Settings") -> Iterator[Fault]:
-    """Place `docker` has an engine, place `proxmox` a node."""
-    here = settings.common.place
-    for name, owner in (("engine", "docker"), ("node", "proxmox")):
-        present = getattr(settings.common, name) is not None
-        if present and owner != here:
-            yield f"common.{name}", f"belongs to place {owner}, and this is {here}; remove it"
-        elif not present and owner == here:
-            yield f"common.{name}", f"is missing; place {here} needs it"
-
-
 def homes(settings: "Settings") -> Iterator[Fault]:
-    """Layers 1 and 2 are containers in place `docker` and machines in place `proxmox`."""
-    here = settings.common.place
+    """Layers 1 and 2 are containers on target `docker` and machines on target `proxmox`."""
+    here = settings.common.target.kind
     fitting, other = ("container", "machine") if here == "docker" else ("machine", "container")
     for layer in ("foundation", "platform"):
         parts = vars(settings).get(layer)  # absent where its faults leave nothing of it
         for name, part in vars(parts).items() if parts else ():
             switched = name in ("gitlab", "runner") and not settings.platform.gitlab.enabled
             if getattr(part, other, None) is not None:
-                yield f"{layer}.{name}.{other}", f"place {here} has a {fitting} instead; remove it"
+                yield f"{layer}.{name}.{other}", f"target {here} has a {fitting} instead; remove it"
             if not switched and getattr(part, fitting, ...) is None:
-                yield f"{layer}.{name}.{fitting}", f"is missing; place {here} needs it"
+                yield f"{layer}.{name}.{fitting}", f"is missing; target {here} needs it"
     for name, upstream in settings.foundation.cache.upstreams.items():
         key = f"foundation.cache.upstreams.{name}.container"
         if here == "docker" and upstream.kind == "oci" and upstream.container is None:
-            yield key, f"is missing; place {here} runs its registry in one"
+            yield key, f"is missing; target {here} runs its registry in one"
         elif here != "docker" and upstream.container is not None:
-            yield key, f"place {here} runs its registry on the cache's machine; remove it"
+            yield key, f"target {here} runs its registry on the cache's machine; remove it"
 
 
 def sizes(settings: "Settings") -> Iterator[Fault]:
@@ -76,16 +65,17 @@ def sizes(settings: "Settings") -> Iterator[Fault]:
 
     A machine's `floor_mib` is at most its `memory_mib`.
     """
-    node, engine = settings.common.node, settings.common.engine
+    target = settings.common.target
     for key, vm in walk(settings, Vm):
         if vm.floor_mib is not None and vm.floor_mib > vm.memory_mib:
             text = f"{vm.floor_mib} is above memory_mib, {vm.memory_mib}; lower it"
             yield f"{key}.floor_mib", text
     for key, machine in walk(settings, Machine):
         # qemu-server: "MAX n vcpus allowed per VM on this node".
-        if node is not None and machine.cores > node.cores:
-            yield f"{key}.cores", f"{machine.cores} is more than the node's {node.cores}; lower it"
-    host = engine or settings.platform.docker.machine
+        if target.kind == "proxmox" and machine.cores > target.cores:
+            text = f"{machine.cores} is more than the node's {target.cores}; lower it"
+            yield f"{key}.cores", text
+    host = target if target.kind == "docker" else settings.platform.docker.machine
     for key, container in walk(settings, Container):
         # Docker: "Range of CPUs is from 0.01 to n.00, as there are only n CPUs available".
         if host is not None and container.cpus is not None and container.cpus > host.cores:
@@ -110,9 +100,9 @@ def gitlab(settings: "Settings") -> Iterator[Fault]:
     machine = part.machine
     if machine and machine.floor_mib is not None and machine.floor_mib < machine.memory_mib:
         yield f"{key}.machine.floor_mib", "GitLab freezes when its memory balloons away; remove it"
-    engine = settings.common.engine
-    if engine is not None and engine.cores < GITLAB_CORES:
-        yield "common.engine.cores", f"{engine.cores} is below GitLab's minimum of {GITLAB_CORES}"
+    target = settings.common.target
+    if target.kind == "docker" and target.cores < GITLAB_CORES:
+        yield "common.target.cores", f"{target.cores} is below GitLab's minimum of {GITLAB_CORES}"
 
 
 def runner(settings: "Settings") -> Iterator[Fault]:
@@ -125,18 +115,18 @@ def runner(settings: "Settings") -> Iterator[Fault]:
 
 def storages(settings: "Settings") -> Iterator[Fault]:
     """The storages that the node uses exist and take what is put on them."""
-    node = settings.common.node
-    if node is None:
+    node = settings.common.target
+    if node.kind != "proxmox":
         return
     for name, needed in CONTENT.items():
         chosen, known = getattr(node, name), node.storages
         if chosen not in known:
             text = f"{chosen} is no storage; {suggestion(chosen, list(known))}"
-            yield f"common.node.{name}", text
+            yield f"common.target.{name}", text
             continue
         for content in needed:
             if content not in node.storages[chosen].content:
-                key = dotted(("common", "node", "storages", chosen, "content"))
+                key = dotted(("common", "target", "storages", chosen, "content"))
                 yield key, f"lacks {content}, which {name} needs; enable it in PVE and add it here"
     for key, machine in walk(settings, Machine):
         if machine.storage is None:
@@ -147,7 +137,7 @@ def storages(settings: "Settings") -> Iterator[Fault]:
         elif (content := "images" if isinstance(machine, Vm) else "rootdir") not in (
             node.storages[machine.storage].content
         ):
-            at = dotted(("common", "node", "storages", machine.storage, "content"))
+            at = dotted(("common", "target", "storages", machine.storage, "content"))
             yield at, f"lacks {content}, which {key}.storage needs; enable it in PVE, add it here"
 
 
@@ -186,10 +176,10 @@ def common(settings: "Settings") -> Iterator[Fault]:
 
 
 def engine(settings: "Settings") -> Iterator[Fault]:
-    """`common.engine.address` is an address by which ports can be reached."""
-    host = settings.common.engine
-    if host is not None and (host.address.is_unspecified or host.address.is_multicast):
-        yield "common.engine.address", f"{host.address} cannot be reached; name one address"
+    """`common.target.address` is an address by which ports can be reached."""
+    host = settings.common.target
+    if host.kind == "docker" and (host.address.is_unspecified or host.address.is_multicast):
+        yield "common.target.address", f"{host.address} cannot be reached; name one address"
 
 
 def kafka(settings: "Settings") -> Iterator[Fault]:
@@ -238,10 +228,10 @@ def models(settings: "Settings") -> Iterator[Fault]:
 
 
 def ollama(settings: "Settings") -> Iterator[Fault]:
-    """In place `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
-    machine, node = settings.platform.docker.machine, settings.common.node
+    """On target `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
+    machine, node = settings.platform.docker.machine, settings.common.target
     wanted = settings.services.ollama
-    if not wanted.gpu or machine is None or node is None:
+    if not wanted.gpu or machine is None or node.kind != "proxmox":
         return
     if not machine.devices:
         text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"
@@ -251,7 +241,7 @@ def ollama(settings: "Settings") -> Iterator[Fault]:
     if types and wanted.gpu_type not in types:
         found = ", ".join(sorted(str(type_ or "another vendor's") for type_ in types))
         text = f"{wanted.gpu_type} is not what the Docker VM has: {found}"
-        yield "services.ollama.gpu_type", f"{text}; see common.node.pci"
+        yield "services.ollama.gpu_type", f"{text}; see common.target.pci"
 
 
 def schedules(settings: "Settings") -> Iterator[Fault]:
@@ -275,17 +265,6 @@ def topics(settings: "Settings") -> Iterator[Fault]:
 
 
 RULES = (
-    *(
-        place,
-        homes,
-        *ownership.RULES,
-        *docker_names.RULES,
-        sizes,
-        gitlab,
-        runner,
-        storages,
-        common,
-        engine,
-    ),
-    *(kafka, mlflow, models, ollama, schedules, topics),
+    *(homes, *ownership.RULES, *docker_names.RULES, sizes, gitlab, runner, storages, common),
+    *(engine, kafka, mlflow, models, ollama, schedules, topics),
 )

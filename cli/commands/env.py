@@ -25,7 +25,7 @@ def run(values: argparse.Namespace) -> int:
     env: str = values.env
     place = "docker" if env == "dev" else "proxmox"
     try:
-        place = backend.settings_of(env).common.place
+        place = backend.settings_of(env).common.target.kind
     except SettingsFault as fault:
         # Else `eval` would leave the shell set up for what it was before, unnoticed.
         print(fault, file=sys.stderr)

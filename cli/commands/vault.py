@@ -32,7 +32,7 @@ def run(values: argparse.Namespace) -> int:
     engine, settings = prepare(values.env)
     if settings.foundation.vault.unseal == "manual":
         raise Fault("vault.unseal is manual: the keys are with the person who initialised Vault")
-    local = settings.common.place == "docker"
+    local = settings.common.target.kind == "docker"
     print(_of_container() if local else _of_machine(engine, f"{values.env}-foundation"))
     return 0
 

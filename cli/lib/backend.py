@@ -205,7 +205,7 @@ def checked(env: str) -> Settings:
 def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Settings]:
     """Check everything that can be checked before the engine starts; Fault says what to do."""
     settings = checked(env)
-    place = settings.common.place
+    place = settings.common.target.kind
     secret = passphrase(env, place) if secret is None else secret
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
     return Engine(folder=install.ROOT, variables=variables(env, place, secret)), settings

@@ -30,8 +30,8 @@ def require(engine: Engine, settings: Settings, layers: Sequence[str]) -> None:
 
 def place(settings: Settings, layers: Sequence[str]) -> Iterator[str]:
     """The Docker engine of `dev`, the Proxmox node of `lab`."""
-    node = settings.common.node
-    if node is not None:
+    node = settings.common.target
+    if node.kind == "proxmox":
         if not ON_THE_NODE & set(layers):
             return
         url = urlsplit(str(node.endpoint))

@@ -54,7 +54,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     )
     base = ground("foundation", settings, given, providers, ca=certificates.ca)
     passwords = Passwords("passwords", settings.common, base.options())
-    where = endpoints(settings)
+    where, node = endpoints(settings), settings.common.target
     cache = PackageCache(
         "cache",
         PackageCacheArgs(
@@ -63,7 +63,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
             place=base.place,
             publish=base.publish,
             address=where["cache"],
-            nameservers=settings.common.node.nameservers if settings.common.node else (),
+            nameservers=node.nameservers if node.kind == "proxmox" else (),
         ),
         base.options(),
     )

@@ -39,7 +39,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
         network=below.network,
     ).behind(below.cache.apply(partial(mirrors, settings.foundation.cache)))
     engine: Mapping[str, pulumi.Input[str]]
-    if settings.common.engine is not None:
+    if settings.common.target.kind == "docker":
         engine = {"host": "", "ca": "", "certificate": "", "key": ""}
         network = below.network
     else:
@@ -71,13 +71,13 @@ def _docker_host(
     settings: Settings, base: Ground, below: FoundationOutputs
 ) -> dict[str, pulumi.Input[str]]:
     """The Docker VM; how its engine is reached."""
-    where = endpoints(settings)
+    where, node = endpoints(settings), settings.common.target
     server, client = below.certificates["docker"], below.certificates["docker-client"]
     host = DockerHost(
         "docker",
         DockerHostArgs(
             settings=settings.platform.docker,
-            pci=settings.common.node.pci if settings.common.node else {},
+            pci=node.pci if node.kind == "proxmox" else {},
             place=base.place,
             ca=below.ca_certificate,
             certificate=server["certificate"],
@@ -176,7 +176,9 @@ def _runner(
             gitlab_url=where["gitlab"].inner_url,
             # In `dev` services listen on the machine's loopback address, which no job with a
             # network of its own could reach.
-            network=settings.platform.docker.network.name if settings.common.engine else "",
+            network=settings.platform.docker.network.name
+            if settings.common.target.kind == "docker"
+            else "",
             docker_host=engine["host"],
             ca=below.ca_certificate,
             certificate=engine["certificate"],

@@ -7,8 +7,8 @@ import pulumi
 
 from places import Place, Role, Workload
 from settings import images
-from settings.machines import PciDevice
 from settings.platform.docker import DockerHost as DockerHostSettings
+from settings.target import PciDevice
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
         ),
         host.options(),
     )
-    local = settings.common.engine is not None
+    local = settings.common.target.kind == "docker"
     Portainer(
         "portainer",
         PortainerArgs(
@@ -176,7 +176,7 @@ def _ci_access(
     provider = vault_provider(host.settings, foundation.ca_certificate, identity)
     database, broker = host.endpoint("postgresql"), host.endpoint("kafka")
     # Jobs and Vault are in the containers' network in `dev` only.
-    inside = host.settings.common.engine is not None
+    inside = host.settings.common.target.kind == "docker"
     server = {
         "host": database.inner_host if inside else database.host,
         "port": str(database.inner_port if inside else database.port),

@@ -82,7 +82,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         }
         for name, endpoint in present.items()
         # In `dev` people call the services' own ports, whose names alone they answer to.
-        if ROWS[name].exposure == "gateway" and settings.common.engine is None
+        if ROWS[name].exposure == "gateway" and settings.common.target.kind == "proxmox"
     ]
     return {
         "folder": FOLDER,

@@ -130,7 +130,7 @@ def test_an_engine_that_is_too_small(
     assert machine.lab("doctor", "dev") == 1
     said = capsys.readouterr().out
     assert "warn  engine's memory: 4096 MiB, 10240 planned" in said
-    assert "-> set datalab:common.engine.cores to 2" in said
+    assert "-> set datalab:common.target.cores to 2" in said
     assert "FAIL  engine's limits: it cannot limit the memory of containers" in said
 
 

@@ -89,9 +89,9 @@ class Node:
         """What the preflight finds; every address is free but those in `taken`."""
         values = {
             "platform.gitlab.enabled": gitlab,
-            "common.node.endpoint": self.endpoint,
-            "common.node.verify_tls": False,
-            **{f"common.node.{key}": value for key, value in change.items()},
+            "common.target.endpoint": self.endpoint,
+            "common.target.verify_tls": False,
+            **{f"common.target.{key}": value for key, value in change.items()},
         }
         busy = taken or {}
 
@@ -173,8 +173,8 @@ def test_missing_privileges_come_with_the_lines_that_grant_them(node: Node) -> N
 
 
 def test_a_token_needs_its_user_to_have_the_privileges_too() -> None:
-    node = settings_of("lab").common.node
-    assert node
+    node = settings_of("lab").common.target
+    assert node.kind == "proxmox"
     lines = grant(node, "/", "Sys.Audit", "lab@pve!token")
     assert [line.partition("/ ")[2] for line in lines[1:]] == [
         "--users lab@pve --roles datalab-root --propagate 0",
@@ -286,7 +286,7 @@ def test_a_bridge_and_a_version_that_are_not_there(node: Node) -> None:
     [
         ({"verify_tls": True}, "its certificate is not trusted here"),
         ({"endpoint": f"https://127.0.0.1:{free_port()}"}, "no answer: ConnectionError"),
-        ({"name": "other"}, "was answered with 403"),
+        ({"node": "other"}, "was answered with 403"),
     ],
 )
 def test_a_node_that_does_not_answer(node: Node, change: dict[str, Any], found: str) -> None:

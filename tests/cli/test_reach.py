@@ -79,7 +79,7 @@ def test_an_engine_of_another_machine_is_refused(
 
 def test_the_node_is_asked_by_the_layers_that_call_it() -> None:
     endpoint = f"https://127.0.0.1:{free_port()}"
-    settings = settings_of("lab", {"common.node.endpoint": endpoint})
+    settings = settings_of("lab", {"common.target.endpoint": endpoint})
     (line,) = reach.place(settings, ALL)
     assert line == f"the Proxmox node {endpoint}/ does not answer (Connection refused): is it on?"
     assert list(reach.place(settings, ("services", "apps"))) == []

@@ -39,7 +39,7 @@ def test_a_sum_that_does_not_fit_is_red(
     limit: int, red: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    host = Host(key="common.engine", memory_mib=1536, cores=2)
+    host = Host(key="common.target", memory_mib=1536, cores=2)
     load = Load(name="kafka", key="services.kafka.container", memory_mib=limit)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=80)
     show(Budget(docker=host, containers=(load,)), console)

@@ -39,7 +39,7 @@ class TestDev(Environment):
     switches: ClassVar[dict[str, Switch]] = {
         "GitLab": Switch(
             "services",
-            {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576},
+            {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
             {"platform.gitlab.enabled": False},
             protected={
                 "services": "gitlab-group, gitlab-project",

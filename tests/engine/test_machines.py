@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from cli.lib.ansible import runs
-from settings.machines import Lxc, Node, Vm
+from settings.machines import Lxc, Vm
+from settings.target import ProxmoxTarget
 from tests.engine.lab import Lab, bring_up, lab
 from tests.engine.scenarios import converges
 
@@ -26,7 +27,7 @@ STORAGES = {
     "other": {"capacity_gib": 900, "content": ["images", "rootdir", "vztmpl", "import"]},
 }
 VAULT, GITLAB = "foundation.vault.machine", "platform.gitlab.machine"
-DOCKER, NODE = "platform.docker.machine", "common.node"
+DOCKER, NODE = "platform.docker.machine", "common.target"
 GPU = {"path": "0000:02:00", "id": "10de:1f15", "subsystem_id": "17aa:3a47", "iommu_group": 11}
 LAN = {"vlan": 30, "network": "10.0.30.0/24", "gateway": "10.0.30.1"}
 SECOND = {"bridge": "vmbr0", "address": "10.9.0.5/24", "vlan": 40, "mtu": 9000}
@@ -55,7 +56,7 @@ VM: dict[str, dict[str, Any]] = {
     "gpus": {f"{NODE}.pci.gpu2": GPU, f"{DOCKER}.gpu": None, f"{DOCKER}.gpus": ["gpu", "gpu2"]},
 }
 THE_NODE: dict[str, dict[str, Any]] = {
-    "name": {f"{NODE}.name": "pve2"},
+    "node": {f"{NODE}.node": "pve2"},
     "endpoint": {f"{NODE}.endpoint": "https://192.168.1.11:8006"},
     "verify_tls": {f"{NODE}.verify_tls": False},
     "cores": {f"{NODE}.cores": 24},
@@ -75,7 +76,7 @@ THE_NODE: dict[str, dict[str, Any]] = {
     "pci": {f"{NODE}.pci.gpu": GPU},
 }
 # What the provider could only do by making the machine anew: the engine must refuse it.
-REFUSED = {"lxc-id", "lxc-storage", "vm-id", "node-name", "node-disk_storage"}
+REFUSED = {"lxc-id", "lxc-storage", "vm-id", "node-node", "node-disk_storage"}
 CASES = {
     **{f"lxc-{field}": change for field, change in LXC.items()},
     **{f"vm-{field}": change for field, change in VM.items()},
@@ -86,8 +87,8 @@ SAMPLE = (*sorted(REFUSED), "lxc-address", "vm-memory_mib", "vm-storage", "node-
 
 
 def test_every_field_is_tried() -> None:
-    for model, tried in ((Lxc, LXC), (Vm, VM), (Node, THE_NODE)):
-        assert set(tried) == set(model.model_fields)
+    for model, tried in ((Lxc, LXC), (Vm, VM), (ProxmoxTarget, THE_NODE)):
+        assert set(tried) == set(model.model_fields) - {"kind"}
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.service
 USERS = {"kafka": "appuser", "openbao": "openbao", "open-webui": "0:0"}
 # With what the committed settings leave out: a limit of whole cores, and a registry's cache.
 CHANGE = {
-    "common.engine.memory_mib": 10304,
+    "common.target.memory_mib": 10304,
     "foundation.cache.upstreams.hub": {
         "kind": "oci",
         "url": "https://registry-1.docker.io",

@@ -28,7 +28,7 @@ from tests.harness.real_provider import RealProvider, served
 pytestmark = pytest.mark.service
 MACHINES = {101, 102, 103, 201, 202}
 # What leads to another node, or is a change of the node's own hardware first.
-ELSEWHERE = {"node-endpoint", "node-name", "node-pci"}
+ELSEWHERE = {"node-endpoint", "node-node", "node-pci"}
 
 MADE: dict[str, dict[str, Any]] = {
     **{case: CASES[case] for case in (*WAITED_FOR, "node-nameservers")},
@@ -65,14 +65,14 @@ class Real:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     """Both layers, up."""
     folder = tmp_path_factory.mktemp("proxmox")
-    settings = settings_of("lab").common.node
-    assert settings
+    settings = settings_of("lab").common.target
+    assert settings.kind == "proxmox"
     guests = [machine for _, machine in machines(settings_of("lab"))]
     node = real_proxmox.Node(settings, guests, SYNTHETIC["proxmoxApiToken"])
     with (
         pytest.MonkeyPatch.context() as patch,
         real_proxmox.served(node, folder) as certificate,
-        lab("lab", folder / "lab", {"common.node.endpoint": node.url}) as made,
+        lab("lab", folder / "lab", {"common.target.endpoint": node.url}) as made,
         terraform.running("proxmox", folder, SSL_CERT_FILE=str(certificate)) as provider,
         served(
             made.scratch.executables,

@@ -18,7 +18,7 @@ from fakepve.routing import die  # type: ignore[import-untyped]
 
 from cli.commands.doctor.privileges import needed
 from settings.machines import Machine
-from settings.machines import Node as NodeSettings
+from settings.target import ProxmoxTarget
 
 TYPES = {
     "proxmoxve:download/file:File": "proxmox_download_file",
@@ -48,7 +48,7 @@ class Node(FakePve):  # type: ignore[misc]
     """A node called as the settings say, with its storages, and one API token that may do what
     `./lab doctor` asks for and nothing else."""
 
-    def __init__(self, node: NodeSettings, guests: Iterable[Machine], token: str) -> None:
+    def __init__(self, node: ProxmoxTarget, guests: Iterable[Machine], token: str) -> None:
         super().__init__(host="127.0.0.1", port=0)
         self.time_scale = 0
         self.node = node
@@ -56,7 +56,7 @@ class Node(FakePve):  # type: ignore[misc]
         # Called with the number of a machine that was made, before the client hears of it.
         self.on_create: Callable[[int], None] | None = None
         self.nodes.clear()
-        self.add_node(node.name)
+        self.add_node(node.node)
         self.storages.clear()
         for name, storage in node.storages.items():
             self.storages[name] = {
@@ -73,7 +73,7 @@ class Node(FakePve):  # type: ignore[misc]
 
     def allowed(self, user: str, path: str, priv: str) -> bool:
         """The schema lets who may use the node's network download, not only who may change it."""
-        network = (f"/nodes/{self.node.name}", "Sys.AccessNetwork")
+        network = (f"/nodes/{self.node.node}", "Sys.AccessNetwork")
         downloads = (path, priv) == ("/", "Sys.Modify") and super().allowed(user, *network)
         return bool(downloads or super().allowed(user, path, priv))
 

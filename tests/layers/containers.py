@@ -7,7 +7,7 @@ from tests.harness.deploy import Deployed, deploy
 
 GITLAB = {
     "platform.gitlab.enabled": True,
-    "common.engine.memory_mib": 24576,
+    "common.target.memory_mib": 24576,
     "common.unpinned_downloads": "allow",  # as images.yaml is not pinned yet
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

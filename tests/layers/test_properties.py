@@ -23,7 +23,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dev": ("dev", {}),
     "dev with GitLab": (
         "dev",
-        {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576},
+        {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
     ),
     "dev with the other flavours": (
         "dev",

@@ -1,6 +1,6 @@
 """What is exported can be reached: each URL's host is where its port is published.
 
-With common.engine.address of the network all URLs said localhost (issue 10, entry 12).
+With common.target.address of the network all URLs said localhost (issue 10, entry 12).
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ADDRESSES = ("127.0.0.1", "127.0.0.2", "192.168.1.50", "10.77.0.1")
 @pytest.fixture(scope="module", params=ADDRESSES)
 def world(request: pytest.FixtureRequest) -> dict[str, Deployed]:
     """`dev` with GitLab, published on this address."""
-    return deploy("dev", {**GITLAB, "common.engine.address": request.param})
+    return deploy("dev", {**GITLAB, "common.target.address": request.param})
 
 
 def urls(value: Any) -> Iterator[str]:

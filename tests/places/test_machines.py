@@ -118,8 +118,8 @@ def test_a_passed_through_device_pins_all_memory(lab: dict[str, Deployed]) -> No
 
 
 AMD = {
-    "common.node.pci.gpu.id": "1002:744c",
-    "common.node.pci.second": {
+    "common.target.pci.gpu.id": "1002:744c",
+    "common.target.pci.second": {
         "path": "0000:02:00",
         "id": "8086:56a0",
         "subsystem_id": "8086:1020",
@@ -159,10 +159,10 @@ def test_networks_and_storages_of_a_machines_own() -> None:
     vault, docker = "foundation.vault.machine", "platform.docker.machine"
     change = {
         **ALLOW,
-        "common.node.vlan": 20,
-        "common.node.gateway": "192.168.9.1",
-        "common.node.gateway_on_link": True,
-        "common.node.storages.fast": {"capacity_gib": 500, "content": ["images", "rootdir"]},
+        "common.target.vlan": 20,
+        "common.target.gateway": "192.168.9.1",
+        "common.target.gateway_on_link": True,
+        "common.target.storages.fast": {"capacity_gib": 500, "content": ["images", "rootdir"]},
         f"{vault}.address": "10.0.30.5",
         f"{vault}.network": {
             "bridge": "vmbr1",

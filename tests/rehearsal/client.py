@@ -12,7 +12,7 @@ from rehearsal import wire
 from rehearsal.facts import WorldFacts
 from rehearsal.servers import serve
 from rehearsal.world import World
-from settings.machines import PciDevice, Storage
+from settings.target import PciDevice, Storage
 
 # A node like the reference lab's.
 FACTS = WorldFacts(

@@ -17,7 +17,7 @@ KINDS = catalogue.kinds()
 def used() -> frozenset[str]:
     """Every type of a provider's resource in either environment, with GitLab and without."""
     found = set()
-    gitlab = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 24576}
+    gitlab = {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576}
     for environment, change in (("lab", {}), ("dev", {}), ("dev", gitlab)):
         settings = {"common.unpinned_downloads": "allow", **change}
         for deployed in deploy(environment, settings).values():

@@ -10,7 +10,7 @@ from settings import SettingsError, load
 from settings.budget import Budget, Guest, Host, Load, budget
 from tests.harness.patched import patched
 
-NODE = Host(key="common.node", memory_mib=32768, reserved_mib=2048, cores=16)
+NODE = Host(key="common.target", memory_mib=32768, reserved_mib=2048, cores=16)
 
 
 def guest(name: str, most: int, least: int | None = None, **more: object) -> Guest:
@@ -66,7 +66,7 @@ def test_published_plans(
 def test_pinned_plan_is_over_by_what_it_lacks() -> None:
     plan = original(SECOND, [2, 4, 1, 8, 2], pinned=True)
     assert plan.errors == (
-        "datalab:common.node.memory_mib: 32768 is 6144 MiB short of the machines' 36864 and 2048 "
+        "datalab:common.target.memory_mib: 32768 is 6144 MiB short of the machines' 36864 and 2048 "
         "for its own system; lower one of theirs, or add RAM",
     )
 
@@ -77,7 +77,7 @@ def test_second_plan_warns_of_cores_and_of_what_can_never_grow() -> None:
     assert [text.partition(": ")[0] for text in plan.warnings] == [
         "datalab:x.docker-shared.machine.memory_mib",
         "datalab:x.docker-apps.machine.memory_mib",
-        "datalab:common.node.cores",
+        "datalab:common.target.cores",
     ]
     assert "4096 MiB are missing" in plan.warnings[0]
     assert [text.partition(": ")[0] for text in plan.notes] == [
@@ -154,7 +154,7 @@ def test_worked_example_without_a_gpu() -> None:
 
 def test_gitlab_and_its_runner_count_only_when_they_are_on() -> None:
     off = budget(load(patched("dev", {}), "dev"))
-    changes = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
+    changes = {"platform.gitlab.enabled": True, "common.target.memory_mib": 20480}
     on = budget(load(patched("dev", changes), "dev"))
     added = {load.key: load.total_mib for load in on.containers if load not in off.containers}
     assert added == {
@@ -224,6 +224,6 @@ def test_a_higher_maximum_costs_itself_alone(plan: Budget, more: int) -> None:
 @given(PLANS)
 def test_over_is_what_is_missing(plan: Budget) -> None:
     over = plan.floor_mib + NODE.reserved_mib - NODE.memory_mib
-    memory = [text for text in plan.errors if "common.node.memory_mib" in text]
+    memory = [text for text in plan.errors if "common.target.memory_mib" in text]
     assert len(memory) == (over > 0)
     assert all(f"is {over} MiB short" in text for text in memory)

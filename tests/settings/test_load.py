@@ -50,7 +50,7 @@ def test_every_fault_at_once() -> None:
                 "datalab:proxmoxApiToken": "plain",
                 "other:key": 1,
                 "common.domain": "lab.local",
-                "common.node.memory_mib": 20480,
+                "common.target.memory_mib": 20480,
             },
             ["apps.web.container"],
         )
@@ -65,7 +65,7 @@ def test_every_fault_at_once() -> None:
         "datalab:platform.gitlab.machine.memory_mib",
         "datalab:common.domain",
         "datalab:services.mlflow.container.memory_mib",
-        "datalab:common.node.memory_mib",
+        "datalab:common.target.memory_mib",
     ]
 
 
@@ -102,7 +102,7 @@ def test_values_of_secrets_and_of_unknown_keys_are_not_shown() -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_committed_settings_have_no_fault(environment: str) -> None:
-    assert load_file(ROOT / f"Pulumi.{environment}.yaml").common.place
+    assert load_file(ROOT / f"Pulumi.{environment}.yaml").common.target.kind
 
 
 def test_a_home_folder_is_written_in_full_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ ANYTHING = st.recursive(
 KEYS = st.sampled_from(
     (
         *(
-            "common.node",
+            "common.target",
             "common.domain",
             "foundation.cache",
             "platform.docker.network",

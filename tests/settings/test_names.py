@@ -9,7 +9,7 @@ from settings import ENVIRONMENTS, Settings, load
 from settings.names import ROWS, certificate_names, endpoints, hosts
 from tests.harness.patched import patched
 
-GITLAB = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 20480}
+GITLAB = {"platform.gitlab.enabled": True, "common.target.memory_mib": 20480}
 
 
 def sample(environment: str, **changes: object) -> Settings:

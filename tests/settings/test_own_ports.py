@@ -13,7 +13,7 @@ from settings.declarations import SERVICES
 from settings.ownership import DOCKER_POOL
 from tests.harness.patched import ROOT, patched
 
-GITLAB: dict[str, Any] = {"platform.gitlab.enabled": True, "common.engine.memory_mib": 32768}
+GITLAB: dict[str, Any] = {"platform.gitlab.enabled": True, "common.target.memory_mib": 32768}
 KEYS = ("platform.gitlab.port", "platform.gitlab.registry_port")
 INNER = (5000, 8060, 8080, 8082, 8092, 9168, 9229, 9236)
 

@@ -6,7 +6,7 @@ import pytest
 
 from settings.stackfile import StackFileError, read_document
 
-HEAD = "config:\n  datalab:common:\n    place: docker\n"
+HEAD = "config:\n  datalab:common:\n    region: home\n"
 CASES = {
     "tab": ("\tdomain: a.b\n", 4, "indent with blanks"),
     "missing colon": ("    domain a.b\n    region: home\n", 4, "the colon is missing"),

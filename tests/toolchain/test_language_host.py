@@ -157,7 +157,7 @@ from layers.speed import settle
         (
             "Pulumi.dev.yaml",
             ("memory_mib: 10240", "memory_mib: much"),
-            "Pulumi.dev.yaml: datalab:common.engine.memory_mib: ",
+            "Pulumi.dev.yaml: datalab:common.target.memory_mib: ",
         ),
         ("images.yaml", ("/kafka, tag: 4", "/kafka, tag: -4"), "images.yaml: images.kafka.tag: "),
         ("images.yaml", ("vault: {", "vault: "), "images.yaml: line "),

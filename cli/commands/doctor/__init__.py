@@ -116,7 +116,7 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
     yield look(f"backend of {env}", backend.url(env), lambda: backend.agree(env))
     if found.remedy:
         return
-    place = backend.settings_of(env).common.place
+    place = backend.settings_of(env).common.target.kind
     yield look(f"passphrase of {env}", "set", lambda: backend.passphrase(env, place))
     made = (backend.folder(env) / ".pulumi").is_dir() or backend.marker(env).exists()
     yield Finding(
@@ -161,7 +161,7 @@ def names(env: str) -> Iterator[Finding]:
             what=f"names of {env}",
             found=f"{len(wrong)} of {len(wanted)} unknown here" if wrong else "known",
             remedy=f"./lab hosts {env} | sudo tee -a /etc/hosts" if wrong else "",
-            required=checked.common.place == "docker",
+            required=checked.common.target.kind == "docker",
         )
 
 

@@ -61,8 +61,8 @@ def ask(words: list[str], env: Mapping[str, str]) -> tuple[str, str]:
 
 def fits(facts: Mapping[str, Any], checked: Settings) -> Iterator[Finding]:
     """The engine's memory and cores against the settings; what a rootless one cannot do."""
-    wanted, key = checked.common.engine, "datalab:common.engine"
-    if wanted is None:
+    wanted, key = checked.common.target, "datalab:common.target"
+    if wanted.kind != "docker":
         return
     memory, cores = int(facts.get("MemTotal", 0)) >> 20, int(facts.get("NCPU", 0))
     more = f"give the engine more, or lower {key}.memory_mib: ./lab budget dev says what then fits"

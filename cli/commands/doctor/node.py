@@ -12,8 +12,8 @@ from cli.commands.doctor.finding import Finding
 from cli.commands.doctor.privileges import privileges
 from settings import Settings
 from settings.budget import Budget, budget, machines
-from settings.machines import Node, PciDevice
 from settings.names import endpoints
+from settings.target import PciDevice, ProxmoxTarget
 
 GIB = 1024**3
 TIMEOUT_S = 10
@@ -30,8 +30,8 @@ def findings(
     settings: Settings, token: str, *, taken: Callable[[IPv4Address], bool]
 ) -> Iterator[Finding]:
     """Every finding about the node; `taken` says whether somebody answers at an address."""
-    node = settings.common.node
-    if node is None:
+    node = settings.common.target
+    if node.kind != "proxmox":
         return
     get, planned = _api(node, token), budget(settings)
     try:
@@ -40,15 +40,15 @@ def findings(
         ours = [machine for _, machine in machines(settings)]
         yield privileges(node, ours, version, token, get("access/permissions"))
         guests = get("cluster/resources?type=vm")
-        yield from _storages(planned, node, guests, get(f"nodes/{node.name}/storage"))
+        yield from _storages(planned, node, guests, get(f"nodes/{node.node}/storage"))
         yield from _owners(settings, planned, guests, taken)
-        rows = get(f"nodes/{node.name}/network")
+        rows = get(f"nodes/{node.node}/network")
         for bridge in sorted({nic.bridge for machine in ours for nic in machine.nics(node)}):
             yield _bridge(bridge, rows)
-        yield _memory(planned, node, guests, get(f"nodes/{node.name}/status"))
+        yield _memory(planned, node, guests, get(f"nodes/{node.node}/status"))
         if node.pci:
             # Without the blacklist, which hides bridges and memory controllers of the same group.
-            devices = get(f"nodes/{node.name}/hardware/pci?pci-class-blacklist=")
+            devices = get(f"nodes/{node.node}/hardware/pci?pci-class-blacklist=")
             for name, device in node.pci.items():
                 yield _device(name, device, devices)
     except Unreachable as reason:
@@ -56,7 +56,7 @@ def findings(
         yield Finding(what=f"API of {node.endpoint}", found=found, remedy=remedy)
 
 
-def _api(node: Node, token: str) -> Get:
+def _api(node: ProxmoxTarget, token: str) -> Get:
     session = requests.Session()
     session.headers["Authorization"] = f"PVEAPIToken={token}"
     session.verify = node.verify_tls
@@ -72,12 +72,12 @@ def _api(node: Node, token: str) -> Get:
             raise Unreachable(
                 f"its certificate is not trusted here: {error} | add the node's CA"
                 " (/etc/pve/pve-root-ca.pem) to this machine's and name it in REQUESTS_CA_BUNDLE"
-                " and SSL_CERT_FILE, or set datalab:common.node.verify_tls to false"
+                " and SSL_CERT_FILE, or set datalab:common.target.verify_tls to false"
             ) from None
         except requests.exceptions.RequestException as error:
             raise Unreachable(
                 f"no answer: {type(error).__name__} | is the node on, is"
-                " datalab:common.node.endpoint right, and may this machine reach it (port 8006)?"
+                " datalab:common.target.endpoint right, and may this machine reach it (port 8006)?"
             ) from None
         if answer.status_code == 401:
             raise Unreachable(
@@ -88,7 +88,7 @@ def _api(node: Node, token: str) -> Get:
             said = answer.reason or str(answer.status_code)
             raise Unreachable(
                 f"GET {path.partition('?')[0]} was answered with {answer.status_code} {said} |"
-                f" is datalab:common.node.name ({node.name}) the node's name, and may the token"
+                f" is datalab:common.target.node ({node.node}) the node's name, and may the token"
                 " read it? The privileges above say"
             )
         return answer.json()["data"]
@@ -108,7 +108,7 @@ def _version(version: str) -> Finding:
 
 
 def _storages(
-    planned: Budget, node: Node, guests: list[dict[str, Any]], data: list[dict[str, Any]]
+    planned: Budget, node: ProxmoxTarget, guests: list[dict[str, Any]], data: list[dict[str, Any]]
 ) -> Iterator[Finding]:
     kinds = {{"LXC": "vztmpl", "VM": "import"}[machine.kind] for machine in planned.machines}
     there = {guest["vmid"] for guest in guests}
@@ -131,7 +131,7 @@ def _storage(name: str, wanted: set[str], space: int, row: Mapping[str, Any] | N
         return Finding(
             what=what,
             found="not on the node, or the token may not see it",
-            remedy="name one of `pvesm status` in datalab:common.node, or grant the privileges",
+            remedy="name one of `pvesm status` in datalab:common.target, or grant the privileges",
         )
     has = set(str(row["content"]).split(","))
     if not wanted <= has:
@@ -204,14 +204,14 @@ def _bridge(name: str, data: list[dict[str, Any]]) -> Finding:
 
 
 def _memory(
-    planned: Budget, node: Node, guests: list[dict[str, Any]], data: Mapping[str, Any]
+    planned: Budget, node: ProxmoxTarget, guests: list[dict[str, Any]], data: Mapping[str, Any]
 ) -> Finding:
     ours = {machine.id for machine in planned.machines}
     others = sum(
         int(guest.get("maxmem", 0))
         for guest in guests
         if guest["vmid"] not in ours
-        and guest.get("node") == node.name
+        and guest.get("node") == node.node
         and guest.get("status") == "running"
     )
     total = int(data["memory"]["total"]) // 1024**2
@@ -222,7 +222,7 @@ def _memory(
     found = f"{total} MiB; the lab needs {need}, other guests have {others // 1024**2}"
     remedy = ""
     if short > 0:
-        remedy = f"set datalab:common.node.memory_mib to {total}, then ./lab budget lab"
+        remedy = f"set datalab:common.target.memory_mib to {total}, then ./lab budget lab"
     elif left < 0:
         remedy = f"{-left} MiB too few: stop other guests, or lower memory_mib of the machines"
     return Finding(what="memory", found=found, remedy=remedy)
@@ -235,7 +235,7 @@ def _device(name: str, device: PciDevice, data: list[dict[str, Any]]) -> Finding
         return Finding(
             what=what,
             found=f"nothing is at {device.path}",
-            remedy=f"lspci -Dn on the node; then datalab:common.node.pci.{name}.path",
+            remedy=f"lspci -Dn on the node; then datalab:common.target.pci.{name}.path",
         )
     first = min(functions, key=lambda row: str(row["id"]))
     group = int(first["iommugroup"])
@@ -261,7 +261,7 @@ def _device(name: str, device: PciDevice, data: list[dict[str, Any]]) -> Finding
     }
     if wrong:
         keys = ", ".join(f"{key} is {value}" for key, value in wrong.items())
-        return Finding(what=what, found=keys, remedy=f"say so in datalab:common.node.pci.{name}")
+        return Finding(what=what, found=keys, remedy=f"say so in datalab:common.target.pci.{name}")
     strangers = sorted(
         str(row["id"])
         for row in data

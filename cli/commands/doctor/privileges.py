@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from cli.commands.doctor.finding import Finding
-from settings.machines import Machine, Node
+from settings.machines import Machine
+from settings.target import ProxmoxTarget
 
 # What the provider's calls need, by path: the permissions that PVE's API schema states for them.
 VMS = (
@@ -20,9 +21,9 @@ NODE = "Sys.AccessNetwork Sys.Audit"
 MAPPING = "Mapping.Audit Mapping.Modify Mapping.Use"
 
 
-def needed(node: Node, guests: Iterable[Machine], major: int) -> dict[str, str]:
+def needed(node: ProxmoxTarget, guests: Iterable[Machine], major: int) -> dict[str, str]:
     """Path -> privileges that a token needs for these machines, on this major version of PVE."""
-    paths = {"/vms": f"{VMS} {AGENT[major >= 9]}", f"/nodes/{node.name}": NODE}
+    paths = {"/vms": f"{VMS} {AGENT[major >= 9]}", f"/nodes/{node.node}": NODE}
     for guest in guests:
         # A VLAN's own path is below its bridge's, whose privileges hold there too.
         paths |= {f"/sdn/zones/localnetwork/{nic.bridge}": "SDN.Use" for nic in guest.nics(node)}
@@ -36,7 +37,7 @@ def needed(node: Node, guests: Iterable[Machine], major: int) -> dict[str, str]:
 
 
 def privileges(
-    node: Node,
+    node: ProxmoxTarget,
     guests: Iterable[Machine],
     version: str,
     token: str,
@@ -59,7 +60,7 @@ def privileges(
     return Finding(what=what, found=f"missing {listed}", remedy="\n         ".join(lines))
 
 
-def grant(node: Node, path: str, wanted: str, identity: str) -> list[str]:
+def grant(node: ProxmoxTarget, path: str, wanted: str, identity: str) -> list[str]:
     """The lines that give an identity (`user@realm!token`) privileges at a path."""
     user = identity.partition("!")[0]
     role = f"datalab-{path.strip('/').split('/')[0] or 'root'}"

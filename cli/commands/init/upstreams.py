@@ -38,7 +38,7 @@ def init(values: argparse.Namespace) -> int:
     env: str = values.env
     settings = backend.checked(env)
     secret = own_passphrase(env, settings)
-    token = ask_token(env) if settings.common.place == "proxmox" else None
+    token = ask_token(env) if settings.common.target.kind == "proxmox" else None
     engine, _ = backend.prepare(env, secret)
     write_settings(engine, env, settings, token)
     known = engine.stacks()
@@ -56,7 +56,7 @@ def init(values: argparse.Namespace) -> int:
 def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
     """The passphrase from the shell, else typed; twice when it is a new one."""
     try:
-        return backend.passphrase(env, settings.common.place)
+        return backend.passphrase(env, settings.common.target.kind)
     except Fault:
         if not os.isatty(0):
             raise

@@ -116,7 +116,7 @@ def test_both_places_get_a_file_that_ruby_takes(environment: str) -> None:
     change = {
         "platform.gitlab.enabled": True,
         "common.unpinned_downloads": "allow",
-        **({"common.engine.memory_mib": 20480} if environment == "dev" else {}),
+        **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
     }
     platform = deploy(environment, change, layers=("foundation", "platform"))["platform"]
     text = json.dumps([resource.inputs for resource in platform.resources])
@@ -358,7 +358,7 @@ def deployed_config(environment: str, **more: Any) -> tuple[Deployed, str]:
     change: dict[str, Any] = {
         "platform.gitlab.enabled": True,
         "common.unpinned_downloads": "allow",
-        **({"common.engine.memory_mib": 20480} if environment == "dev" else {}),
+        **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
         **more,
     }
     deployed = deploy(environment, change, layers=("foundation", "platform"))["platform"]
