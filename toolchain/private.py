@@ -4,7 +4,8 @@
 
 runs a program of this Python's environment with Ansible's temporary files in such a folder: `copy:
 content:` writes what it is about to send, keys and passwords included, into a file, and a run that
-was killed left it in the checkout (#10). Standard library only.
+was killed left it in the checkout (#10). Its sockets are there too: in a checkout with a long path
+ssh refused them. Standard library only.
 """
 
 import os
@@ -70,9 +71,16 @@ def main(program: str, *arguments: str) -> None:
     """Become the program; the folder is removed by the next run."""
     # Earlier versions of the lab had it there, and what killed runs left.
     shutil.rmtree(Path(__file__).parents[1] / ".ansible/tmp", ignore_errors=True)
-    os.environ["ANSIBLE_LOCAL_TEMP"] = str(_new())
-    path = Path(sys.executable).with_name(program)
-    os.execv(path, (str(path), *arguments))  # noqa: S606 - no shell on purpose
+    folder, path = _new(), Path(sys.executable).with_name(program)
+    agent = str(folder / "agent")
+    os.environ |= {"ANSIBLE_LOCAL_TEMP": str(folder), "ANSIBLE_SSH_AGENT": agent}
+    os.environ.setdefault("ANSIBLE_SSH_CONTROL_PATH_DIR", str(folder))
+    # An agent that was given a command ends with it, however that ends. The agent that Ansible
+    # itself starts (ssh_agent = auto) stays, with the machines' key, where Ansible is killed.
+    try:
+        os.execvp("ssh-agent", ("ssh-agent", "-a", agent, str(path), *arguments))  # noqa: S606
+    except FileNotFoundError:
+        raise SystemExit("lab: ssh-agent is missing: apt install openssh-client") from None
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """`./lab ci ACTION ENV [LAYER]`: what the lab's pipelines run."""
 
 import argparse
-import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cli.ci import images, note, probe, tree
@@ -26,7 +25,6 @@ from toolchain.install import ROOT
 
 OUT = ROOT / ".ci-out"
 NOTES_TOKEN = "GITLAB_TOKEN"  # noqa: S105  # a variable's name
-HEARTBEAT_S = 30
 # Sources of pipelines that a person started.
 BY_HAND = ("web", "api")
 
@@ -196,42 +194,19 @@ def manifest() -> Path:
 
 
 def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, Plan]:
-    words = ("preview", "-s", f"{env}-{layer}", "--json", "--non-interactive", *options)
-    show_command(words)
-    # With it `--json` prints events as they come.
-    variables = {**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"}
-    with subprocess.Popen(
-        ["pulumi", *words],
-        cwd=engine.folder,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        output = ""
-        while True:
-            try:
-                output, _ = process.communicate(timeout=HEARTBEAT_S)
-                break
-            except subprocess.TimeoutExpired:
-                # `--json` is silent to the end, and a silent job looks dead.
-                print(f"previewing {layer} ...", flush=True)
-    code = process.returncode
-    try:
-        seen = json.loads(output)
-    except json.JSONDecodeError:
-        seen = {}
-    failed = code not in (0, DRIFTED)
-    plan = reduce(layer, tree.current(), seen)
-    if failed:
-        plan = Plan(layer=layer, tree=plan.tree, steps=plan.steps, failed=True)
-        for line in seen.get("diagnostics", ()):
-            if line.get("severity") == "error":
-                print(line.get("message", "").rstrip())
+    stack = f"{env}-{layer}"
+    show_command(("preview", "-s", stack, *options))
+    seen = engine.preview(
+        stack, *options, waiting=lambda: print(f"previewing {layer} ...", flush=True)
+    )
+    plan = reduce(layer, tree.current(), seen.data)
+    if seen.failed:
+        plan = replace(plan, failed=True)
+        print(seen.said, *(row["message"].rstrip() for row in seen.errors), sep="\n")
     for step in plan.steps:
         print(f"{step.op:<8} {step.type} {step.name} {', '.join(step.properties)}".rstrip())
-    print(f"{layer}: {len(plan.steps)} changes{', failed' if failed else ''}", flush=True)
-    return code, plan
+    print(f"{layer}: {len(plan.steps)} changes{', failed' if seen.failed else ''}", flush=True)
+    return seen.code, plan
 
 
 def _budgets(env: str, base: str) -> tuple[Budget, Budget] | None:

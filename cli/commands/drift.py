@@ -1,8 +1,6 @@
 """`./lab drift`: whether the world is still as the state says, machines' insides included."""
 
 import argparse
-import json
-import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -76,18 +74,11 @@ class Layer:
 
     def preview(self, engine: Engine, layer: str, stack: str) -> None:
         """Compare its resources; names only, as the values may be secret."""
-        words = ("preview", "--refresh", "--expect-no-changes", "--json", "--non-interactive")
-        done = subprocess.run(
-            ["pulumi", *words, "-s", stack],
-            cwd=engine.folder,
-            # With it `--json` prints events as they come.
-            env={**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        self.codes.append(done.returncode)
-        steps = reduce(layer, "", json.loads(done.stdout or "{}")).steps
+        found = engine.preview(stack, "--refresh", "--expect-no-changes")
+        self.codes.append(found.code)
+        if found.failed:
+            say(found.said.strip() or "".join(row["message"] for row in found.errors).strip())
+        steps = reduce(layer, "", found.data).steps
         self.resources += [
             {"op": step.op, "type": step.type, "name": step.name, "properties": step.properties}
             for step in steps

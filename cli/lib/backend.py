@@ -26,6 +26,10 @@ DOCKER_ENGINE = (
     *("DOCKER_CA_MATERIAL", "DOCKER_CERT_MATERIAL", "DOCKER_KEY_MATERIAL"),
 )
 
+# What else the providers take from the shell where the program says nothing: it is for another
+# server. VAULT_SKIP_VERIFY=1 was, and the lab's own CA counted for nothing.
+OTHER_SERVERS = ("VAULT_", "TERRAFORM_VAULT_", "PROXMOX_VE_", "GITLAB_", "MINIO_", "PG")
+
 
 def chosen(layer: str | None) -> tuple[str, ...]:
     """The layers that a command is about, lowest first."""
@@ -177,8 +181,9 @@ def store_access(env: str) -> dict[str, str]:
 
 
 def unwanted(place: str) -> set[str]:
-    """Variables of the shell that no provider may see: only `dev` is on the shell's own engine."""
-    return {DOCKER_CONTEXT, *(() if place == "docker" else DOCKER_ENGINE)}
+    """Variables of the shell that no provider may see; only `dev` is on its Docker engine."""
+    others = {name for name in os.environ if name.startswith(OTHER_SERVERS)}
+    return {DOCKER_CONTEXT, *others, *(() if place == "docker" else DOCKER_ENGINE)}
 
 
 def variables(env: str, place: str, secret: dict[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,8 +15,34 @@ from typing import Any
 from cli.lib.fault import Fault
 
 DRIFTED = 7  # Pulumi's exit code where `--expect-no-changes` finds some
+WAITING_S = 30  # a job of CI that is silent for long looks dead
 # The key by which Pulumi marks a secret value in a state file (sdk/go/common/resource/sig).
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - a published constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a preview found; data is its JSON, empty where it got none, and `said` the reason."""
+
+    code: int
+    data: Mapping[str, Any]
+    said: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off; to find changes is no failure."""
+        return self.code not in (0, DRIFTED)
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """Its steps, as `pulumi preview --json` lists them."""
+        return list(self.data.get("steps") or ())
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """Its diagnostics that are errors."""
+        found = self.data.get("diagnostics") or ()
+        return [row for row in found if row.get("severity") == "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +75,32 @@ class Engine:
             said = answer.stderr.strip() or answer.stdout.strip()
             raise Fault(f"pulumi {shlex.join(arguments)}: {said}", answer.returncode)
         return answer.stdout
+
+    def preview(
+        self, stack: str, *options: str, waiting: Callable[[], None] = lambda: None
+    ) -> Preview:
+        """A stack's preview as data; `waiting` is called now and then until it is there."""
+        with subprocess.Popen(
+            ["pulumi", "preview", "-s", stack, "--json", *options, "--non-interactive"],
+            cwd=self.folder,
+            # With it `--json` prints events as they come.
+            env={**self.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            while True:
+                try:
+                    told, said = process.communicate(timeout=WAITING_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    waiting()
+        try:
+            data: dict[str, Any] = json.loads(told)
+        except ValueError:
+            data, said = {}, said.strip() or told.strip()
+        return Preview(code=process.returncode, data=data, said=said)
 
     def stacks(self) -> dict[str, int]:
         """Every stack of the backend and the number of resources that it holds."""

@@ -4,12 +4,9 @@ Lowest first, `up` would take a server away and then ask it to delete what is in
 is gone cannot delete its projects, and the layer above would fail for ever.
 """
 
-import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from cli.lib import ask
 from cli.lib.fault import Fault, say
@@ -58,20 +55,10 @@ def _planned(engine: Engine, env: str, layer: str) -> Removal:
     stack = f"{env}-{layer}"
     # --show-sames, as what is not in the preview is what would be deleted: a preview ends at the
     # first protected one, and says nothing of the others.
-    shown = subprocess.run(
-        ["pulumi", "preview", "-s", stack, "--json", "--show-sames", "--non-interactive"],
-        cwd=engine.folder,
-        env={**engine.variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "false"},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    try:
-        preview: dict[str, Any] = json.loads(shown.stdout)
-    except ValueError:
-        return Removal(layer=layer, error=shown.stderr.strip() or shown.stdout.strip())
-    wanted = {step["urn"] for step in preview.get("steps", []) if step["op"] != "delete"}
+    preview = engine.preview(stack, "--show-sames")
+    if not preview.data:
+        return Removal(layer=layer, error=preview.said)
+    wanted = {step["urn"] for step in preview.steps if step["op"] != "delete"}
     gone = [
         entry
         for entry in engine.resources(stack)
@@ -82,9 +69,9 @@ def _planned(engine: Engine, env: str, layer: str) -> Removal:
     things = [entry for entry in gone if entry.get("custom")]
     # A component can be protected like what is in it, and then hinders the same.
     protected = {entry["urn"]: bool(entry.get("custom")) for entry in gone if entry.get("protect")}
-    errors = [d for d in preview.get("diagnostics") or [] if d.get("severity") == "error"]
-    if shown.returncode and not any(error.get("urn") in protected for error in errors):
-        return Removal(layer=layer, error="".join(error["message"] for error in errors).strip())
+    if preview.code and not any(error.get("urn") in protected for error in preview.errors):
+        said = "".join(error["message"] for error in preview.errors).strip()
+        return Removal(layer=layer, error=said)
     return Removal(
         layer=layer,
         deleted=tuple(entry["urn"] for entry in things),

@@ -155,3 +155,17 @@ def test_the_shells_docker_engine_is_devs_and_never_the_labs(
         unset = {line for line in capsys.readouterr().out.splitlines() if line.startswith("unset")}
         assert {f"unset {name}" for name in mine.keys() - expected.keys()} <= unset
         assert not {f"unset {name}" for name in expected} & unset
+
+
+def test_what_the_shell_has_for_other_servers_is_kept_from_the_providers(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """VAULT_SKIP_VERIFY=1 in the shell, and the lab's own CA was no longer asked for."""
+    others = ("VAULT_SKIP_VERIFY", "VAULT_NAMESPACE", "PROXMOX_VE_INSECURE", "GITLAB_TOKEN")
+    others += ("MINIO_ENABLE_HTTPS", "PGSSLMODE", "TERRAFORM_VAULT_MAX_TTL")
+    for name in others:
+        monkeypatch.setenv(name, "planted")
+    for env, place in (("dev", "docker"), ("lab", "proxmox")):
+        assert "planted" not in backend.variables(env, place, {}).values()
+        assert checkout.lab("env", env) == 0
+        assert {f"unset {name}" for name in others} <= set(capsys.readouterr().out.splitlines())

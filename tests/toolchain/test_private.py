@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,39 @@ def test_ansible_gets_its_temporary_files_there(tmp_path: Path) -> None:
     folder = Path(said[1])
     assert folder.name.startswith(f"{process.pid}-")
     assert said[2] == "the job"
+
+
+ANSIBLE = """#!/bin/sh
+ssh-add -l >/dev/null 2>&1; [ $? = 1 ] || echo "no agent"  # 1: it answers, and has no key
+echo "$SSH_AGENT_PID $ANSIBLE_SSH_AGENT $ANSIBLE_SSH_CONTROL_PATH_DIR"
+exec sleep 600
+"""
+SOCKET_PATH = 103  # the longest that macOS takes
+OWN_SUFFIX = len("/0123456789.0123456789abcdef")  # of Ansible and of ssh, for a control socket
+
+
+@pytest.mark.slow
+def test_a_killed_ansible_leaves_no_agent_and_its_sockets_have_short_paths(place: Path) -> None:
+    """Each killed run left an agent that held the machines' key; a long checkout no connection."""
+    folder = place / ("a-long-name-" * 8)
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    ansible = folder / "ansible"
+    ansible.write_text(ANSIBLE)
+    ansible.chmod(0o755)
+    run = subprocess.Popen(
+        [folder / "python", private.__file__, "ansible"], stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    try:
+        agent, *sockets = run.stdout.readline().split()
+        assert Path(f"/proc/{agent}/comm").read_text() == "ssh-agent\n"
+        assert len(sockets) == 2
+        assert max(map(len, sockets)) + OWN_SUFFIX <= SOCKET_PATH
+    finally:
+        run.kill()
+        run.wait()
+    end = time.monotonic() + 20  # it looks every 10 s
+    while Path(f"/proc/{agent}").exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not Path(f"/proc/{agent}").exists()
