@@ -1,13 +1,28 @@
 """The addresses under which clients find the package cache's upstreams."""
 
+import json
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from settings.foundation.cache import ALIASES, DOCKER_HUB, LINKING, PLUGIN_SOURCES, SIGNED, Cache
+
+PASSWORDS = "datalab:upstreamPasswords"  # one secret map of all
 
 
 def users(cache: Cache) -> list[str]:
     """The upstreams with a user, each of which needs a password."""
     return sorted(name for name, upstream in cache.upstreams.items() if upstream.user)
+
+
+def set_passwords(environment: str, wanted: Sequence[str]) -> str:
+    """What to run so that the settings hold the passwords of these upstreams and no other."""
+    stack = f"-s {environment}-foundation"
+    shape = json.dumps(dict.fromkeys(wanted, "PASSWORD"))
+    if not wanted:
+        return f"`pulumi config rm {PASSWORDS} {stack}` removes it"
+    return (
+        f"`pulumi config set --secret {PASSWORDS} {stack}` reads all from standard input: {shape}"
+    )
 
 
 def urls(cache: Cache, base: str) -> dict[str, dict[str, str]]:

@@ -9,9 +9,8 @@ from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load, replaced
 from settings.images import Pushed, pushed
-from settings.mirrors import users
+from settings.mirrors import PASSWORDS, set_passwords, users
 
-PASSWORDS = f"{PROJECT}:upstreamPasswords"
 # In nginx's configuration a word of 4,096 bytes ends (NGX_CONF_BUFFER), and base64 makes 4 of 3.
 MOST_PASSWORD = 2_500
 
@@ -87,13 +86,7 @@ def _passwords(environment: str, wanted: Sequence[str]) -> dict[str, pulumi.Outp
         fault = "has a password for what is no upstream with a user"
     else:
         return {name: pulumi.Output.secret(given[name]) for name in wanted}
-    stack = f"-s {environment}-foundation"
-    shape = json.dumps(dict.fromkeys(wanted, "PASSWORD"))
-    remedy = (
-        f"`pulumi config set --secret {PASSWORDS} {stack}` reads all from standard input: {shape}"
-        if wanted
-        else f"`pulumi config rm {PASSWORDS} {stack}` removes it"
-    )
+    remedy = set_passwords(environment, wanted)
     raise pulumi.RunError(f"Pulumi.{environment}.yaml: {PASSWORDS}: {fault}; {remedy}")
 
 

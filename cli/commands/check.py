@@ -1,10 +1,16 @@
 """`./lab check`: every fault of the settings."""
 
 import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.lib.command import ENV, JSON, START, Verb
 from cli.lib.fault import SettingsFault
 from cli.lib.terminal import print_json
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 VERB = Verb(
     "check",
@@ -20,12 +26,14 @@ def run(values: argparse.Namespace) -> int:
     """Every fault of the settings and of the links to them, one a line."""
     from cli.lib import backend
 
-    faults = backend.link_faults(values.env)
+    file = backend.stack_file(values.env)
+    faults, name = backend.link_faults(values.env), file.name
     try:
-        backend.settings_of(values.env)
+        settings = backend.settings_of(values.env)
     except SettingsFault as fault:
         faults = [*str(fault).splitlines(), *faults]
-    name = backend.stack_file(values.env).name
+    else:
+        faults = [*_passwords(values.env, settings, file), *faults]
     if values.json:
         print_json({"file": name, "faults": faults})
         return 2 if faults else 0
@@ -33,3 +41,13 @@ def run(values: argparse.Namespace) -> int:
         raise SettingsFault("\n".join(faults))
     print(f"{name}: no faults")
     return 0
+
+
+def _passwords(env: str, settings: "Settings", file: Path) -> Iterator[str]:
+    """Whether upstreams with a user have their passwords; the program knows which."""
+    from settings.mirrors import PASSWORDS, set_passwords, users
+    from settings.stackfile import read_config
+
+    if (wanted := users(settings.foundation.cache)) and PASSWORDS not in read_config(file):
+        who = f"{', '.join(wanted)} {'has' if len(wanted) == 1 else 'have'} a user"
+        yield f"{file.name}: {PASSWORDS}: is missing: {who}; {set_passwords(env, wanted)}"

@@ -7,6 +7,7 @@ is gone cannot delete its projects, and the layer above would fail for ever.
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from cli.lib import ask
 from cli.lib.fault import Fault, say
@@ -76,8 +77,13 @@ def _planned(engine: Engine, env: str, layer: str) -> Removal:
         layer=layer,
         deleted=tuple(entry["urn"] for entry in things),
         protected=protected,
-        servers=tuple(e["urn"] for e in things if e["type"].rpartition(":")[2] in SERVERS),
+        servers=tuple(entry["urn"] for entry in things if is_server(entry)),
     )
+
+
+def is_server(entry: Mapping[str, Any]) -> bool:
+    """Whether a resource of a state is a container or a machine."""
+    return str(entry["type"]).rpartition(":")[2] in SERVERS
 
 
 def from_the_top(found: Sequence[Removal]) -> list[str]:

@@ -132,8 +132,5 @@ def down(values: argparse.Namespace) -> int:
 
 def servers(engine: Engine, stack: str) -> list[str]:
     """The containers and machines that `stack` has, by their names in the program."""
-    return sorted(
-        entry["urn"].rpartition("::")[2]
-        for entry in engine.resources(stack)
-        if entry["type"].rpartition(":")[2] in removals.SERVERS
-    )
+    found = filter(removals.is_server, engine.resources(stack))
+    return sorted(removals.name(entry["urn"]) for entry in found)

@@ -49,7 +49,7 @@ def braces(glob: str) -> list[str]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_module_of_a_layer_counts_as_its_change(layer: str) -> None:
-    """provision/specs.py has the grammar of the settings, and no foundation was previewed for it."""
+    """provision/specs.py has the grammar of the settings, and no foundation was previewed."""
     found = subprocess.run(
         [sys.executable, "-c", LISTED, layer], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()

@@ -161,8 +161,10 @@ def test_what_the_shell_has_for_other_servers_is_kept_from_the_providers(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """VAULT_SKIP_VERIFY=1 in the shell, and the lab's own CA was no longer asked for."""
-    others = ("VAULT_SKIP_VERIFY", "VAULT_NAMESPACE", "PROXMOX_VE_INSECURE", "GITLAB_TOKEN")
-    others += ("MINIO_ENABLE_HTTPS", "PGSSLMODE", "TERRAFORM_VAULT_MAX_TTL")
+    others = (
+        *("VAULT_SKIP_VERIFY", "VAULT_NAMESPACE", "PROXMOX_VE_INSECURE", "GITLAB_TOKEN"),
+        *("MINIO_ENABLE_HTTPS", "PGSSLMODE", "TERRAFORM_VAULT_MAX_TTL"),
+    )
     for name in others:
         monkeypatch.setenv(name, "planted")
     for env, place in (("dev", "docker"), ("lab", "proxmox")):
