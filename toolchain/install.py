@@ -7,22 +7,24 @@ an interrupted set-up goes on where it stopped. Standard library only.
 import hashlib
 import importlib.util
 import os
-import re
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
-from toolchain import files, lock, moved, progress
+from toolchain import files, lock, moved, pip_config, progress
 from toolchain.files import replace
 
 ROOT = files.ROOT
 VENV = ROOT / ".venv"
 BAKED = Path("/opt/datalab/venv")  # of images/deployer, for the checkouts of jobs
+RUN = "requirements.txt"
+TESTS = "tests/requirements.txt"  # holds everything of RUN
+UV = ROOT / "toolchain" / "requirements-uv.txt"
 HALF = ".unfinished"  # in an environment that is being changed
 
 
@@ -74,7 +76,7 @@ def linked() -> bool:
 
 def stamp_file(requirements: str) -> Path:
     """The mark of a finished installation, inside the environment it is about."""
-    return VENV / f".{requirements}.installed"
+    return VENV / f".{requirements.replace('/', '-')}.installed"
 
 
 def python_ready(requirements: str) -> bool:
@@ -101,65 +103,69 @@ def ensure_python(requirements: str) -> None:
         try:
             fill(requirements)
         except OSError as error:
-            if error.errno in files.FULL and not python_ready("requirements.txt"):
+            if error.errno in files.FULL and not python_ready(RUN):
                 shutil.rmtree(VENV, ignore_errors=True)  # else the disk stays full
             raise
 
 
 def fill(requirements: str) -> None:
-    """Make `.venv` where there is none, and install into it."""
+    """Make `.venv` where there is none, and let it hold what the requirements say and no more."""
     make_environment()
     if python_ready(requirements):  # it was moved only
         return
+    if stamp_file(TESTS).exists():  # the tests run in this checkout, maybe now
+        requirements = TESTS
+    python, uv = VENV / "bin" / "python", VENV / "bin" / "uv"
     (VENV / HALF).touch()
-    log = log_file("pip")
-    total = len(re.findall(r"^\S+==", (ROOT / requirements).read_text(), re.MULTILINE))
-    try:
+    with whole_unless_begun():
+        progress.run(
+            "uv, which installs the other packages",
+            [
+                python,
+                *("-m", "pip", "install", "--require-hashes", "--only-binary", "uv", "--no-input"),
+                *("--disable-pip-version-check", "--progress-bar", "off", "-r", str(UV)),
+            ],
+            log=log_file("pip"),
+            into=VENV,
+            env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
+        )
+    variables, options = pip_config.uv_environment(python)
+    with whole_unless_begun():
         progress.run(
             f"Python packages of {requirements}",
             [
-                *(VENV / "bin" / "python", "-m", "pip", "install"),
-                *("--require-hashes", "--no-input", "--disable-pip-version-check"),
-                *("--progress-bar", "off", "-r", ROOT / requirements),
+                uv,
+                *("pip", "sync", "--python", str(python), "--require-hashes"),
+                # Without, the first start of each verb compiles for seconds, and so does a job's.
+                *("--compile-bytecode", *options, str(ROOT / requirements)),
             ],
-            log=log,
+            log=log_file("uv"),
             into=VENV,
-            counted=r"^(Collecting|Requirement already satisfied)",
-            total=total,
-            env={"PIP_CACHE_DIR": str(cache_folder() / "pip"), **os.environ},
+            counted=r"^ \+ ",
+            env={"UV_CACHE_DIR": str(cache_folder() / "uv"), **variables},
         )
-        if extra := unnamed():
-            progress.run(
-                f"removing what no requirements name any more: {', '.join(extra)}",
-                [VENV / "bin" / "python", "-m", "pip", "uninstall", "--yes", *extra],
-                log=log_file("pip-uninstall"),
-            )
-    except progress.CommandError as error:
-        if "Installing collected packages" not in log.read_text():
-            (VENV / HALF).unlink()  # pip has changed nothing
-        raise SetupError(
-            f"{error}\nIs the package index of your pip configuration reachable?"
-        ) from None
-    # requirements-dev.txt holds everything of requirements.txt (tests/toolchain proves it).
-    done = {requirements, "requirements.txt"}
-    for name in done:
+    for name in {requirements, RUN}:
         replace(stamp_file(name), stamp_of(name).encode())
     (VENV / HALF).unlink()
 
 
-def unnamed() -> list[str]:
-    """Installed packages that no requirements file names; a provider's would still be required."""
-    listed = "".join(file.read_text() for file in ROOT.glob("requirements*.txt"))
-    named = {"pip", "setuptools", *re.findall(r"^([\w.-]+)(?:\[.*\])?==", listed, re.MULTILINE)}
-    folders = [str(folder) for folder in VENV.glob("lib/*/site-packages")]
-    found = {one.metadata["Name"] for one in metadata.distributions(path=folders)}
-    known = {spelling(name) for name in named}
-    return sorted(name for name in found if name and spelling(name) not in known)
-
-
-def spelling(name: str) -> str:
-    """A package's normalized name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+@contextmanager
+def whole_unless_begun() -> Iterator[None]:
+    """SetupError for a step that failed; the environment is whole where it had changed nothing."""
+    (packages,) = VENV.glob("lib/*/site-packages")
+    before = packages.stat().st_mtime_ns
+    try:
+        yield
+    except progress.CommandError as error:
+        if packages.stat().st_mtime_ns == before:
+            (VENV / HALF).unlink()
+        hint = "Is the package index of your pip configuration reachable?"
+        if "No matching distribution found for uv" in str(error):
+            hint = (
+                f"Your package index has no such uv for this machine ({platform.system()} "
+                f"{platform.machine()}), and uv installs all other packages"
+            )
+        raise SetupError(f"{error}\n{hint}") from None
 
 
 def can_make_environments() -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 from toolchain import install, obtain, pulumi_cli
 from toolchain.install import SetupError
 
-# GB, measured: .venv with requirements.txt or with the tests' beside it; Pulumi's own sources while
+# GB, measured: .venv with uv's cache, for the programs or for the tests; Pulumi's own sources while
 # it is built, which are deleted.
-VENV_GB = {"requirements.txt": 0.8, "requirements-dev.txt": 1.3}
+VENV_GB = {install.RUN: 0.8, install.TESTS: 1.3}
 BUILD_GB = 4.0
 SAVED_GB = 3.5  # where its official release can be had instead
 

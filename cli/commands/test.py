@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cli.lib.command import CI, TESTS, Verb, arg, one_of
+from cli.lib.command import CI, Verb, arg, one_of
 from cli.lib.fault import Fault
 from cli.lib.pulumi import wait
 from toolchain import install, progress, pulumi_cli
@@ -20,7 +20,7 @@ VERB = Verb(
     "run the tests; installs what they need",
     group=CI,
     order=30,
-    requirements=TESTS,
+    requirements=install.TESTS,
     passes_on=True,
     arguments=(
         arg(

@@ -10,11 +10,10 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from layers import LAYERS
+from toolchain.install import RUN
 
 ENVIRONMENTS = ("dev", "lab")  # settings.ENVIRONMENTS, which needs pydantic; a test compares them
 START, DAILY, REPAIR, CI = GROUPS = ("start here", "day by day", "repair", "CI and tests")
-RUN = "requirements.txt"
-TESTS = "requirements-dev.txt"
 
 EXIT_CODES = {
     0: "done",

@@ -5,9 +5,7 @@ import json
 import subprocess
 import sys
 import venv
-import zipfile
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from tests.cache.origin import Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running
 from tests.harness.process import clean_environment
+from tests.harness.wheel import file_name, pack
 
 pytestmark = pytest.mark.service
 
@@ -32,8 +31,8 @@ class Index:
 
     def add(self, name: str, version: str, requires: str = "") -> bytes:
         """Publish a wheel."""
-        wheel = _wheel(name, version, requires)
-        path = f"/packages/{name}/{name}-{version}-py3-none-any.whl"
+        wheel = pack(name, version, requires)
+        path = f"/packages/{name}/{file_name(name, version)}"
         at = self.files if self.style == "whole" else self.pages
         at.files[path] = wheel
         url = {"whole": f"{self.files.url}{path}", "root": path, "relative": f"../..{path}"}
@@ -53,24 +52,6 @@ class Index:
             }
         ).encode()
         return wheel
-
-
-def _wheel(name: str, version: str, requires: str) -> bytes:
-    buffer = BytesIO()
-    folder = f"{name}-{version}.dist-info"
-    needs = f"Requires-Dist: {requires}\n" if requires else ""
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(f"{name}.py", f"version = {version!r}\n")
-        archive.writestr(
-            f"{folder}/METADATA",
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-        )
-        archive.writestr(
-            f"{folder}/WHEEL",
-            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        archive.writestr(f"{folder}/RECORD", "")
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from settings.images import PATH
 from tests.harness.cache import cached
 from tests.harness.process import clean_environment, free_port, listens, server
+from toolchain import pip_config
 
 ROOT = PATH.parent
 MLFLOW, MODEL_SERVER = "images/mlflow", "apps/model_server"
@@ -20,6 +21,7 @@ def programs(context: str) -> Path:
     requirements = ROOT / context / "requirements.txt"
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     uv = str(Path(sys.executable).with_name("uv"))
+    env, options = pip_config.uv_environment(Path(sys.executable))
 
     def install(folder: Path) -> None:
         # Relocatable, as the cache renames it when it is complete.
@@ -27,8 +29,8 @@ def programs(context: str) -> Path:
         # The cache's folder is there already.
         subprocess.run([*make, "--allow-existing"], check=True)
         python = ["-p", str(folder / "bin/python")]
-        fill = [uv, "pip", "install", "-q", "--require-hashes", *python, "-r", str(requirements)]
-        subprocess.run(fill, check=True)
+        fill = [uv, "pip", "sync", "-q", "--require-hashes", *python, *options, str(requirements)]
+        subprocess.run(fill, check=True, env=env)
 
     return cached(f"{context.replace('/', '-')}-{key}", install) / "bin"
 

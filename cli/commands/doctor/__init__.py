@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from cli.commands.doctor.finding import Finding
-from cli.lib.command import ENVIRONMENTS, JSON, MAYBE_ENV, RUN, START, Verb
+from cli.lib.command import ENVIRONMENTS, JSON, MAYBE_ENV, START, Verb
 from cli.lib.fault import Fault
 from cli.lib.terminal import print_json
 from toolchain import install, preconditions, pulumi_cli
@@ -46,7 +46,7 @@ def findings(environments: list[str], *, named: bool) -> Iterator[Finding]:
     yield environment()
     yield engine()
     yield from lacks()
-    if not install.python_ready(RUN):
+    if not install.python_ready(install.RUN):
         return  # the rest reads the settings
     for env in environments:
         yield from settings(env, named=named)
@@ -59,7 +59,7 @@ def python() -> Finding:
 
 def environment() -> Finding:
     """The virtual environment."""
-    if install.python_ready(RUN):
+    if install.python_ready(install.RUN):
         return Finding(what="Python packages", found=".venv holds requirements.txt")
     return Finding(
         what="Python packages",
@@ -85,7 +85,7 @@ def engine() -> Finding:
 
 def lacks() -> Iterator[Finding]:
     """What must be there before anything can be set up."""
-    for lack in preconditions.missing(RUN, engine=True, programs=("git",)):
+    for lack in preconditions.missing(install.RUN, engine=True, programs=("git",)):
         yield Finding(what="needed first", found=lack.what, remedy=lack.remedy)
 
 

@@ -21,7 +21,7 @@ from layers import LAYERS
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load_file
 from settings.names import service_at
 from settings.stackfile import read_config
-from toolchain import install
+from toolchain import install, pip_config
 
 TOKEN_KEY = f"{PROJECT}:proxmoxApiToken"
 # USER@REALM!TOKENID=UUID, as Proxmox VE shows it once (pveum user token add).
@@ -202,14 +202,9 @@ def others(settings: Settings) -> Iterator[Settings]:
 
 def pip_index() -> str | None:
     """The index that pip uses here: configured, or its own default."""
-    python = str(install.VENV / "bin" / "python")
-    listed = run([python, "-m", "pip", "config", "list"]) or ""
-    found = dict(re.findall(r"^([\w:]+)\.index[-_]url='(.+)'$", listed, re.MULTILINE))
+    python = install.VENV / "bin" / "python"
     default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-    for source in (":env:", "install", "global"):  # pip's own order
-        if source in found:
-            return str(found[source])
-    return run([python, "-c", default])
+    return pip_config.read(python).get("index-url") or run([str(python), "-c", default])
 
 
 def npm_registry() -> str | None:
