@@ -2,14 +2,18 @@
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 
 from layers.engine import Engine
-from places import Container, Health
+from places import Container, File, Health
 from settings import images
 from settings.services.ollama import model_key
+
+FILES = Path(__file__).parent / "files"
+START = "/etc/datalab/start.py"  # around the start of Open WebUI's image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,8 @@ class OpenWebUi(pulumi.ComponentResource):
             name,
             Container(
                 image=images.image("open-webui"),
+                entrypoint=["python", START],
+                files={START: File(content=(FILES / "open-webui.py").read_text())},
                 memory_mib=wanted.container.memory_mib,
                 cpus=wanted.container.cpus,
                 environment={
@@ -107,10 +113,6 @@ class OpenWebUi(pulumi.ComponentResource):
                     "CORS_ALLOW_ORIGIN": endpoint.url,
                     "WEBUI_SESSION_COOKIE_SECURE": str(endpoint.scheme == "https"),
                 },
-                # The one first start here that must not be killed: SQLite keeps half a migration
-                # (alembic/ddl/sqlite.py), most make their tables without a look whether they are
-                # there (backend/open_webui/migrations/versions). Nothing is in the volume yet that
-                # would be lost with it.
                 volumes={"open-webui-data": "/app/backend/data"},
                 ports=args.engine.ports("open-webui"),
                 # It loads its embedding model first.

@@ -17,22 +17,26 @@ MLFLOW, MODEL_SERVER = "images/mlflow", "apps/model_server"
 
 
 def programs(context: str) -> Path:
-    """The programs of an image's requirements, installed once per content; their folder."""
-    requirements = ROOT / context / "requirements.txt"
+    """The programs of an image's requirements; their folder."""
+    return install(context.replace("/", "-"), ROOT / context / "requirements.txt")
+
+
+def install(name: str, requirements: Path) -> Path:
+    """Install requirements, once per content; the folder of their programs."""
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     uv = str(Path(sys.executable).with_name("uv"))
     env, options = pip_config.uv_environment(Path(sys.executable))
 
-    def install(folder: Path) -> None:
+    def fill(folder: Path) -> None:
         # Relocatable, as the cache renames it when it is complete.
         make = [uv, "venv", "-q", "--relocatable", "-p", sys.executable, str(folder)]
         # The cache's folder is there already.
         subprocess.run([*make, "--allow-existing"], check=True)
         python = ["-p", str(folder / "bin/python")]
-        fill = [uv, "pip", "sync", "-q", "--require-hashes", *python, *options, str(requirements)]
-        subprocess.run(fill, check=True, env=env)
+        pip = [uv, "pip", "sync", "-q", "--require-hashes", *python, *options, str(requirements)]
+        subprocess.run(pip, check=True, env=env)
 
-    return cached(f"{context.replace('/', '-')}-{key}", install) / "bin"
+    return cached(f"{name}-{key}", fill) / "bin"
 
 
 @contextmanager
