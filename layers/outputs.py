@@ -1,6 +1,6 @@
-"""How one layer hands values to the next, and what each hands up.
+"""What each layer exports, and how the next one reads it.
 
-They stand apart from the layers, as importing a layer loads all of its providers.
+Not in the layers' own packages, as importing a layer loads all of its providers.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from settings.names import Endpoint
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a layer hands up: the producer exports every field, the consumer reads them.
+    """What a layer exports: the producer exports every field, the consumer reads them.
 
     Fields are outputs at run time; a secret stays secret through the reference.
     """
@@ -94,7 +94,7 @@ class PlatformOutputs(Outputs):
     """The platform's outputs; maps are plain data.
 
     docker: host, ca, certificate, key (secret); all empty for the engine of the machine at hand.
-    network: the containers' network, in both places.
+    network: the containers' network, in both environments.
     gitlab: url, api_url (by address), registry (host:port); empty where GitLab is off.
     gitlab_token: an administrator's API token (secret); empty where GitLab is off.
     vault_jwt_accessor: accessor of GitLab's auth mount in Vault; empty where GitLab is off.
@@ -115,10 +115,11 @@ class PlatformOutputs(Outputs):
 class ServicesOutputs(Outputs):
     """The services' outputs; maps are plain data.
 
+    Every other service that answers has its section's name: url, inner_url (LayerContext.export).
     postgresql: host, port, inner_host, inner_port, databases (list).
     postgresql_credentials: role -> username, password (secret).
     kafka: bootstrap (outside), inner_bootstrap, topics -> group.
-    mlflow, ollama, open_webui, portainer, gateway: url, inner_url.
+    mlflow: url, inner_url.
     gitlab_project: id, path, registry (host:port/path); empty where GitLab is off.
     logins: as the foundation's.
     """
@@ -129,10 +130,6 @@ class ServicesOutputs(Outputs):
     postgresql_credentials: pulumi.Output[dict[str, dict[str, str]]]
     kafka: pulumi.Output[dict[str, Any]]
     mlflow: pulumi.Output[dict[str, str]]
-    ollama: pulumi.Output[dict[str, str]]
-    open_webui: pulumi.Output[dict[str, str]]
-    portainer: pulumi.Output[dict[str, str]]
-    gateway: pulumi.Output[dict[str, str]]
     gitlab_project: pulumi.Output[dict[str, Any]]
     logins: pulumi.Output[dict[str, dict[str, str]]]
 

@@ -12,7 +12,6 @@ from settings.target import Target
 
 # Where ./lab keeps the state of an environment.
 STATE_FOLDERS = (PurePath(".state/dev"), PurePath(".state/lab"))
-STORE_ROOT_USER = "datalab-root"
 
 
 def generation(generations: Mapping[str, int], name: str) -> int:

@@ -3,7 +3,7 @@
 A module in settings/<layer>/ is a service: nothing else names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model
 
 from settings.base import Model
+from settings.recipe import Recipe
 from settings.service import Listener, Secret, Service
 
 LAYERS = ("foundation", "platform", "services", "apps")
@@ -64,6 +65,10 @@ LISTENERS: dict[str, tuple[Service, Listener]] = {
 # Every password that Pulumi generates.
 SECRETS: dict[str, Secret] = {
     secret.name: secret for service in SERVICES for secret in service.secrets
+}
+# Image that the lab builds -> its recipe.
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    name: recipe for service in SERVICES for name, recipe in service.images.items()
 }
 # `./lab secrets rotate NAME` raises the generation of these.
 RENEWABLE = tuple(name for name, secret in SECRETS.items() if not secret.first_login_of)

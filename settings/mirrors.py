@@ -1,7 +1,7 @@
 """The addresses under which clients find the package cache's upstreams."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from settings.foundation.cache import ALIASES, DOCKER_HUB, LINKING, PLUGIN_SOURCES, SIGNED, Cache
@@ -88,3 +88,16 @@ def environment(cache: Cache, base: str) -> dict[str, str]:
     if overrides:
         variables["PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES"] = ",".join(overrides)
     return dict(sorted(variables.items()))
+
+
+def for_machines(cache: Cache, urls: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """What the package cache stands in for -> its URL there, of what `urls` says.
+
+    An apt upstream is there by its name, as machines know the archives; and every one whose paths
+    the cache keeps by its address, which vendors' downloads and keys begin with.
+    """
+    found = dict(urls.get("apt", {}))
+    for kind in ("apt", "files", "pulumi"):
+        for name, url in urls.get(kind, {}).items():
+            found[cache.upstreams[name].url.rstrip("/")] = url
+    return found

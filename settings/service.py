@@ -4,13 +4,16 @@ A module of settings/<layer>/ holds a service's settings and its declaration, `S
 settings/declarations.py finds them, so that nothing lists them again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from settings.base import Model
+from settings.recipe import Recipe
 
-Exposure = Literal["machine", "gateway", "docker"]
+# Who answers for it in the lab: a machine of its own, the gateway (TLS ends there), or a port of
+# the Docker host; `internal` is for containers only, in both environments.
+Exposure = Literal["machine", "gateway", "docker", "internal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +32,29 @@ class Listener:
 
     name: str
     scheme: str  # empty for the target's: https on a machine, http in `dev`
-    # Who answers in the lab: a machine of its own, the gateway (TLS ends there), or a port of the
-    # Docker host.
     exposure: Exposure
     port_setting: str = "port"
-    inner_port: int | None = None  # inside the containers' network, where it differs
-    label: str = ""  # of its link on the start page; empty for what has no page
-    page: str = "/"  # the page that proves that it works, and not only listens
+    # Inside the containers' network, where it differs; of what is internal the only one.
+    inner_port: int | None = None
+    host: str = ""  # the host's name, where it is another than its own
+    # How `dev` calls it: by the engine's address, by its full name inside and outside, or by
+    # localhost whatever the address is. Empty for what `dev` does not have.
+    in_dev: Literal["address", "name", "localhost", ""] = "address"
+    label: str = ""  # on the start page; empty for what is not there
+    # The page that proves that it works, and not only listens; empty for what has no pages.
+    page: str = "/"
+    host_header: str = "$http_host"  # the Host that the gateway sends on, in nginx's words
     certificate: bool = False  # whether it presents one of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """How a person administers the service: a user with a secret, at one of its listeners."""
+
+    secret: str
+    listener: str
+    user: str = ""
+    user_setting: str = ""  # the setting that has the user's name, where a person may choose it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +68,9 @@ class Service:
     description: str | None = None  # of the section, where the model's docstring does not say it
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    login: Login | None = None
+    # Image that the lab builds -> its recipe, asked for when it is needed: it reads images.yaml.
+    images: Mapping[str, Callable[[], Recipe]] = field(default_factory=dict)
     # Port -> what of it listens there, on its machine; nothing can be published on these.
     own_ports: Mapping[int, str] = field(default_factory=dict)
 
@@ -62,6 +83,11 @@ class Service:
     def section(self) -> str:
         """The key of its section within its layer."""
         return self.key.partition(".")[2]
+
+    @property
+    def name(self) -> str:
+        """Its name in the lab: that of its first listener, else its section's with hyphens."""
+        return self.listeners[0].name if self.listeners else self.section.replace("_", "-")
 
 
 def secrets(*names: str) -> tuple[Secret, ...]:

@@ -1,10 +1,9 @@
 """Builds the images of the lab that its registry does not have yet.
 
-The version of an image is a hash of all that is in it (places/image.py), so an image that is there
+The version of an image is a hash of all that is in it (targets/image.py), so an image that is there
 under its version is not built again, and layers and CI mean the same by the same name.
 """
 
-import importlib
 import io
 import json
 import os
@@ -24,21 +23,15 @@ from cli.ci.forge import required
 from cli.lib.docker import client_certificate
 from cli.lib.fault import Fault
 from cli.lib.registry import request_manifest
-from layers.apps.runner_image import downloads
-from layers.engine import builder
-from places.downloads import unpinned_fault
-from places.image import ROOT, Builder, Recipe, version
+from layers.builder import builder
 from settings import Settings
+from settings.declarations import RECIPES
+from settings.platform.runner import downloads
+from settings.recipe import Recipe
+from targets.downloads import unpinned_fault
+from targets.image import ROOT, Builder, version
 from toolchain.private import private_folder
 
-# Image -> where its recipe is.
-RECIPES = {
-    "runner": "layers.apps.runner_image:runner",
-    "deployer": "layers.apps.runner_image:deployer",
-    "mlflow": "layers.services.mlflow:recipe",
-    "model-server": "layers.apps.model_server:recipe",
-    "web": "layers.apps.web:recipe",
-}
 FILE = "images.json"  # the manifest
 # Key files and the tokens of what the lab runs: GitLab, Vault, Pulumi, cloud-style access keys.
 SECRET = re.compile(
@@ -64,11 +57,7 @@ PEMS = {"DOCKER_CA_PEM": "ca.pem", "DOCKER_CERT_PEM": "cert.pem", "DOCKER_KEY_PE
 
 def recipes() -> dict[str, Recipe]:
     """The recipe of every image that the lab builds."""
-    found = {}
-    for image, place in RECIPES.items():
-        module, _, name = place.partition(":")
-        found[image] = getattr(importlib.import_module(module), name)()
-    return found
+    return {image: recipe() for image, recipe in RECIPES.items()}
 
 
 def build_all(settings: Settings, out: Path) -> int:

@@ -18,9 +18,9 @@ from cli.lib.backend import prepare, url
 from cli.lib.fault import Fault, say
 from cli.lib.pulumi import Engine
 from layers import LAYERS
-from places.trust import keep
 from settings import Settings
 from settings.names import endpoints
+from targets.trust import keep
 from toolchain.install import ROOT
 
 BRANCH = "main"

@@ -54,7 +54,7 @@ def _of_container() -> str:
 def _of_machine(engine: Engine, stack: str) -> str:
     """Over SSH, with the key and the host key of the state."""
     from cli.lib.ansible import runs
-    from places.ansible import ADHOC, ENVIRONMENT
+    from targets.ansible import ADHOC, ENVIRONMENT
 
     run = next((run for run in runs(engine, stack) if run.name == ROLES), None)
     if run is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.lib.pulumi import DRIFTED, Engine
-from places.ansible import ENVIRONMENT, MACHINE, PLAYBOOK
+from targets.ansible import ENVIRONMENT, MACHINE, PLAYBOOK
 
 # As ansible/plugins/callback/datalab.py lists what a run in check mode would change.
 DIFFERS = re.compile(r"^DIFFERS (machine .*)$", re.MULTILINE)

@@ -112,7 +112,7 @@ def trust(engine: Engine, env: str, settings: Settings) -> None:
         pem = engine.capture("stack", "output", "ca_certificate", "-s", f"{env}-{LAYERS[0]}")
     except Fault:
         return
-    from places.trust import keep  # pulumi takes 0.2 s to import
+    from targets.trust import keep  # pulumi takes 0.2 s to import
 
     keep(pem.strip() + "\n", install.ROOT / settings.common.trust_path)
 

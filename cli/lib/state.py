@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from cli.lib import backend
 from cli.lib.pulumi import Engine, visible
 from layers import LAYERS
-from settings.common import STORE_ROOT_USER
+from settings.foundation.object_store import ROOT_USER
 from toolchain import files, install
 
 
@@ -51,7 +51,7 @@ def as_root(env: str, engine: Engine) -> Iterator[None]:
         entry["urn"].rpartition("::")[2]: dict(visible(entry.get("outputs", {})))
         for entry in engine.resources(f"{env}-{LAYERS[0]}", "--show-secrets")
     }
-    keep_credentials(env, STORE_ROOT_USER, made["object-store-root"]["result"])
+    keep_credentials(env, ROOT_USER, made["object-store-root"]["result"])
     try:
         yield
     finally:

@@ -1,43 +1,28 @@
 """The model server: answers with MLflow's models and logs to Kafka."""
 
-from dataclasses import dataclass
-
 import pulumi
 
-from layers.engine import Engine
-from places import Container, Health
-from places.image import Recipe
-from settings import Settings, images
+from layers.context import Component, LayerContext
+from settings import Settings
+from settings.apps.model_server import ModelServer as ModelServerSettings
+from settings.services.kafka import Kafka
+from targets import Container, Health
 
 
-def recipe() -> Recipe:
-    """What the model server's image is built from."""
-    return Recipe(context="apps/model_server", base={"PYTHON_IMAGE": images.image("python")})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelServerArgs:
-    """The project's place in GitLab's registry, and the addresses of MLflow and Kafka."""
-
-    engine: Engine
-    registry: pulumi.Input[str]
-    mlflow: pulumi.Input[str]
-    kafka: pulumi.Input[str]
-
-
-class ModelServer(pulumi.ComponentResource):
+class ModelServer(Component):
     """The server; image is what it runs."""
+
+    TYPE = "datalab:apps:ModelServer"
 
     image: pulumi.Output[str]
 
     def __init__(
-        self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:apps:ModelServer", name, None, opts)
-        self.image = args.engine.build(self, name, recipe(), args.registry)
-        settings = args.engine.settings
-        size = settings.apps.model_server.container
-        args.engine.run(
+        super().__init__(name, context, opts)
+        self.image = context.build(self, name)
+        size = context.get(ModelServerSettings).container
+        context.run(
             self,
             name,
             Container(
@@ -45,11 +30,11 @@ class ModelServer(pulumi.ComponentResource):
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 environment={
-                    "MLFLOW_TRACKING_URI": args.mlflow,
-                    "KAFKA_BROKER_ENDPOINT": args.kafka,
-                    **inference_variables(settings),
+                    "MLFLOW_TRACKING_URI": context.services.mlflow["inner_url"],
+                    "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                    **inference_variables(context.settings),
                 },
-                ports=args.engine.ports(name),
+                ports=context.ports(name),
                 health=Health(test=("CMD", "python", "-m", "model_server.health")),
             ),
         )
@@ -58,7 +43,7 @@ class ModelServer(pulumi.ComponentResource):
 
 def inference_variables(settings: Settings) -> dict[str, str]:
     """Topics and groups, each group that of its topic."""
-    topics, own = settings.services.kafka.topics, settings.apps.model_server
+    topics, own = settings.get(Kafka).topics, settings.get(ModelServerSettings)
     results, feedback = own.results_topic, own.feedback_topic
     return {
         "INFERENCE_RESULTS_TOPIC": results,
@@ -66,3 +51,6 @@ def inference_variables(settings: Settings) -> dict[str, str]:
         "INFERENCE_FEEDBACK_TOPIC": feedback,
         "INFERENCE_FEEDBACK_GROUP": topics[feedback].group,
     }
+
+
+COMPONENT = ModelServer

@@ -1,38 +1,26 @@
 """The NodeJS web application."""
 
-from dataclasses import dataclass
-
 import pulumi
 
-from layers.engine import Engine
-from places import Container, Health
-from places.image import Recipe
-from settings import images
+from layers.context import Component, LayerContext
+from settings.apps.web import Web as Settings
+from targets import Container, Health
 
 
-def recipe() -> Recipe:
-    """What the web page's image is built from."""
-    return Recipe(context="apps/web", base={"NODE_IMAGE": images.image("node")})
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebArgs:
-    """registry: the project's place in GitLab's registry."""
-
-    engine: Engine
-    registry: pulumi.Input[str]
-
-
-class Web(pulumi.ComponentResource):
+class Web(Component):
     """The application; image is what it runs."""
+
+    TYPE = "datalab:apps:Web"
 
     image: pulumi.Output[str]
 
-    def __init__(self, name: str, args: WebArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:apps:Web", name, None, opts)
-        self.image = args.engine.build(self, name, recipe(), args.registry)
-        size = args.engine.settings.apps.web.container
-        args.engine.run(
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        self.image = context.build(self, name)
+        size = context.get(Settings).container
+        context.run(
             self,
             name,
             Container(
@@ -40,11 +28,14 @@ class Web(pulumi.ComponentResource):
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 environment={
-                    "MODEL_SERVER_URL": args.engine.endpoint("model-server").inner_url,
-                    "PORT": str(args.engine.endpoint(name).inner_port),
+                    "MODEL_SERVER_URL": context.endpoint("model-server").inner_url,
+                    "PORT": str(context.endpoint(name).inner_port),
                 },
-                ports=args.engine.ports(name),
+                ports=context.ports(name),
                 health=Health(test=("CMD", "node", "/app/health.js")),
             ),
         )
         self.register_outputs({"image": self.image})
+
+
+COMPONENT = Web

@@ -1,68 +1,53 @@
 """The package cache: nginx, and a pull-through registry for each image registry."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
 import pulumi
 
+from layers.context import Component, LayerContext
 from layers.foundation.cache_files import FILES, Site, logins, render
-from places import Container, File, Health, Place, Port, Role, Workload
 from settings import images
 from settings.foundation.cache import FIRST_REGISTRY_PORT, Cache, Upstream
 from settings.mirrors import urls
-from settings.names import Endpoint
+from targets import Container, File, Health, Role, Workload
 
 DATA = "/var/lib/datalab-cache"
 # Docker's own resolver, which answers in every network that a user made.
 DOCKER_DNS = "127.0.0.11"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackageCacheArgs:
-    """The cache's settings and where it answers; nameservers are the machine's.
-
-    passwords are secret, by upstream: of exactly those that have a user.
-    """
-
-    settings: Cache
-    passwords: Mapping[str, pulumi.Output[str]]
-    place: Place
-    publish: str  # the address that containers publish ports on
-    address: Endpoint
-    nameservers: tuple[IPv4Address | IPv6Address, ...]
-
-
-class PackageCache(pulumi.ComponentResource):
+class PackageCache(Component):
     """The cache; `urls` (see settings.mirrors.urls) are known once it answers."""
+
+    TYPE = "datalab:foundation:PackageCache"
 
     urls: pulumi.Output[dict[str, dict[str, str]]]
 
     def __init__(
-        self, name: str, args: PackageCacheArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:foundation:PackageCache", name, None, opts)
-        registries = registries_of(args.settings)
-        if args.settings.container is not None:
+        super().__init__(name, context, opts)
+        settings, address = context.get(Cache), context.endpoint(name)
+        registries = registries_of(settings)
+        if settings.container is not None:
             for upstream in registries:
                 container = _registry(
                     f"{name}-{upstream}",
-                    args.settings.upstreams[upstream],
-                    args.passwords.get(upstream),
+                    settings.upstreams[upstream],
+                    context.given.upstream_passwords.get(upstream),
                 )
-                args.place.run(
+                context.place(
                     self,
                     f"{name}-{upstream}",
                     Workload(container=container, machine=None, roles=()),
                 )
         workload = Workload(
-            container=_container(name, args),
-            machine=args.settings.machine,
-            roles=[_role(args)] if args.settings.machine else (),
+            container=_container(name, context),
+            machine=settings.machine,
+            roles=[_role(context)] if settings.machine else (),
         )
-        ready = args.place.run(self, name, workload)
-        self.urls = ready.apply(lambda _: urls(args.settings, args.address.url))
+        ready = context.place(self, name, workload)
+        self.urls = ready.apply(lambda _: urls(settings, address.url))
         self.register_outputs({"urls": self.urls})
 
 
@@ -72,14 +57,15 @@ def registries_of(settings: Cache) -> dict[str, int]:
     return {name: FIRST_REGISTRY_PORT + index for index, name in enumerate(names)}
 
 
-def _container(name: str, args: PackageCacheArgs) -> Container | None:
-    size = args.settings.container
+def _container(name: str, context: LayerContext) -> Container | None:
+    settings, passwords = context.get(Cache), context.given.upstream_passwords
+    size = settings.container
     if size is None:
         return None
     site = Site(
         resolvers=(DOCKER_DNS,),
-        port=args.address.inner_port,
-        registries={up: f"http://{name}-{up}:5000" for up in registries_of(args.settings)},
+        port=context.endpoint(name).inner_port,
+        registries={up: f"http://{name}-{up}:5000" for up in registries_of(settings)},
         user="nginx",
         temp_dir="/var/cache/nginx",
         log_dir=DATA,
@@ -90,10 +76,10 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         files={
-            **{path: File(content=text) for path, text in render(args.settings, site).items()},
+            **{path: File(content=text) for path, text in render(settings, site).items()},
             **(
-                {f"{site.config_dir}/logins.conf": File(content=_logins(args), mode="0600")}
-                if args.passwords
+                {f"{site.config_dir}/logins.conf": File(content=_logins(context), mode="0600")}
+                if passwords
                 else {}
             ),
             "/docker-entrypoint.d/50-tidy-loop.sh": File(
@@ -101,17 +87,15 @@ def _container(name: str, args: PackageCacheArgs) -> Container | None:
             ),
         },
         volumes={name: DATA},
-        ports=[
-            Port(inside=site.port, outside=args.settings.port, address=args.publish),
-        ],
+        ports=context.ports(name),
         health=Health(test=("CMD", "curl", "-fsS", f"http://127.0.0.1:{site.port}/healthz")),
     )
 
 
-def _logins(args: PackageCacheArgs) -> pulumi.Output[str]:
+def _logins(context: LayerContext) -> pulumi.Output[str]:
     """The text of logins.conf, secret."""
-    return pulumi.Output.all(**args.passwords).apply(
-        lambda passwords: logins(args.settings, passwords)
+    return pulumi.Output.all(**context.given.upstream_passwords).apply(
+        lambda passwords: logins(context.get(Cache), passwords)
     )
 
 
@@ -153,33 +137,39 @@ def login(user: str, password: str) -> dict[str, str]:
     }
 
 
-def _role(args: PackageCacheArgs) -> Role:
-    ports = registries_of(args.settings)
+def _role(context: LayerContext) -> Role:
+    settings, passwords = context.get(Cache), context.given.upstream_passwords
+    node = context.settings.common.target
+    nameservers = node.nameservers if node.kind == "proxmox" else ()
+    ports = registries_of(settings)
     site = Site(
         # ngx_parse_url: an IPv6 address stands in brackets.
         resolvers=tuple(
-            f"[{address}]" if address.version == 6 else str(address) for address in args.nameservers
+            f"[{address}]" if address.version == 6 else str(address) for address in nameservers
         )
         or ("127.0.0.53",),
-        port=args.settings.port,
+        port=settings.port,
         registries={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
     )
     return Role(
         name="cache",
         variables={
-            "cache_port": args.settings.port,
-            "cache_files": render(args.settings, site),
-            "cache_logins": _logins(args) if args.passwords else "",
+            "cache_port": settings.port,
+            "cache_files": render(settings, site),
+            "cache_logins": _logins(context) if passwords else "",
             "cache_registries": {
                 name: {
-                    "url": args.settings.upstreams[name].url,
+                    "url": settings.upstreams[name].url,
                     "port": port,
-                    "user": args.settings.upstreams[name].user or "",
+                    "user": settings.upstreams[name].user or "",
                 }
                 for name, port in ports.items()
             },
             "cache_passwords": {
-                name: password for name, password in args.passwords.items() if name in ports
+                name: password for name, password in passwords.items() if name in ports
             },
         },
     )
+
+
+COMPONENT = PackageCache

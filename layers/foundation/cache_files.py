@@ -1,4 +1,4 @@
-"""Every file of the package cache, from its settings: one template for both places."""
+"""Every file of the package cache, from its settings: one template for both targets."""
 
 import base64
 import hashlib

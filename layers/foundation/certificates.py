@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
+from layers.context import Component, LayerContext
+from settings import Settings
 from settings.common import Certificates as Lifetimes
+from settings.declarations import LISTENERS
+from settings.names import certificate_names, endpoints
 
 ORGANISATION = "datalab"
 
@@ -20,33 +24,27 @@ class Leaf:
     client: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class CertificatesArgs:
-    """Who gets a certificate, by name, and for how long; protect is of the CA alone.
-
-    A leaf is made anew when it is due or its address changes, which protection would refuse.
-    """
-
-    leaves: Mapping[str, Leaf]
-    lifetimes: Lifetimes
-    protect: bool
-
-
-class Certificates(pulumi.ComponentResource):
+class Certificates(Component):
     """The CA, whose key never leaves this layer, and the leaves.
 
     ca is the CA's certificate; leaves maps a name to its certificate and key, all PEM.
     """
 
+    TYPE = "datalab:foundation:Certificates"
+    NAME = "certificates"
+
     ca: pulumi.Output[str]
     leaves: Mapping[str, Mapping[str, pulumi.Output[str]]]
 
     def __init__(
-        self, name: str, args: CertificatesArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:foundation:Certificates", name, None, opts)
+        super().__init__(name, context, opts)
+        # Of the CA alone: a leaf is made again when it is due or its address changes, which
+        # protection would refuse.
+        lifetimes = context.settings.common.certificates
         # Everything in the lab trusts it: a new one would cut off every machine and laptop.
-        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
+        child = pulumi.ResourceOptions(parent=self, protect=context.protect)
         key = _key(f"{name}-ca", child)
         authority = tls.SelfSignedCert(
             f"{name}-ca",
@@ -56,13 +54,13 @@ class Certificates(pulumi.ComponentResource):
             subject=tls.SelfSignedCertSubjectArgs(
                 common_name=f"{ORGANISATION} CA", organization=ORGANISATION
             ),
-            validity_period_hours=args.lifetimes.ca_days * 24,
+            validity_period_hours=lifetimes.ca_days * 24,
             opts=child,
         )
         self.ca = authority.cert_pem
         self.leaves = {
-            leaf_name: self._sign(leaf_name, leaf, args.lifetimes, key, authority)
-            for leaf_name, leaf in args.leaves.items()
+            leaf_name: self._sign(leaf_name, leaf, lifetimes, key, authority)
+            for leaf_name, leaf in leaves(context.settings).items()
         }
         self.register_outputs({"ca": self.ca})
 
@@ -95,6 +93,19 @@ class Certificates(pulumi.ComponentResource):
             opts=child,
         )
         return {"certificate": signed.cert_pem, "key": key.private_key_pem_pkcs8}
+
+
+def leaves(settings: Settings) -> dict[str, Leaf]:
+    """Every certificate that the environment needs, by name."""
+    present = endpoints(settings)
+    found = {}
+    for name, (_, listener) in LISTENERS.items():
+        if listener.certificate and name in present:
+            dns_names, addresses = certificate_names(settings, name)
+            found[name] = Leaf(dns_names=dns_names, addresses=addresses)
+    if "docker" in present:
+        found["docker-client"] = Leaf(client=True)
+    return found
 
 
 def _key(name: str, opts: pulumi.ResourceOptions) -> tls.PrivateKey:

@@ -1,16 +1,17 @@
 """The object store: the server, and what is in it."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_minio as minio
 
-from places import Container, File, Health, Place, Port, Role, Workload
+from layers.context import Component, LayerContext
 from settings import images
-from settings.common import STORE_ROOT_USER
-from settings.foundation.object_store import ObjectStore as ObjectStoreSettings
+from settings.foundation.object_store import ROOT_USER
+from settings.foundation.object_store import ObjectStore as Settings
+from settings.platform.gitlab import GitLab
+from targets import Container, File, Health, Role, Workload
 
 # Bucket -> whether it keeps old versions: for state and backups they are the only undo.
 BUCKETS = {
@@ -21,12 +22,14 @@ BUCKETS = {
     "backups": True,
     "vault-snapshots": True,
 }
+# GitLab itself deletes backups on its own disk only, so the store does it here.
+BACKUPS = "gitlab/*"
 STATE = "state"  # the consumer that Pulumi itself is
 # Consumer -> bucket -> what it may touch there.
 ACCESS: Mapping[str, Mapping[str, str]] = {
     STATE: {"pulumi-state": "*"},
     "state-reader": {"pulumi-state": "*"},
-    "gitlab": {"gitlab-registry": "*", "backups": "gitlab/*"},
+    "gitlab": {"gitlab-registry": "*", "backups": BACKUPS},
     "mlflow": {"mlflow": "*"},
     "lakehouse": {"lakehouse": "*"},
     "backup": {"backups": "*"},
@@ -43,124 +46,120 @@ WRITE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectStoreArgs:
-    """The server's settings, region, root password and certificate (PEM)."""
-
-    settings: ObjectStoreSettings
-    place: Place
-    region: str
-    publish: str  # the address that containers publish ports on
-    root_password: pulumi.Input[str]
-    ca: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
-
-
-class ObjectStore(pulumi.ComponentResource):
+class ObjectStore(Component):
     """The S3 server; `ready` is known once it is healthy."""
+
+    TYPE = "datalab:foundation:ObjectStore"
 
     ready: pulumi.Output[str]
 
     def __init__(
-        self, name: str, args: ObjectStoreArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:foundation:ObjectStore", name, None, opts)
+        super().__init__(name, context, opts)
         workload = Workload(
-            container=_container(args),
-            machine=args.settings.machine,
-            roles=[_role(args)],
+            container=_container(context),
+            machine=context.get(Settings).machine,
+            roles=[_role(context)],
         )
-        self.ready = args.place.run(self, name, workload)
+        self.ready = context.place(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 
-def _container(args: ObjectStoreArgs) -> Container | None:
-    size = args.settings.container
+def _container(context: LayerContext) -> Container | None:
+    settings, server = context.get(Settings), context.certificate("store")
+    size = settings.container
     if size is None:
         return None
     return Container(
-        image=images.image(args.settings.flavour),
+        image=images.image(settings.flavour),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         command=["server", "/data", "--console-address", ":9001", "--certs-dir", "/certs"],
         environment={
-            "MINIO_ROOT_USER": STORE_ROOT_USER,
+            "MINIO_ROOT_USER": ROOT_USER,
             "MINIO_ROOT_PASSWORD_FILE": "/run/secrets/root-password",
-            "MINIO_SITE_REGION": args.region,
+            "MINIO_SITE_REGION": context.settings.common.region,
             # For the health check's own client, which needs no credentials for it.
             "MC_HOST_local": "https://localhost:9000",
         },
         files={
-            "/certs/public.crt": File(content=args.certificate),
-            "/certs/private.key": File(content=args.key, mode="0600"),
-            "/certs/CAs/lab.crt": File(content=args.ca),
-            "/run/secrets/root-password": File(content=args.root_password, mode="0600"),
+            "/certs/public.crt": File(content=server["certificate"]),
+            "/certs/private.key": File(content=server["key"], mode="0600"),
+            "/certs/CAs/lab.crt": File(content=context.ca),
+            "/run/secrets/root-password": File(
+                content=context.secret("object-store-root"), mode="0600"
+            ),
         },
         # A first start may be killed: format.json is renamed into place (cmd/format-erasure.go).
         volumes={"store-data": "/data"},
-        ports=[
-            Port(inside=9000, outside=args.settings.port, address=args.publish),
-            Port(inside=9001, outside=args.settings.console_port, address=args.publish),
-        ],
+        ports=[*context.ports("store"), *context.ports("store-console")],
         # --insecure: it asks by the name localhost before it knows the lab's CA.
         health=Health(test=("CMD", "mc", "--insecure", "ready", "local")),
     )
 
 
-def _role(args: ObjectStoreArgs) -> Role:
+def _role(context: LayerContext) -> Role:
+    settings, server = context.get(Settings), context.certificate("store")
     return Role(
         name="object_store",
         variables={
-            "object_store_flavour": args.settings.flavour,
-            "object_store_download": images.download(args.settings.flavour).model_dump(),
-            "object_store_port": args.settings.port,
-            "object_store_console_port": args.settings.console_port,
-            "object_store_region": args.region,
-            "object_store_root_user": STORE_ROOT_USER,
-            "object_store_root_password": args.root_password,
-            "object_store_certificate": args.certificate,
-            "object_store_key": args.key,
-            "object_store_ca": args.ca,
+            "object_store_flavour": settings.flavour,
+            "object_store_download": images.download(settings.flavour).model_dump(),
+            "object_store_port": settings.port,
+            "object_store_console_port": settings.console_port,
+            "object_store_region": context.settings.common.region,
+            "object_store_root_user": ROOT_USER,
+            "object_store_root_password": context.secret("object-store-root"),
+            "object_store_certificate": server["certificate"],
+            "object_store_key": server["key"],
+            "object_store_ca": context.ca,
         },
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoreContentsArgs:
-    """secrets: consumer -> its secret key. noncurrent_days: how long old versions are kept.
-
-    kept_days: bucket -> prefix of keys -> how long objects are kept, before they are old versions;
-    only of buckets with versions.
-    """
-
-    secrets: Mapping[str, pulumi.Output[str]]
-    noncurrent_days: int
-    kept_days: Mapping[str, Mapping[str, int]]
-    protect: bool
-
-
-class StoreContents(pulumi.ComponentResource):
+class StoreContents(Component):
     """Buckets, and for each consumer a user that may touch its own bucket and nothing else."""
 
+    TYPE = "datalab:foundation:StoreContents"
+    NAME = "store-contents"
+
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """The store's own, once it answers."""
+        store, endpoint = context.component(ObjectStore), context.endpoint("store")
+        provider = minio.Provider(
+            "minio",
+            minio_server=store.ready.apply(lambda _: f"{endpoint.address}:{endpoint.port}"),
+            minio_user=ROOT_USER,
+            minio_password=context.secret("object-store-root"),
+            minio_region=context.settings.common.region,  # it refuses what another one signed
+            minio_ssl=True,  # plain HTTP without it
+            minio_cacert_file=context.trust,
+        )
+        return [provider]
+
     def __init__(
-        self, name: str, args: StoreContentsArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:foundation:StoreContents", name, None, opts)
+        super().__init__(name, context, opts)
+        kept = {"backups": {BACKUPS.rstrip("*"): context.get(GitLab).backup_days}}
         for bucket, versioned in BUCKETS.items():
             made = minio.S3Bucket(
                 f"{bucket}-bucket",
                 bucket=bucket,
                 acl="private",
-                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+                opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
             )
             if versioned:
-                self._keep_versions(bucket, args, made)
-        for consumer, secret in args.secrets.items():
+                self._keep_versions(bucket, context, kept.get(bucket, {}), made)
+        for consumer in ACCESS:
             # With the state in this store, the engine could not write down that its own user went.
-            lasting = args.protect and consumer == STATE
+            lasting = context.protect and consumer == STATE
             child = pulumi.ResourceOptions(parent=self, protect=lasting)
-            user = minio.IamUser(f"{consumer}-user", name=consumer, secret=secret, opts=child)
+            user = minio.IamUser(
+                f"{consumer}-user", name=consumer, secret=key(context, consumer), opts=child
+            )
             policy = minio.IamPolicy(
                 f"{consumer}-policy",
                 name=consumer,
@@ -172,7 +171,10 @@ class StoreContents(pulumi.ComponentResource):
             )
         self.register_outputs({})
 
-    def _keep_versions(self, bucket: str, args: StoreContentsArgs, made: minio.S3Bucket) -> None:
+    def _keep_versions(
+        self, bucket: str, context: LayerContext, kept: Mapping[str, int], made: minio.S3Bucket
+    ) -> None:
+        settings = context.get(Settings)
         after = pulumi.ResourceOptions(parent=self, depends_on=[made])
         versioning = minio.S3BucketVersioning(
             f"{bucket}-versioning",
@@ -188,13 +190,13 @@ class StoreContents(pulumi.ComponentResource):
             rules=[
                 minio.IlmPolicyRuleArgs(
                     id="old-versions",
-                    noncurrent_version_expiration_days=args.noncurrent_days,
+                    noncurrent_version_expiration_days=settings.noncurrent_days,
                 ),
                 *(
                     minio.IlmPolicyRuleArgs(
                         id=f"expire-{prefix.rstrip('/')}", filter=prefix, expiration=f"{days}d"
                     )
-                    for prefix, days in sorted(args.kept_days.get(bucket, {}).items())
+                    for prefix, days in sorted(kept.items())
                 ),
             ],
             opts=pulumi.ResourceOptions(
@@ -206,6 +208,11 @@ class StoreContents(pulumi.ComponentResource):
                 delete_before_replace=True,
             ),
         )
+
+
+def key(context: LayerContext, consumer: str) -> pulumi.Output[str]:
+    """The secret key of a consumer of ACCESS."""
+    return context.secret(f"object-store-{consumer}")
 
 
 def access_policy(consumer: str) -> dict[str, object]:
@@ -235,3 +242,6 @@ def access_policy(consumer: str) -> dict[str, object]:
             },
         ],
     }
+
+
+COMPONENT = ObjectStore

@@ -1,16 +1,17 @@
 """Vault: the server, and what is in it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 import pulumi_vault as vault
 
-from places import Container, File, Health, Place, Port, Role, Workload
-from places.templates import render
+from layers import providers
+from layers.context import Component, LayerContext
 from settings import images
-from settings.foundation.vault import Vault as VaultSettings
+from settings.foundation.vault import Vault as Settings
+from targets import Container, File, Health, Role, Workload
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files" / "vault"
 BOOTSTRAP = FILES / "bootstrap.sh"
@@ -22,55 +23,33 @@ SNAPSHOT = "snapshot"
 BINARIES = {"vault": "vault", "openbao": "bao"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshots:
-    """The password of SNAPSHOT, and where snapshots go: the store, and Vault's own user there."""
-
-    password: pulumi.Output[str]
-    endpoint: str
-    region: str
-    access_key: str
-    secret_key: pulumi.Input[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaultArgs:
-    """The server's settings, certificate (PEM) and the foundation's own password.
-
-    snapshots is None in a container, which takes none.
-    """
-
-    settings: VaultSettings
-    place: Place
-    publish: str  # the address that containers publish ports on
-    host: str  # the name that clients call it by
-    password: pulumi.Input[str]
-    ca: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
-    snapshots: Snapshots | None
-
-
-class Vault(pulumi.ComponentResource):
+class Vault(Component):
     """The server; `ready` is known once it is unsealed and knows the foundation's identity."""
+
+    TYPE = "datalab:foundation:Vault"
 
     ready: pulumi.Output[str]
 
-    def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:foundation:Vault", name, None, opts)
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
         workload = Workload(
-            container=_container(args), machine=args.settings.machine, roles=_roles(args)
+            container=_container(context),
+            machine=context.get(Settings).machine,
+            roles=_roles(context),
         )
-        self.ready = args.place.run(self, name, workload)
+        self.ready = context.place(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 
-def _container(args: VaultArgs) -> Container | None:
-    size = args.settings.container
+def _container(context: LayerContext) -> Container | None:
+    settings, server = context.get(Settings), context.certificate("vault")
+    size = settings.container
     if size is None:
         return None
     return Container(
-        image=images.image(args.settings.engine),
+        image=images.image(settings.engine),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         # bootstrap.sh keeps the unseal key from the server, which it starts as the image's user.
@@ -78,57 +57,60 @@ def _container(args: VaultArgs) -> Container | None:
         user="0:0",
         entrypoint=["/bin/sh", "/etc/vault/bootstrap.sh"],
         environment={
-            "VAULT_BINARY": BINARIES[args.settings.engine],
-            "VAULT_UNSEAL": args.settings.unseal,
+            "VAULT_BINARY": BINARIES[settings.engine],
+            "VAULT_UNSEAL": settings.unseal,
             "VAULT_ADDR": "https://127.0.0.1:8202",  # the listener for bootstrap.sh only
             "VAULT_CACERT": "/etc/vault/ca.crt",
         },
         files={
             "/etc/vault/bootstrap.sh": File(content=BOOTSTRAP.read_text(encoding="utf-8")),
-            "/etc/vault/ca.crt": File(content=args.ca),
+            "/etc/vault/ca.crt": File(content=context.ca),
             "/etc/vault/foundation.hcl": File(content=policy("foundation")),
-            "/etc/vault/foundation.password": File(content=args.password, mode="0600"),
-            "/etc/vault/tls.crt": File(content=args.certificate),
-            "/etc/vault/tls.key": File(content=args.key, mode="0600"),
-            "/etc/vault/vault.hcl": File(content=_configuration(args, INNER_PORT)),
+            "/etc/vault/foundation.password": File(
+                content=context.secret("vault-foundation"), mode="0600"
+            ),
+            "/etc/vault/tls.crt": File(content=server["certificate"]),
+            "/etc/vault/tls.key": File(content=server["key"], mode="0600"),
+            "/etc/vault/vault.hcl": File(content=_configuration(context, INNER_PORT)),
         },
         volumes={"vault-data": "/var/lib/vault"},
-        ports=[Port(inside=INNER_PORT, outside=args.settings.port, address=args.publish)],
+        ports=context.ports("vault"),
         # Healthy is: initialised, unsealed, and the foundation's identity in place.
         health=Health(test=("CMD", "/bin/sh", "/etc/vault/bootstrap.sh", "healthy")),
     )
 
 
-def _configuration(args: VaultArgs, port: int) -> pulumi.Output[str]:
-    values = {"host": args.host, "port": port, "engine": args.settings.engine}
+def _configuration(context: LayerContext, port: int) -> pulumi.Output[str]:
+    host, engine = context.endpoint("vault").inner_host, context.get(Settings).engine
+    values = {"host": host, "port": port, "engine": engine}
     return render(FILES / "vault.hcl.j2", values)
 
 
-def _roles(args: VaultArgs) -> list[Role]:
-    snapshots = args.snapshots
-    if snapshots is None:
+def _roles(context: LayerContext) -> list[Role]:
+    settings, server = context.get(Settings), context.certificate("vault")
+    if settings.machine is None:
         return []
     role = Role(
         name="vault",
         variables={
-            "vault_engine": args.settings.engine,
-            "vault_download": images.download(args.settings.engine).model_dump(),
-            "vault_unseal": args.settings.unseal,
-            "vault_port": args.settings.port,
-            "vault_config": _configuration(args, args.settings.port),
+            "vault_engine": settings.engine,
+            "vault_download": images.download(settings.engine).model_dump(),
+            "vault_unseal": settings.unseal,
+            "vault_port": settings.port,
+            "vault_config": _configuration(context, settings.port),
             "vault_bootstrap": BOOTSTRAP.read_text(encoding="utf-8"),
             "vault_policy": policy("foundation"),
-            "vault_password": args.password,
-            "vault_certificate": args.certificate,
-            "vault_key": args.key,
-            "vault_ca": args.ca,
+            "vault_password": context.secret("vault-foundation"),
+            "vault_certificate": server["certificate"],
+            "vault_key": server["key"],
+            "vault_ca": context.ca,
             "vault_snapshot": (FILES / "snapshot.sh").read_text(encoding="utf-8"),
-            "vault_snapshot_password": snapshots.password,
+            "vault_snapshot_password": context.secret("vault-snapshot"),
             "vault_store": {
-                "endpoint": snapshots.endpoint,
-                "region": snapshots.region,
-                "access_key": snapshots.access_key,
-                "secret_key": snapshots.secret_key,
+                "endpoint": context.endpoint("store").inner_url,
+                "region": context.settings.common.region,
+                "access_key": "vault",
+                "secret_key": context.secret("object-store-vault"),
             },
         },
     )
@@ -140,30 +122,37 @@ def policy(name: str) -> str:
     return (FILES / "policies" / f"{name}.hcl").read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True, kw_only=True)
-class VaultContentsArgs:
-    """passwords: the name of an identity, which is that of its policy -> its password."""
-
-    passwords: Mapping[str, pulumi.Output[str]]
-    protect: bool
-
-
-class VaultContents(pulumi.ComponentResource):
+class VaultContents(Component):
     """The key-value store, and for each layer above an identity that may do its own part."""
 
+    TYPE = "datalab:foundation:VaultContents"
+    NAME = "vault-contents"
+
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """Vault's for the foundation, once it is unsealed."""
+        login: providers.Login = {
+            "username": "foundation",
+            "password": context.secret("vault-foundation"),
+        }
+        ready = context.component(Vault).ready
+        return [providers.vault(context.endpoint("vault"), login, context.trust, ready)]
+
     def __init__(
-        self, name: str, args: VaultContentsArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:foundation:VaultContents", name, None, opts)
+        super().__init__(name, context, opts)
         child = pulumi.ResourceOptions(parent=self)
         vault.Mount(
             "kv-mount",
             path="kv",
             type="kv-v2",
             description="kv/infra/<layer>/<service> and kv/projects/<project id>/<kind>/<name>",
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
         )
-        for layer in args.passwords:
+        # A container takes no snapshots.
+        snapshots = (SNAPSHOT,) if context.get(Settings).machine else ()
+        for layer in (*IDENTITIES, *snapshots):
             allowed = vault.Policy(f"{layer}-policy", name=layer, policy=policy(layer), opts=child)
             vault.generic.Endpoint(
                 f"{layer}-identity",
@@ -173,7 +162,7 @@ class VaultContents(pulumi.ComponentResource):
                 ignore_absent_fields=True,
                 data_json=pulumi.Output.json_dumps(
                     {
-                        "password": args.passwords[layer],
+                        "password": context.secret(f"vault-{layer}"),
                         "token_policies": [layer],
                         "token_ttl": "1h",
                     },
@@ -182,3 +171,6 @@ class VaultContents(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
             )
         self.register_outputs({})
+
+
+COMPONENT = Vault

@@ -1,87 +1,89 @@
 """GitLab with its container registry on the object store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 
-from places import Container, File, Health, Place, Port, Role, Workload
-from places.templates import render
+from layers.context import Component, LayerContext
 from settings import images
-from settings.names import Endpoint
-from settings.platform.gitlab import GitLab as GitLabSettings
+from settings.platform.gitlab import GitLab as Settings
+from targets import Container, File, Health, Port, Role, Workload
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files" / "gitlab"
 ACCESS = ("access.rb", "access.sh")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Store:
-    """The object store as GitLab uses it: its own user, and the bucket of its registry."""
-
-    endpoint: pulumi.Input[str]
-    region: str
-    access_key: pulumi.Input[str]
-    secret_key: pulumi.Input[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GitLabArgs:
-    """GitLab's settings, addresses and credentials; certificate and key are empty without TLS."""
-
-    settings: GitLabSettings
-    place: Place
-    publish: str  # the address that containers publish ports on
-    web: Endpoint
-    registry: Endpoint
-    store: Store
-    root_password: pulumi.Input[str]
-    token: pulumi.Input[str]
-    ca: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
-
-
-class GitLab(pulumi.ComponentResource):
+class GitLab(Component):
     """The server; `ready` is known once it answers and takes the API token that it was given."""
+
+    TYPE = "datalab:platform:GitLab"
 
     ready: pulumi.Output[str]
 
-    def __init__(self, name: str, args: GitLabArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:platform:GitLab", name, None, opts)
-        config = render(FILES / "gitlab.rb.j2", _values(args))
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        config = render(FILES / "gitlab.rb.j2", _values(context))
         workload = Workload(
-            container=_container(args, config),
-            machine=args.settings.machine,
-            roles=[_role(args, config)],
+            container=_container(context, config),
+            machine=context.get(Settings).machine,
+            roles=[_role(context, config)],
         )
-        self.ready = args.place.run(self, name, workload)
+        self.ready = context.place(self, name, workload)
         self.register_outputs({"ready": self.ready})
 
 
-def _values(args: GitLabArgs) -> Mapping[str, pulumi.Input[object]]:
-    home = args.settings.container or args.settings.machine
-    if home is None:
-        raise ValueError("GitLab runs nowhere: the settings were not checked")
+def token(context: LayerContext) -> pulumi.Output[str]:
+    """The administrator's API token; GitLab takes one of 20 characters or more."""
+    return pulumi.Output.concat("glpat-", context.secret("gitlab-token", 40))
+
+
+def addresses(context: LayerContext) -> dict[str, str]:
+    """Where people, programs and images find it."""
+    web, registry = context.endpoint("gitlab"), context.endpoint("registry")
     return {
-        "external_url": args.web.inner_url,
-        "registry_url": args.registry.url,
-        "ssh_port": args.settings.ssh_port,
-        "tls": args.web.inner_scheme == "https",
-        "host": args.web.inner_host,
-        "root_password": args.root_password,
-        "store_endpoint": args.store.endpoint,
-        "store_region": args.store.region,
-        "store_access_key": args.store.access_key,
-        "store_secret_key": args.store.secret_key,
-        "backup_days": args.settings.backup_days,
-        "memory_mib": home.memory_mib,
+        "url": web.url,
+        "api_url": f"{web.scheme}://{web.address}:{web.port}/api/v4/",
+        "registry": f"{registry.host}:{registry.port}",
     }
 
 
-def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None:
-    size, settings = args.settings.container, args.settings
+def _store(context: LayerContext) -> dict[str, pulumi.Input[str]]:
+    """The object store as GitLab uses it: by a user of its own."""
+    key = context.foundation.credentials["gitlab"]
+    return {
+        "endpoint": context.endpoint("store").inner_url,
+        "region": context.settings.common.region,
+        "access_key": key["access_key"],
+        "secret_key": key["secret_key"],
+    }
+
+
+def _values(context: LayerContext) -> Mapping[str, pulumi.Input[object]]:
+    settings, web, store = context.get(Settings), context.endpoint("gitlab"), _store(context)
+    home = settings.container or settings.machine
+    return {
+        "external_url": web.inner_url,
+        "registry_url": context.endpoint("registry").url,
+        "ssh_port": settings.ssh_port,
+        "tls": web.inner_scheme == "https",
+        "host": web.inner_host,
+        "root_password": context.secret("gitlab-root"),
+        "store_endpoint": store["endpoint"],
+        "store_region": store["region"],
+        "store_access_key": store["access_key"],
+        "store_secret_key": store["secret_key"],
+        "backup_days": settings.backup_days,
+        "memory_mib": home.memory_mib if home else 0,
+    }
+
+
+def _container(context: LayerContext, config: pulumi.Output[str]) -> Container | None:
+    settings, web = context.get(Settings), context.endpoint("gitlab")
+    size = settings.container
     if size is None:
         return None
     return Container(
@@ -98,9 +100,9 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
                 f"/etc/datalab/{name}": File(content=(FILES / name).read_text(encoding="utf-8"))
                 for name in ACCESS
             },
-            "/etc/datalab/root-password": File(content=args.root_password, mode="0600"),
-            "/etc/datalab/token": File(content=args.token, mode="0600"),
-            "/etc/gitlab/trusted-certs/lab.crt": File(content=args.ca),
+            "/etc/datalab/root-password": File(content=context.secret("gitlab-root"), mode="0600"),
+            "/etc/datalab/token": File(content=token(context), mode="0600"),
+            "/etc/gitlab/trusted-certs/lab.crt": File(content=context.ca),
         },
         # A first start may be killed: `reconfigure` and our access.rb run again at every start.
         volumes={
@@ -110,15 +112,15 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
         },
         # The address that GitLab writes into links must be the one it listens on.
         ports=[
-            Port(inside=settings.port, outside=settings.port, address=args.publish),
-            Port(inside=22, outside=settings.ssh_port, address=args.publish),
+            Port(inside=settings.port, outside=settings.port, address=str(web.address)),
+            Port(inside=22, outside=settings.ssh_port, address=str(web.address)),
             Port(
                 inside=settings.registry_port,
                 outside=settings.registry_port,
-                address=str(args.registry.address),
+                address=str(context.endpoint("registry").address),
             ),
         ],
-        aliases=[args.web.inner_host],
+        aliases=[web.inner_host],
         stop_s=120,  # its PostgreSQL, Gitaly and Puma end one after the other
         shm_mib=256,  # what its PostgreSQL and metrics want; Docker's default of 64 is too little
         health=Health(
@@ -132,7 +134,8 @@ def _container(args: GitLabArgs, config: pulumi.Output[str]) -> Container | None
     )
 
 
-def _role(args: GitLabArgs, config: pulumi.Output[str]) -> Role:
+def _role(context: LayerContext, config: pulumi.Output[str]) -> Role:
+    server = context.certificate("gitlab")
     repository = images.repository("gitlab")
     return Role(
         name="gitlab",
@@ -140,20 +143,18 @@ def _role(args: GitLabArgs, config: pulumi.Output[str]) -> Role:
             "gitlab_repository": repository.source,
             "gitlab_packages": repository.packages,
             "gitlab_config": config,
-            "gitlab_host": args.web.inner_host,
-            "gitlab_port": args.settings.port,
-            "gitlab_certificate": args.certificate,
-            "gitlab_key": args.key,
-            "gitlab_ca": args.ca,
+            "gitlab_host": context.endpoint("gitlab").inner_host,
+            "gitlab_port": context.get(Settings).port,
+            "gitlab_certificate": server["certificate"],
+            "gitlab_key": server["key"],
+            "gitlab_ca": context.ca,
             "gitlab_access": {name: (FILES / name).read_text(encoding="utf-8") for name in ACCESS},
             "gitlab_backup": (FILES / "backup.sh").read_text(encoding="utf-8"),
-            "gitlab_store": {
-                "endpoint": args.store.endpoint,
-                "region": args.store.region,
-                "access_key": args.store.access_key,
-                "secret_key": args.store.secret_key,
-            },
-            "gitlab_root_password": args.root_password,
-            "gitlab_token": args.token,
+            "gitlab_store": _store(context),
+            "gitlab_root_password": context.secret("gitlab-root"),
+            "gitlab_token": token(context),
         },
     )
+
+
+COMPONENT = GitLab

@@ -1,16 +1,22 @@
 """GitLab's runner, whose jobs run on the Docker host."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 import pulumi_gitlab as gitlab
 
-from places import Container, File, Health, Place, Role, Workload
-from places.templates import render
+from layers import providers
+from layers.context import Component, LayerContext
+from layers.platform.docker import access
+from layers.platform.gitlab import GitLab, addresses, token
 from settings import docker_engine, images
-from settings.platform.runner import Runner as RunnerSettings
+from settings.foundation.cache import Cache
+from settings.mirrors import environment, sources
+from settings.names import job_hosts
+from settings.platform.runner import Runner as Settings
+from targets import Container, File, Health, Role, Workload
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files" / "gitlab"
 # Setting of a job's size -> its runner's name, which is the tag that its jobs have; `job` is for
@@ -18,61 +24,53 @@ FILES = Path(__file__).parent / "files" / "gitlab"
 NAMES = {"job": "datalab", "large_job": "datalab-large", "provision_job": "datalab-provision"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunnerArgs:
-    """The runner's settings, and whom it talks to.
-
-    docker_host is empty for the engine of the machine at hand; certificate and key are the
-    client's for any other (PEM). environment are variables of every job, sources where its apt and
-    apk find their archives (settings.mirrors.sources), hosts the lab's names and addresses. Jobs
-    join `network`; where it is empty each has its own, with the services it names.
-    """
-
-    settings: RunnerSettings
-    place: Place
-    gitlab_url: str
-    network: str
-    docker_host: pulumi.Input[str]
-    ca: pulumi.Input[str]
-    certificate: pulumi.Input[str]
-    key: pulumi.Input[str]
-    environment: Mapping[str, str]
-    sources: Mapping[str, str]
-    hosts: Mapping[str, str]
-
-
-class Runner(pulumi.ComponentResource):
+class Runner(Component):
     """The runner: made in GitLab once for each size of job, and started with those tokens."""
 
-    def __init__(self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:platform:Runner", name, None, opts)
+    TYPE = "datalab:platform:Runner"
+    NAME = "runner"
+
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """GitLab's, once it takes the token."""
+        ready, api = context.component(GitLab).ready, addresses(context)["api_url"]
+        return [providers.gitlab(ready.apply(lambda _: api), token(context), context.trust)]
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        settings, cache = context.get(Settings), context.get(Cache)
+        base = context.endpoint("cache").inner_url
         config = render(
             FILES / "config.toml.j2",
             {
-                "url": args.gitlab_url,
+                "url": context.endpoint("gitlab").inner_url,
                 "runners": [
-                    self._registered(name, args, size, limit)
-                    for size, limit in args.settings.slots.items()
+                    self._registered(name, settings, size, limit)
+                    for size, limit in settings.slots.items()
                 ],
                 "image": images.image("ubuntu"),
-                "network": args.network,
-                "docker_host": args.docker_host,
-                "environment": dict(args.environment),
-                "sources": dict(args.sources),
-                "hosts": dict(args.hosts),
+                # In `dev` services listen on the machine's loopback address, which no job with a
+                # network of its own could reach.
+                "network": context.settings.platform.docker.network.name if context.local else "",
+                "docker_host": access(context)["host"],
+                "environment": environment(cache, base),
+                "sources": sources(cache, base),
+                "hosts": job_hosts(context.settings),
             },
         )
         workload = Workload(
-            container=_container(args, config),
+            container=_container(context, config),
             machine=None,
-            roles=[_role(args, config)],
+            roles=[_role(context, config)],
             on="gitlab",
         )
-        args.place.run(self, name, workload)
+        context.place(self, name, workload)
         self.register_outputs({})
 
     def _registered(
-        self, name: str, args: RunnerArgs, size: str, limit: int
+        self, name: str, settings: Settings, size: str, limit: int
     ) -> dict[str, pulumi.Input[object]]:
         """Make the runner of the jobs of `size` in GitLab; it as config.toml.j2 wants it."""
         tag = None if size == "job" else NAMES[size]
@@ -84,7 +82,7 @@ class Runner(pulumi.ComponentResource):
             tag_lists=[tag] if tag else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        may_use = getattr(args.settings, size)
+        may_use = getattr(settings, size)
         return {
             "name": NAMES[size],
             "token": made.token,
@@ -94,8 +92,8 @@ class Runner(pulumi.ComponentResource):
         }
 
 
-def _container(args: RunnerArgs, config: pulumi.Output[str]) -> Container | None:
-    size = args.settings.container
+def _container(context: LayerContext, config: pulumi.Output[str]) -> Container | None:
+    size = context.get(Settings).container
     if size is None:
         return None
     return Container(
@@ -104,15 +102,16 @@ def _container(args: RunnerArgs, config: pulumi.Output[str]) -> Container | None
         cpus=size.cpus,
         files={
             "/etc/gitlab-runner/config.toml": File(content=config, mode="0600"),
-            "/etc/gitlab-runner/certs/ca.crt": File(content=args.ca),
+            "/etc/gitlab-runner/certs/ca.crt": File(content=context.ca),
         },
-        # Its jobs are containers beside it; whoever may run jobs here is root on this machine.
+        # Its jobs are containers beside it; a person who may run jobs here is root on this machine.
         host_paths={docker_engine.mounted_socket(): docker_engine.SOCKET},
         health=Health(test=("CMD", "gitlab-runner", "verify"), interval_s=60, timeout_s=20),
     )
 
 
-def _role(args: RunnerArgs, config: pulumi.Output[str]) -> Role:
+def _role(context: LayerContext, config: pulumi.Output[str]) -> Role:
+    engine = access(context)
     repository = images.repository("gitlab-runner")
     return Role(
         name="gitlab_runner",
@@ -120,8 +119,8 @@ def _role(args: RunnerArgs, config: pulumi.Output[str]) -> Role:
             "gitlab_runner_repository": repository.source,
             "gitlab_runner_packages": repository.packages,
             "gitlab_runner_config": config,
-            "gitlab_runner_ca": args.ca,
-            "gitlab_runner_docker_certificate": args.certificate,
-            "gitlab_runner_docker_key": args.key,
+            "gitlab_runner_ca": context.ca,
+            "gitlab_runner_docker_certificate": engine["certificate"],
+            "gitlab_runner_docker_key": engine["key"],
         },
     )

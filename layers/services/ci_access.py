@@ -3,8 +3,7 @@
 Policies and roles are data under files/vault; tests give the very same to a real server.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,6 +11,11 @@ from typing import Any
 import pulumi
 import pulumi_vault as vault
 import yaml
+
+from layers.context import Component, LayerContext
+from layers.services.gitlab_project import BRANCH, GitLabProject
+from layers.services.kafka import bootstrap
+from layers.services.postgresql import login
 
 FILES = Path(__file__).parent / "files" / "vault"
 AUTH_PATH = "jwt-gitlab"
@@ -51,31 +55,24 @@ def roles(project_id: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class CiAccessArgs:
-    """accessor: of GitLab's auth mount; project_id: the lab's own project.
-
-    records: path in `kv` -> the record, whose values are secret: infra/provision/postgres (host,
-    port, user, password, vault_user, sslmode), infra/provision/kafka (bootstrap),
-    infra/provision/ollama (url), shared/provision (url, project_id, ref, trigger_token,
-    read_token), infra/ci/preview, infra/ci/deploy and infra/ci/notes (environment variables).
-    database: host, port, sslmode, ca (PEM), username and password of Vault's own role in
-    PostgreSQL.
-    """
-
-    accessor: pulumi.Input[str]
-    project_id: pulumi.Input[str]
-    records: Mapping[str, Mapping[str, pulumi.Input[str]]]
-    database: Mapping[str, pulumi.Input[str]]
-
-
-class CiAccess(pulumi.ComponentResource):
+class CiAccess(Component):
     """Policies, roles and records of the CI jobs of every project."""
 
-    def __init__(self, name: str, args: CiAccessArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:CiAccess", name, None, opts)
+    TYPE = "datalab:services:CiAccess"
+    NAME = "ci-access"
+
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """Vault's."""
+        return [context.vault]
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        project = context.component(GitLabProject)
         child = pulumi.ResourceOptions(parent=self)
-        accessor = pulumi.Output.from_input(args.accessor)
+        accessor = pulumi.Output.from_input(context.platform.vault_jwt_accessor)
         # The accessor is not known before the first `up`, but the names are.
         for policy in policies("unknown"):
             vault.Policy(
@@ -84,7 +81,7 @@ class CiAccess(pulumi.ComponentResource):
                 policy=accessor.apply(policies)[policy],
                 opts=child,
             )
-        project_id = pulumi.Output.from_input(args.project_id)
+        project_id = pulumi.Output.from_input(project.id)
         for role, arguments in roles("unknown").items():
             claims = project_id.apply(roles)[role]["bound_claims"]
             vault.jwt.AuthBackendRole(
@@ -94,7 +91,7 @@ class CiAccess(pulumi.ComponentResource):
                 **{**arguments, "bound_claims": claims},
                 opts=child,
             )
-        for path, record in args.records.items():
+        for path, record in _records(context, project).items():
             vault.kv.SecretV2(
                 f"{name}-{path.replace('/', '-')}",
                 mount=MOUNT,
@@ -104,13 +101,12 @@ class CiAccess(pulumi.ComponentResource):
                 ),
                 opts=child,
             )
-        self._database(name, args.database, child)
+        self._database(name, context, child)
         self.register_outputs({})
 
     @staticmethod
-    def _database(
-        name: str, login: Mapping[str, pulumi.Input[str]], child: pulumi.ResourceOptions
-    ) -> None:
+    def _database(name: str, context: LayerContext, child: pulumi.ResourceOptions) -> None:
+        server = _server(context)
         mount = vault.Mount(f"{name}-database", path="database", type="database", opts=child)
         vault.database.SecretBackendConnection(
             f"{name}-postgres",
@@ -123,15 +119,51 @@ class CiAccess(pulumi.ComponentResource):
             postgresql=vault.database.SecretBackendConnectionPostgresqlArgs(
                 connection_url=pulumi.Output.format(
                     "postgresql://{{{{username}}}}:{{{{password}}}}@{}:{}/postgres?sslmode={}",
-                    login["host"],
-                    login["port"],
-                    login["sslmode"],
+                    server["host"],
+                    server["port"],
+                    server["sslmode"],
                 ),
                 # The CA as text: its path would have to be the same wherever Vault runs.
-                tls_ca=login["ca"],
-                username=login["username"],
-                password=pulumi.Output.secret(login["password"]),
+                tls_ca=context.ca,
+                username=login("vault"),
+                password=pulumi.Output.secret(context.secret("postgresql-vault")),
                 password_authentication="scram-sha-256",  # noqa: S106  # a method, not a password
             ),
             opts=child,
         )
+
+
+def _server(context: LayerContext) -> dict[str, str]:
+    """How jobs and Vault reach PostgreSQL; they are in the containers' network in `dev` only."""
+    database = context.endpoint("postgresql")
+    return {
+        "host": database.inner_host if context.local else database.host,
+        "port": str(database.inner_port if context.local else database.port),
+        "sslmode": "verify-full",
+    }
+
+
+def _records(
+    context: LayerContext, project: GitLabProject
+) -> Mapping[str, Mapping[str, pulumi.Input[str]]]:
+    """Path in `kv` -> the record that jobs find there, whose values are secret."""
+    broker, models = context.endpoint("kafka"), context.endpoint("ollama")
+    inside = f"{broker.inner_host}:{broker.inner_port}"
+    return {
+        "infra/provision/postgres": {
+            **_server(context),
+            "user": login("provisioner"),
+            "password": context.secret("postgresql-provisioner"),
+            "vault_user": "vault",
+        },
+        "infra/provision/kafka": {"bootstrap": inside if context.local else bootstrap(context)},
+        "infra/provision/ollama": {"url": models.inner_url if context.local else models.url},
+        "shared/provision": {
+            "url": context.endpoint("gitlab").inner_url,
+            "project_id": project.id,
+            "ref": BRANCH,
+            "trigger_token": project.tokens["trigger"],
+            "read_token": project.tokens["status"],
+        },
+        "infra/ci/notes": {"GITLAB_TOKEN": project.tokens["notes"]},
+    }

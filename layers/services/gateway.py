@@ -1,45 +1,40 @@
 """The gateway: nginx in front of every web page, with the lab's certificate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
-from layers.engine import Engine
-from places import Container, File, Health
-from places.templates import render
+from layers.context import Component, LayerContext
 from settings import Settings, images
 from settings.names import ROWS, endpoints
+from settings.services.gateway import Gateway as GatewaySettings
+from targets import Container, File, Health
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files"
 FOLDER = "/etc/datalab"
 DOCKER_DNS = "127.0.0.11"
 
 
-@dataclass(frozen=True, kw_only=True)
-class GatewayArgs:
-    """The lab CA's certificate, and the gateway's own with its key (PEM)."""
-
-    engine: Engine
-    ca: pulumi.Input[str]
-    server: pulumi.Output[dict[str, str]]
-
-
-class Gateway(pulumi.ComponentResource):
+class Gateway(Component):
     """nginx; it starts whether or not what it stands in front of is there yet."""
+
+    TYPE = "datalab:services:Gateway"
 
     container: docker.Container
 
-    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:Gateway", name, None, opts)
-        settings = args.engine.settings
-        size = settings.services.gateway.container
-        port = args.engine.endpoint("gateway").inner_port
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        settings, server = context.settings, context.certificate("gateway")
+        size = context.get(GatewaySettings).container
+        port = context.endpoint("gateway").inner_port
         pages = f"{FOLDER}/pages"
-        self.container = args.engine.run(
+        self.container = context.run(
             self,
             name,
             Container(
@@ -52,9 +47,9 @@ class Gateway(pulumi.ComponentResource):
                     "/etc/nginx/nginx.conf": File(
                         content=render(FILES / "gateway.conf.j2", configuration(settings))
                     ),
-                    f"{FOLDER}/ca.crt": File(content=args.ca),
-                    f"{FOLDER}/gateway.crt": File(content=args.server["certificate"]),
-                    f"{FOLDER}/gateway.key": File(content=args.server["key"], mode="0400"),
+                    f"{FOLDER}/ca.crt": File(content=context.ca),
+                    f"{FOLDER}/gateway.crt": File(content=server["certificate"]),
+                    f"{FOLDER}/gateway.key": File(content=server["key"], mode="0400"),
                     f"{pages}/index.html": File(
                         content=render(FILES / "start.html.j2", start_page(settings))
                     ),
@@ -62,7 +57,7 @@ class Gateway(pulumi.ComponentResource):
                         content=(FILES / "unavailable.html").read_text(encoding="utf-8")
                     ),
                 },
-                ports=args.engine.ports("gateway"),
+                ports=context.ports("gateway"),
                 health=Health(test=("CMD", "curl", "-fsSk", f"https://127.0.0.1:{port}/healthz")),
             ),
         )
@@ -77,8 +72,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "host": f"{name}.{domain}",
             "upstream": endpoint.inner_url,
             "upstream_host": endpoint.inner_host,
-            # Ollama answers no other name than its own.
-            "host_header": "localhost:11434" if name == "ollama" else "$http_host",
+            "host_header": ROWS[name].listener.host_header,
         }
         for name, endpoint in present.items()
         # In `dev` people call the services' own ports, whose names alone they answer to.
@@ -101,3 +95,6 @@ def start_page(settings: Settings) -> dict[str, Any]:
         if endpoint.label and name != "gateway"
     ]
     return {"domain": settings.common.domain, "links": links}
+
+
+COMPONENT = Gateway

@@ -1,12 +1,12 @@
 """This repository's own home in the lab's GitLab."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pulumi
 import pulumi_gitlab as gitlab
 
-from settings.services.gitlab_project import GitLabProject as GitLabProjectSettings
+from layers.context import Component, LayerContext
+from settings.services.gitlab_project import GitLabProject as Settings
 
 BRANCH = "main"
 # Token -> level and scopes: `notes` writes merge requests' notes and the drift issue; the jobs of
@@ -17,57 +17,57 @@ TOKENS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class GitLabProjectArgs:
-    """registry: host:port. variables: for the jobs of every project. files: likewise, as files."""
-
-    settings: GitLabProjectSettings
-    timezone: str
-    registry: pulumi.Input[str]
-    variables: Mapping[str, pulumi.Input[str]]
-    files: Mapping[str, pulumi.Input[str]]
-    protect: bool
-
-
-class GitLabProject(pulumi.ComponentResource):
+class GitLabProject(Component):
     """Group and project with what their pipelines need.
 
     registry is the project's place in the container registry; tokens has trigger, notes and
     status, all secret.
     """
 
+    TYPE = "datalab:services:GitLabProject"
+    NAME = "gitlab"
+
     id: pulumi.Output[str]
     path: pulumi.Output[str]
     registry: pulumi.Output[str]
     tokens: Mapping[str, pulumi.Output[str]]
 
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """GitLab's."""
+        return [context.gitlab]
+
     def __init__(
-        self, name: str, args: GitLabProjectArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
-        super().__init__("datalab:services:GitLabProject", name, None, opts)
+        super().__init__(name, context, opts)
+        settings = context.get(Settings)
         group = gitlab.Group(
             f"{name}-group",
-            name=args.settings.group,
-            path=args.settings.group,
+            name=settings.group,
+            path=settings.group,
             visibility_level="private",
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
         )
-        project = self._project(name, args, group)
+        project = self._project(name, context, group)
         self.id, self.path = project.id, project.path_with_namespace
         # By what it is made of, as the path is known before the project is.
-        place = f"{args.settings.group}/{args.settings.project}"
-        self.registry = pulumi.Output.all(args.registry, project.id).apply(
+        place = f"{settings.group}/{settings.project}"
+        self.registry = pulumi.Output.all(context.platform.gitlab["registry"], project.id).apply(
             lambda known: f"{known[0]}/{place}"
         )
-        self.tokens = self._tokens(name, args.settings.token_days)
-        self._branch(name, group, args.settings.pulling_groups)
-        self._schedules(args)
-        for key, value in {**args.variables, **args.files}.items():
+        self.tokens = self._tokens(name, settings.token_days)
+        self._branch(name, group, settings.pulling_groups)
+        self._schedules(context)
+        # For the jobs of every project.
+        files = {"DATALAB_CA_FILE": context.ca}
+        variables = {"DATALAB_VAULT_ADDR": context.foundation.vault["inner_address"]}
+        for key, value in {**variables, **files}.items():
             gitlab.InstanceVariable(
                 f"{name}-{key.lower().replace('_', '-')}",
                 key=key,
                 value=value,
-                variable_type="file" if key in args.files else "env_var",
+                variable_type="file" if key in files else "env_var",
                 # Not secret, and a certificate has lines, which a masked variable may not.
                 masked=False,
                 raw=True,
@@ -75,11 +75,11 @@ class GitLabProject(pulumi.ComponentResource):
             )
         self.register_outputs({"id": self.id})
 
-    def _project(self, name: str, args: GitLabProjectArgs, group: gitlab.Group) -> gitlab.Project:
+    def _project(self, name: str, context: LayerContext, group: gitlab.Group) -> gitlab.Project:
         return gitlab.Project(
             f"{name}-project",
-            name=args.settings.project,
-            path=args.settings.project,
+            name=context.get(Settings).project,
+            path=context.get(Settings).project,
             namespace_id=group.id.apply(int),
             visibility_level="private",
             default_branch=BRANCH,
@@ -107,7 +107,7 @@ class GitLabProject(pulumi.ComponentResource):
             # Creation else waits for a branch that a new project does not have
             # (terraform-provider-gitlab#1127).
             skip_wait_for_default_branch_protection=True,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
         )
 
     def _tokens(self, name: str, days: int) -> dict[str, pulumi.Output[str]]:
@@ -153,15 +153,15 @@ class GitLabProject(pulumi.ComponentResource):
             opts=child,
         )
 
-    def _schedules(self, args: GitLabProjectArgs) -> None:
-        for schedule, wanted in sorted(args.settings.schedules.items()):
+    def _schedules(self, context: LayerContext) -> None:
+        for schedule, wanted in sorted(context.get(Settings).schedules.items()):
             gitlab.PipelineSchedule(
                 f"{schedule}-schedule",
                 project=self.id,
                 description=schedule,
                 ref=f"refs/heads/{BRANCH}",
                 cron=wanted.cron,
-                cron_timezone=args.timezone,
+                cron_timezone=context.settings.common.timezone,
                 # As text, which GitLab reads as JSON when it starts the pipeline
                 # (lib/ci/pipeline_creation/inputs.rb), so not "True". What was stored as a boolean
                 # came back as one and stopped the provider (terraform-provider-gitlab#6790).

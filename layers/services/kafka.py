@@ -3,51 +3,46 @@
 import base64
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 import pulumi_random as random
 
-from layers.engine import Engine
-from places import Container, File, Health
-from places.templates import render
+from layers.context import Component, LayerContext
 from settings import images
+from settings.services.kafka import Kafka as Settings
 from settings.services.kafka import Topic
+from targets import Container, File, Health
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files"
 OUTSIDE_PORT = 9092
 CORES = 4  # what Java counts
 
 
-@dataclass(frozen=True, kw_only=True)
-class KafkaArgs:
-    """Where the broker runs."""
-
-    engine: Engine
-
-
-class Kafka(pulumi.ComponentResource):
+class Kafka(Component):
     """The broker and its topics."""
 
-    def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:Kafka", name, None, opts)
+    TYPE = "datalab:services:Kafka"
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
         identity = random.RandomId(
             f"{name}-cluster",
             byte_length=15,
             # A volume that was formatted for another cluster does not start.
-            opts=pulumi.ResourceOptions(parent=self, protect=args.engine.host.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
         )
-        container = args.engine.run(
-            self, name, _container(args.engine, identity.hex.apply(cluster_id))
-        )
-        for topic, wanted in sorted(args.engine.settings.services.kafka.topics.items()):
+        container = context.run(self, name, _container(context, identity.hex.apply(cluster_id)))
+        for topic, wanted in sorted(context.get(Settings).topics.items()):
             command.local.Command(
                 f"{topic}-topic",
-                create=provision(bootstrap(args.engine), topic, wanted),
+                create=provision(bootstrap(context), topic, wanted),
                 # Deletes nothing but by `./lab up ENV --data`, which says so to the command.
-                delete=provision(bootstrap(args.engine), topic, wanted, "--absent"),
+                delete=provision(bootstrap(context), topic, wanted, "--absent"),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
             )
         self.register_outputs({"id": container.id})
@@ -61,9 +56,9 @@ def cluster_id(unique: str) -> str:
     return base64.urlsafe_b64encode(bytes(1) + bytes.fromhex(unique)).decode().rstrip("=")
 
 
-def bootstrap(engine: Engine) -> str:
+def bootstrap(context: LayerContext) -> str:
     """The broker's address for clients outside of the containers' network."""
-    endpoint = engine.endpoint("kafka")
+    endpoint = context.endpoint("kafka")
     # The address, not the name: it is also what the broker sends clients on to, and not every
     # client's DNS knows the lab.
     return f"{endpoint.address}:{endpoint.port}"
@@ -85,14 +80,14 @@ def provision(broker: str, topic: str, wanted: Topic, *more: str) -> str:
     return shlex.join([".venv/bin/python", "-m", "provision", "kafka", *words, *more])
 
 
-def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:
-    wanted, endpoint = engine.settings.services.kafka, engine.endpoint("kafka")
+def _container(context: LayerContext, identity: pulumi.Output[str]) -> Container:
+    wanted, endpoint = context.get(Settings), context.endpoint("kafka")
     size, heap = wanted.container, wanted.heap_mib
     configuration = render(
         FILES / "kafka.properties.j2",
         {
             "inside": f"{endpoint.inner_host}:{endpoint.inner_port}",
-            "outside": bootstrap(engine),
+            "outside": bootstrap(context),
         },
     )
     return Container(
@@ -112,7 +107,10 @@ def _container(engine: Engine, identity: pulumi.Output[str]) -> Container:
         # A first start may be killed: the image formats a folder without meta.properties, which is
         # renamed into place last (docker/jvm/launch, metadata/storage/Formatter.java).
         volumes={"kafka-data": "/var/lib/kafka/data"},
-        ports=engine.ports("kafka", OUTSIDE_PORT),
+        ports=context.ports("kafka", OUTSIDE_PORT),
         stop_s=60,  # killed, it reads all its logs at the next start
         health=Health(test=("CMD", "/bin/bash", "/opt/datalab/health.sh")),
     )
+
+
+COMPONENT = Kafka

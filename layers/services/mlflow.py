@@ -1,52 +1,32 @@
 """MLflow's tracking server and model registry."""
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 import pulumi
 
-from layers.engine import Engine
-from places import Container, File, Health
-from places.image import Recipe
-from settings import images
+from layers.context import Component, LayerContext
+from layers.services.postgresql import Databases
 from settings.names import Endpoint
-
-
-def recipe() -> Recipe:
-    """What MLflow's image is built from."""
-    return Recipe(context="images/mlflow", base={"PYTHON_IMAGE": images.image("python")})
-
+from settings.services.mlflow import Mlflow as Settings
+from targets import Container, File, Health
 
 USER = 10001  # images/mlflow/Dockerfile
 SECRETS = "/run/secrets/"
 CA = "/etc/datalab/ca.crt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MlflowArgs:
-    """The server's database with its role's password, and its user of the object store.
-
-    registry: the project's place in GitLab's registry. store: the object store's URL. keys:
-    access_key and secret_key. ca: PEM.
-    """
-
-    engine: Engine
-    registry: pulumi.Input[str]
-    database: pulumi.Input[str]
-    password: pulumi.Input[str]
-    store: pulumi.Input[str]
-    keys: pulumi.Output[dict[str, str]]
-    ca: pulumi.Input[str]
-
-
-class Mlflow(pulumi.ComponentResource):
+class Mlflow(Component):
     """The server, which alone has the keys: clients send artifacts through it."""
 
-    def __init__(self, name: str, args: MlflowArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:Mlflow", name, None, opts)
-        image = args.engine.build(self, name, recipe(), args.registry)
-        container = args.engine.run(self, name, _container(args, image))
+    TYPE = "datalab:services:Mlflow"
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        image = context.build(self, name)
+        container = context.run(self, name, _container(context, image))
         self.register_outputs({"id": container.id})
 
 
@@ -59,9 +39,10 @@ def allowed_hosts(endpoint: Endpoint) -> str:
     return ",".join(f"{name},{name}:*" for name in names)
 
 
-def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
-    engine, wanted = args.engine, args.engine.settings.services.mlflow
-    endpoint, server = engine.endpoint("mlflow"), engine.endpoint("postgresql")
+def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
+    wanted = context.get(Settings)
+    endpoint, server = context.endpoint("mlflow"), context.endpoint("postgresql")
+    keys = context.foundation.credentials["mlflow"]
     tls = {"sslmode": "verify-full", "sslrootcert": CA, "passfile": f"{SECRETS}pgpass"}
     return Container(
         image=image,
@@ -72,7 +53,7 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
                 "postgresql+psycopg://mlflow@{}:{}/{}?{}",
                 server.inner_host,
                 server.inner_port,
-                args.database,
+                context.component(Databases).names["mlflow"],
                 urlencode(tls, quote_via=quote, safe="/"),
             ),
             # By the image's own plugin: clients need not reach or trust the store.
@@ -84,10 +65,10 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": endpoint.url,
             # Halves the memory: 385 instead of 972 MiB with one worker (MLflow 3.17.2).
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_S3_ENDPOINT_URL": args.store,
+            "MLFLOW_S3_ENDPOINT_URL": context.foundation.object_store["inner_endpoint"],
             "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
             "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS}aws",
-            "AWS_DEFAULT_REGION": engine.settings.common.region,
+            "AWS_DEFAULT_REGION": context.settings.common.region,
             "AWS_CA_BUNDLE": CA,
             # The store need not know the newer checksums that botocore sends by default.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
@@ -96,23 +77,28 @@ def _container(args: MlflowArgs, image: pulumi.Output[str]) -> Container:
             "HEALTH_HOST": re.sub("^https?://", "", endpoint.url),
         },
         files={
-            CA: File(content=args.ca),
+            CA: File(content=context.ca),
             f"{SECRETS}pgpass": File(
-                content=pulumi.Output.concat("*:*:*:mlflow:", args.password, "\n"),
+                content=pulumi.Output.concat(
+                    "*:*:*:mlflow:", context.secret("postgresql-mlflow"), "\n"
+                ),
                 mode="0400",  # libpq ignores one that others may read
                 owner=USER,
             ),
             f"{SECRETS}aws": File(
                 content=pulumi.Output.format(
                     "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                    args.keys["access_key"],
-                    args.keys["secret_key"],
+                    keys["access_key"],
+                    keys["secret_key"],
                 ),
                 mode="0400",
                 owner=USER,
             ),
         },
-        ports=engine.ports("mlflow"),
+        ports=context.ports("mlflow"),
         # The first start makes 65 tables; a new version may have to change them.
         health=Health(test=("CMD", "python", "/opt/mlflow/health.py"), interval_s=15, wait_s=600),
     )
+
+
+COMPONENT = Mlflow

@@ -1,17 +1,17 @@
 """PostgreSQL: the server, its roles and databases."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
 import pulumi_postgresql as postgresql
 
-from layers.engine import Engine
-from places import Container, File, Health
-from places.templates import render
+from layers.context import Component, LayerContext
 from settings import images
+from settings.services.postgresql import PostgreSql as Settings
+from targets import Container, File, Health
+from targets.templates import render
 
 FILES = Path(__file__).parent / "files"
 SUPERUSER = "postgres"
@@ -46,28 +46,23 @@ def login(role: str) -> str:
     return f"{role}-login" if role in WORKERS else role
 
 
-@dataclass(frozen=True, kw_only=True)
-class PostgreSqlArgs:
-    """The superuser's password, and the server's certificate and key (PEM)."""
-
-    engine: Engine
-    password: pulumi.Input[str]
-    server: pulumi.Output[dict[str, str]]
-
-
-class PostgreSql(pulumi.ComponentResource):
+class PostgreSql(Component):
     """The server."""
+
+    TYPE = "datalab:services:PostgreSql"
 
     container: docker.Container
 
-    def __init__(self, name: str, args: PostgreSqlArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:PostgreSql", name, None, opts)
-        self.container = args.engine.run(self, name, _container(args))
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        self.container = context.run(self, name, _container(context))
         self.register_outputs({"id": self.container.id})
 
 
-def _container(args: PostgreSqlArgs) -> Container:
-    wanted = args.engine.settings.services.postgresql
+def _container(context: LayerContext) -> Container:
+    wanted, server = context.get(Settings), context.certificate("postgresql")
     size = wanted.container
     configuration = render(
         FILES / "postgresql.conf.j2",
@@ -75,7 +70,7 @@ def _container(args: PostgreSqlArgs) -> Container:
             "folder": FOLDER,
             "memory_mib": size.memory_mib,
             "max_connections": wanted.max_connections,
-            "timezone": args.engine.settings.common.timezone,
+            "timezone": context.settings.common.timezone,
         },
     )
     return Container(
@@ -93,46 +88,65 @@ def _container(args: PostgreSqlArgs) -> Container:
                 content=render(FILES / "postgresql-workers.sql.j2", {"workers": WORKERS})
             ),
             f"{FOLDER}/pg_hba.conf": File(content=(FILES / "pg_hba.conf").read_text()),
-            f"{FOLDER}/server.crt": File(content=args.server["certificate"]),
+            f"{FOLDER}/server.crt": File(content=server["certificate"]),
             # The server refuses a key that others may read.
-            f"{FOLDER}/server.key": File(content=args.server["key"], mode="0400", owner=OWNER),
-            "/run/secrets/postgresql-admin": File(content=args.password, mode="0400", owner=OWNER),
+            f"{FOLDER}/server.key": File(content=server["key"], mode="0400", owner=OWNER),
+            "/run/secrets/postgresql-admin": File(
+                content=context.secret("postgresql-admin"), mode="0400", owner=OWNER
+            ),
         },
         # Version 18's image keeps its data in a folder of this one: a volume at the former place
         # would stay empty (docker-library/postgres#1400).
         volumes={"postgresql-data": "/var/lib/postgresql"},
-        ports=args.engine.ports("postgresql"),
+        ports=context.ports("postgresql"),
         stop_s=60,  # a checkpoint of all that memory holds
         # By address: while the image prepares a new volume, a server answers on the socket only.
         health=Health(test=("CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", SUPERUSER)),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatabasesArgs:
-    """passwords: role -> its password, for all of ROLES."""
-
-    passwords: Mapping[str, pulumi.Output[str]]
-    protect: bool
-
-
-class Databases(pulumi.ComponentResource):
+class Databases(Component):
     """Roles, and databases that nobody but their owner may enter.
 
     names maps a database to its name, known once it is there.
     """
 
+    TYPE = "datalab:services:Databases"
+    NAME = "databases"
+
     names: Mapping[str, pulumi.Output[str]]
 
-    def __init__(self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None):
-        super().__init__("datalab:services:Databases", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, protect=args.protect)
+    @classmethod
+    def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
+        """The server's own."""
+        server, where = context.component(PostgreSql), context.endpoint("postgresql")
+        provider = postgresql.Provider(
+            "postgresql",
+            host=server.container.id.apply(lambda _: str(where.address)),
+            # Without these the provider takes what the shell's PG* variables say.
+            port=where.port,
+            username=SUPERUSER,
+            database="postgres",
+            password=context.secret("postgresql-admin"),
+            sslmode="verify-full",  # by default the CA and the name go unchecked
+            sslrootcert=context.trust,
+            # No max_connections: with 1 the provider waits for itself in about half of all runs,
+            # as it asks for a connection while it holds one (resource_postgresql_database.go).
+        )
+        return [provider]
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        child = pulumi.ResourceOptions(parent=self, protect=context.protect)
+        passwords = {role: context.secret(f"postgresql-{role}") for role in ROLES}
         roles = {
             role: postgresql.Role(
                 f"{role}-role",
                 name=role,
                 login=role not in WORKERS,
-                password=None if role in WORKERS else args.passwords[role],
+                password=None if role in WORKERS else passwords[role],
                 create_database="create_database" in rights,
                 create_role="create_role" in rights,
                 roles=None if role in WORKERS else [RESERVED],
@@ -145,13 +159,13 @@ class Databases(pulumi.ComponentResource):
                 login(role),
                 name=login(role),
                 login=True,
-                password=args.passwords[role],
+                password=passwords[role],
                 roles=[roles[role].name, RESERVED],
                 assume_role=roles[role].name,
                 opts=child,
             )
         self.names = {
-            database: self._database(database, roles[database].name, args.protect)
+            database: self._database(database, roles[database].name, context.protect)
             for database in DATABASES
         }
         for database, users in COMMON.items():
@@ -203,3 +217,6 @@ def _unchanged(options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions.merge(
         options, pulumi.ResourceOptions(ignore_changes=["login", "password", "roles"])
     )
+
+
+COMPONENT = PostgreSql

@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
+from settings import images
 from settings.base import Container, Model, Port
+from settings.recipe import Recipe
 from settings.service import Listener, Service
 from settings.services.kafka import TopicName
 
@@ -20,6 +22,11 @@ class ModelServer(Model):
     container: Container
 
 
+def recipe() -> Recipe:
+    """What the model server's image is built from."""
+    return Recipe(context="apps/model_server", base={"PYTHON_IMAGE": images.image("python")})
+
+
 SERVICE = Service(
     key="apps.model_server",
     settings=ModelServer,
@@ -34,4 +41,5 @@ SERVICE = Service(
             page="/health",
         ),
     ),
+    images={"model-server": recipe},
 )

@@ -1,6 +1,8 @@
 """The web application's settings and declaration."""
 
+from settings import images
 from settings.base import Container, Model, Port
+from settings.recipe import Recipe
 from settings.service import Listener, Service
 
 
@@ -9,6 +11,11 @@ class Web(Model):
 
     port: Port = 3000
     container: Container
+
+
+def recipe() -> Recipe:
+    """What the web page's image is built from."""
+    return Recipe(context="apps/web", base={"NODE_IMAGE": images.image("node")})
 
 
 SERVICE = Service(
@@ -25,4 +32,5 @@ SERVICE = Service(
             page="/health",
         ),
     ),
+    images={"web": recipe},
 )

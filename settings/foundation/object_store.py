@@ -6,7 +6,9 @@ from pydantic import Field
 
 from settings.base import Container, Model, Port
 from settings.machines import Lxc
-from settings.service import Listener, Service, secrets
+from settings.service import Listener, Login, Service, secrets
+
+ROOT_USER = "datalab-root"
 
 
 class ObjectStore(Model):
@@ -39,6 +41,7 @@ SERVICE = Service(
             name="store-console",
             scheme="https",
             exposure="machine",
+            host="store",
             port_setting="console_port",
             inner_port=9001,
             label="Object store",
@@ -53,5 +56,10 @@ SERVICE = Service(
         "object-store-lakehouse",
         "object-store-backup",
         "object-store-vault",
+    ),
+    login=Login(
+        secret="object-store-root",  # noqa: S106 - a name
+        listener="store-console",
+        user=ROOT_USER,
     ),
 )

@@ -36,5 +36,7 @@ SERVICE = Service(
     key="platform.docker",
     settings=DockerHost,
     order=10,
-    listeners=(Listener(name="docker", scheme="tcp", exposure="machine", certificate=True),),
+    listeners=(
+        Listener(name="docker", scheme="tcp", exposure="machine", in_dev="", certificate=True),
+    ),
 )

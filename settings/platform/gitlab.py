@@ -4,7 +4,7 @@ from pydantic import Field
 
 from settings.base import Container, Model, Port
 from settings.machines import Vm
-from settings.service import Listener, Service, secrets
+from settings.service import Listener, Login, Service, secrets
 
 
 class GitLab(Model):
@@ -28,10 +28,25 @@ SERVICE = Service(
     default=GitLab(enabled=False),
     description="Without this section there is no GitLab",
     listeners=(
-        Listener(name="gitlab", scheme="", exposure="machine", label="GitLab", certificate=True),
-        Listener(name="registry", scheme="", exposure="machine", port_setting="registry_port"),
+        Listener(
+            name="gitlab",
+            scheme="",
+            exposure="machine",
+            # It writes its own address into links, clones and tokens: one name inside and outside.
+            in_dev="name",
+            label="GitLab",
+            certificate=True,
+        ),
+        Listener(
+            name="registry",
+            scheme="",
+            exposure="machine",
+            port_setting="registry_port",
+            in_dev="localhost",  # where alone an engine takes a registry without TLS
+        ),
     ),
     secrets=secrets("gitlab-root", "gitlab-token"),
+    login=Login(secret="gitlab-root", listener="gitlab", user="root"),  # noqa: S106 - a name
     # GitLab's documentation, "Package defaults": the ports that its parts take themselves.
     own_ports={
         5000: "its registry",

@@ -1,9 +1,15 @@
 """The settings of GitLab's runner."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
+from settings import images, pins
 from settings.base import Container, Model
+from settings.recipe import Recipe
 from settings.service import Service
+
+CHECKSUM, PLUGINS = "PULUMI_SHA256", "PULUMI_PLUGINS"  # build arguments of the deployer
 
 
 class Runner(Model):
@@ -36,9 +42,56 @@ class Runner(Model):
         return {"job": self.concurrent - 2, "large_job": 1, "provision_job": 1}
 
 
+def runner() -> Recipe:
+    """What the image of every project's jobs is built from."""
+    return Recipe(
+        context="provision",
+        dockerfile="images/runner/Dockerfile",
+        base={"UBUNTU_IMAGE": images.image("ubuntu")},
+    )
+
+
+def downloads(recipe: Recipe) -> Mapping[str, str]:
+    """Entry -> SHA-256 of what the recipe's Dockerfile downloads; empty where it is not known."""
+    found = {}
+    if CHECKSUM in recipe.base:
+        found["downloads.pulumi"] = recipe.base[CHECKSUM]
+    for plugin in recipe.base.get(PLUGINS, "").split():
+        name, _, _, checksum = plugin.split("@")
+        found[f"plugins.{name}"] = checksum
+    return found
+
+
+def plugins() -> str:
+    """NAME@VERSION@URL@SHA256 of every provider's plugin, by blanks; the sum may be empty."""
+    sums = images.sums()
+    return " ".join(
+        f"{plugin.name}@{plugin.version}@{plugin.url}@{sums.get(plugin.url, '')}"
+        for plugin in pins.providers()
+    )
+
+
+def deployer() -> Recipe:
+    """What the image of this project's own jobs is built from."""
+    pulumi_ = images.download("pulumi")
+    return Recipe(
+        context=".",
+        parts=("provision", "requirements.txt"),
+        dockerfile="images/deployer/Dockerfile",
+        base={
+            "UBUNTU_IMAGE": images.image("ubuntu"),
+            "PULUMI_URL": pulumi_.url,
+            CHECKSUM: pulumi_.sha256,
+            PLUGINS: plugins(),
+        },
+    )
+
+
 SERVICE = Service(
     key="platform.runner",
     settings=Runner,
     order=30,
     default=Runner(),
+    # What jobs run in: the runner image those of every project, the deployer this one's.
+    images={"runner": runner, "deployer": deployer},
 )

@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
+from settings import images
 from settings.base import Container, Model, Port
+from settings.recipe import Recipe
 from settings.service import Listener, Service
 
 
@@ -12,6 +14,11 @@ class Mlflow(Model):
     port: Port = 5000
     workers: int = Field(default=1, ge=1, le=16, description="Each takes about 250 MiB")
     container: Container
+
+
+def recipe() -> Recipe:
+    """What MLflow's image is built from."""
+    return Recipe(context="images/mlflow", base={"PYTHON_IMAGE": images.image("python")})
 
 
 SERVICE = Service(
@@ -29,4 +36,5 @@ SERVICE = Service(
             page="/api/2.0/mlflow/experiments/search?max_results=1",
         ),
     ),
+    images={"mlflow": recipe},
 )

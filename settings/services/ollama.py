@@ -54,6 +54,7 @@ SERVICE = Service(
             exposure="gateway",
             inner_port=11434,
             page="/api/version",
+            host_header="localhost:11434",  # it answers no other name than its own
         ),
     ),
 )

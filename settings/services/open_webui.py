@@ -4,7 +4,7 @@ from pydantic import Field
 
 from settings.addresses import Email
 from settings.base import Container, Model, Port
-from settings.service import Listener, Secret, Service
+from settings.service import Listener, Login, Secret, Service
 
 
 class OpenWebUi(Model):
@@ -34,5 +34,10 @@ SERVICE = Service(
     secrets=(
         Secret(name="open-webui-admin", first_login_of="Open WebUI"),
         Secret(name="open-webui-session"),
+    ),
+    login=Login(
+        secret="open-webui-admin",  # noqa: S106 - a name
+        listener="open-webui",
+        user_setting="admin_email",
     ),
 )

@@ -1,7 +1,7 @@
 """Portainer's settings and declaration."""
 
 from settings.base import Container, Model, Port
-from settings.service import Listener, Secret, Service
+from settings.service import Listener, Login, Secret, Service
 
 
 class Portainer(Model):
@@ -27,4 +27,5 @@ SERVICE = Service(
         ),
     ),
     secrets=(Secret(name="portainer-admin", first_login_of="Portainer"),),
+    login=Login(secret="portainer-admin", listener="portainer", user="admin"),  # noqa: S106 - a name
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from places.ansible import ENVIRONMENT, PLAYBOOK
+from targets.ansible import ENVIRONMENT, PLAYBOOK
 from tests.harness.apt_repository import AptRepository, apt_repository
 from tests.harness.certificates import Authority
 from tests.harness.machine import Machine, machine

@@ -13,7 +13,7 @@ import pytest
 from cli.commands import vault
 from cli.lib.ansible import Run, look, runs
 from cli.lib.pulumi import DRIFTED, Engine
-from places.ansible import HOST_KEY, PLAYBOOK
+from targets.ansible import HOST_KEY, PLAYBOOK
 from tests.ansible.conftest import ROOT, Lab, common, play
 from tests.harness.process import clean_environment, free_port
 

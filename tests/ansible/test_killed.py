@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from places.ansible import ENVIRONMENT, PLAYBOOK
+from targets.ansible import ENVIRONMENT, PLAYBOOK
 from tests.ansible.conftest import ROOT, Lab, play
 from tests.harness.process import clean_environment, wait_for
 from toolchain.private import PLACES

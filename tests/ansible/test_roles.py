@@ -26,9 +26,9 @@ from hvac.exceptions import VaultError
 
 from layers.foundation import vault as vault_layer
 from layers.foundation.cache_files import Site, render
-from places.templates import compiled
 from settings import images
 from settings.foundation.cache import Cache
+from targets.templates import compiled
 from tests.ansible.conftest import Lab, common, play
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
 from tests.harness.machine import CACHE, USER, archive

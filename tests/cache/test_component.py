@@ -1,4 +1,4 @@
-"""What the foundation registers for the cache, in both places."""
+"""What the foundation registers for the cache, in both targets."""
 
 import base64
 import json

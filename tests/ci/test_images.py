@@ -14,10 +14,11 @@ import pytest
 
 from cli.ci import images
 from cli.lib.fault import Fault
-from places import image as places_image
-from places.image import Recipe, version
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
+from settings.recipe import Recipe
+from targets import image as places_image
+from targets.image import version
 from tests.harness.deploy import settings_of
 from tests.harness.docker import engine, registry
 from tests.harness.pipelines import ROOT

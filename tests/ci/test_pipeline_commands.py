@@ -28,9 +28,9 @@ from cli.commands.ci import CI_ACTIONS
 from cli.lib import stacks
 from cli.lib.fault import Fault
 from cli.lib.pulumi import DRIFTED, Engine
-from places.ansible import PLAYBOOK
 from settings.images import MANIFEST
 from settings.images import pushed as read_manifest
+from targets.ansible import PLAYBOOK
 from tests.harness.deploy import settings_of
 from tests.harness.gitlab import ME, GitLab, Pipeline, gitlab
 from tests.harness.pipelines import ROOT, git

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 TAGS = """
 import json
 from cli.ci import images
-from places.image import version
+from targets.image import version
 print(json.dumps({name: version(recipe) for name, recipe in images.recipes().items()}))
 """
 

@@ -26,7 +26,7 @@ PATHS = [
     ("__main__.py", LAYERS),
     ("requirements.txt", LAYERS),
     ("settings/base.py", LAYERS),
-    ("places/docker.py", LAYERS),
+    ("targets/docker.py", LAYERS),
     ("layers/outputs.py", LAYERS),
     ("ansible/roles/vault/tasks/main.yml", LAYERS),
     ("layers/foundation/vault.py", ("foundation",)),

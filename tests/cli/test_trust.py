@@ -8,7 +8,7 @@ import pytest
 
 from cli.lib import backend
 from cli.lib.fault import Fault
-from places.trust import keep
+from targets.trust import keep
 from toolchain import install
 
 PEM = "-----BEGIN CERTIFICATE-----\nlab\n-----END CERTIFICATE-----\n"

@@ -56,7 +56,7 @@ class Machine:
     def job(
         self, roles: Sequence[str], variables: Mapping[str, Any], user: str = "root"
     ) -> dict[str, Any]:
-        """What places.ansible would give to ansible-playbook for this machine."""
+        """What targets.ansible would give to ansible-playbook for this machine."""
         return {
             "host": "machine",
             "address": self.address,

@@ -25,7 +25,7 @@ from cli.ci import images
 from cli.commands.cache.figures import file_hosts
 from cli.commands.init.upstreams import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
-from layers.engine import builder
+from layers.builder import builder
 from settings.foundation.cache import Cache
 from tests.cache.running import Running, outside, running
 from tests.harness.cache import cached

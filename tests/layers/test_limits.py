@@ -14,7 +14,6 @@ import pytest
 
 from layers.foundation.cache_files import render as render_cache
 from layers.services.gateway import FILES, FOLDER, configuration
-from places.templates import compiled
 from settings import Settings, SettingsError, load, schema
 from settings.addresses import MOST_URL
 from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, Cache
@@ -22,6 +21,7 @@ from settings.mirrors import environment
 from settings.mirrors import sources as cache_sources
 from settings.names import ROWS, certificate_names, endpoints
 from settings.rules import MOST_NAME
+from targets.templates import compiled
 from tests.cache.running import site, write
 from tests.harness.certificates import Authority
 from tests.harness.deploy import deploy

@@ -17,7 +17,7 @@ import requests
 from hvac.exceptions import Forbidden, VaultError
 
 from layers.foundation import vault as layer
-from places.templates import compiled
+from targets.templates import compiled
 from tests.harness.certificates import Authority
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
 from tests.harness.vault_api import mount_kv, vault_program

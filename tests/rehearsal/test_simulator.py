@@ -12,10 +12,10 @@ from google.protobuf import empty_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2
 
-from places import docker as place
 from rehearsal import operations, sdk, wire
 from rehearsal.rules import docker, gitlab, local, proxmox, stores, tls
 from rehearsal.world import World
+from targets import docker as place
 from tests.rehearsal import provocations as make
 from tests.rehearsal.client import Lab, RefusedByProviderError, told
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from layers.apps.model_server import recipe as model_server
-from layers.apps.web import recipe as web
 from provision import specs
 from settings import cron, schema, time_zones
+from settings.apps.model_server import recipe as model_server
+from settings.apps.web import recipe as web
 from settings.docker_names import LONGEST_IMAGE
 from settings.services.gitlab_project import GroupPath, ProjectPath
 

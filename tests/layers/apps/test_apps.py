@@ -4,8 +4,8 @@ import pulumi
 import pytest
 
 from apps.model_server.settings import load
-from layers.apps.runner_image import deployer, downloads
 from settings.images import PATH
+from settings.platform.runner import deployer, downloads
 from tests.harness.deploy import deploy
 from tests.layers.containers import GITLAB, container, published, variables, world
 
@@ -63,7 +63,7 @@ def test_an_image_without_the_sum_of_what_it_downloads_is_not_begun(
 ) -> None:
     known = dict.fromkeys(downloads(deployer()), "0" * 64)
     assert len(known) == 10, "Pulumi and the plugin of every provider"
-    monkeypatch.setattr("layers.apps.downloads", lambda _: {**known, entry: ""})
+    monkeypatch.setattr("layers.apps.runner_image.downloads", lambda _: {**known, entry: ""})
     change = {**GITLAB, "common.unpinned_downloads": "refuse"}
     with pytest.raises(pulumi.RunError, match=rf"images\.sum has no sum of {entry}.*lab pin"):
         deploy("dev", change)

@@ -16,9 +16,9 @@ import yaml
 
 from layers.platform.gitlab import FILES
 from layers.platform.runner import NAMES
-from places.templates import compiled
 from settings.mirrors import environment as cache_environment
 from settings.mirrors import sources as cache_sources
+from targets.templates import compiled
 from tests.harness.deploy import Deployed, deploy
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The rendered configurations of GitLab, its runner and Vault, whole, for both places."""
+"""The rendered configurations of GitLab, its runner and Vault, whole, for both targets."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from layers.foundation import vault
 from layers.platform import gitlab
-from places.templates import compiled
+from targets.templates import compiled
 from tests.layers.gitlab.test_files import RUNNER, VALUES
 
 GOLDEN = Path(__file__).parent / "golden"

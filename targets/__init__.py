@@ -1,4 +1,4 @@
-"""Where a thing runs. A service describes itself once, with these; the place decides how."""
+"""Where a thing runs. A service describes itself once, with these; the runtime decides how."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ class Role:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A service in both of its forms; a place uses its own and ignores the other.
+    """A service in both of its forms; a runtime uses its own and ignores the other.
 
     roles are applied to its own machine, or to that of the workload `on`, which ran before it.
     """
@@ -91,20 +91,20 @@ class Workload:
     on: str = ""
 
 
-class Place(Protocol):
+class Runtime(Protocol):
     """Where services run."""
 
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
-        """The same place, where what runs installs through the package cache.
+        """The same, where what runs installs through the package cache.
 
-        mirrors maps what the cache stands in for to its URL there; see layers.ground.mirrors.
+        mirrors maps what the cache stands in for to its URL there (settings.mirrors.for_machines).
         """
         ...
 
     def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
         """Run a service under `parent`; the output is known once it is healthy, empty until then.
 
-        Whoever talks to the service derives its address from it, so that a preview does not
+        What talks to the service derives its address from it, so that a preview does not
         reach for what is not there yet.
         """
         ...

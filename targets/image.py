@@ -10,24 +10,11 @@ import pulumi
 import pulumi_docker as docker
 
 from settings.images import Pushed
+from settings.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 # The part of a SHA-256 that tells versions apart: 48 bits, as short as git's own.
 VERSION_LENGTH = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What is in an image; paths are relative to the project.
-
-    parts are what is taken of the context, unless all of it. base maps a build argument to the
-    reference of an image that it is built on.
-    """
-
-    context: str
-    base: Mapping[str, str]
-    dockerfile: str = ""  # the context's own, unless said otherwise
-    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +131,8 @@ def _dockerfile(recipe: Recipe) -> str:
 
 def _files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     root, ignored = ROOT / recipe.context, _ignored(recipe)
-    places = [root / part for part in recipe.parts] or [root]
-    for path in sorted(path for place in places for path in (place, *place.rglob("*"))):
+    folders = [root / part for part in recipe.parts] or [root]
+    for path in sorted(path for folder in folders for path in (folder, *folder.rglob("*"))):
         relative = path.relative_to(root)
         hidden = any(fnmatchcase(part, name) for part in relative.parts for name in ignored)
         if path.is_file() and not hidden:

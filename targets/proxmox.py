@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_proxmoxve as proxmox
 
-from places.downloads import require_checksum
 from settings.images import File
 from settings.target import PciDevice, ProxmoxTarget
+from targets.downloads import require_checksum
 
 Kind = Literal["template", "disk"]
 _CONTENT = {"template": "vztmpl", "disk": "import"}

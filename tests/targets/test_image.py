@@ -8,10 +8,11 @@ import pulumi
 import pytest
 
 from cli.ci.images import recipes
-from places import image
-from places.image import Recipe, version
 from settings import images
 from settings.images import MANIFEST
+from settings.recipe import Recipe
+from targets import image
+from targets.image import version
 from tests.harness.deploy import Registered, deploy
 from tests.layers.containers import VARIANTS, world
 

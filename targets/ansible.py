@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 from pulumi_command import local
 
-from places import Role
+from targets import Role
 
 ANSIBLE = Path(__file__).parent.parent / "ansible"
 # Relative to the project, where the engine runs commands: an absolute path would be a change on

@@ -13,9 +13,9 @@ from ansible.module_utils.common.arg_spec import (  # type: ignore[import-untype
     ArgumentSpecValidator,
 )
 
-from places.ansible import ANSIBLE, HOST_KEY, PLAYBOOK, SHARED, files_hash
-from places.proxmox import ImageArgs, image_file
 from settings.images import File
+from targets.ansible import ANSIBLE, HOST_KEY, PLAYBOOK, SHARED, files_hash
+from targets.proxmox import ImageArgs, image_file
 from tests.harness.deploy import Deployed, Registered, deploy
 
 ALLOW = {"common.unpinned_downloads": "allow"}  # as images.yaml is not pinned yet
@@ -345,7 +345,7 @@ def test_the_hash_covers_what_a_run_reads(tmp_path: Path, monkeypatch: pytest.Mo
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
-    monkeypatch.setattr("places.ansible.ANSIBLE", tmp_path)
+    monkeypatch.setattr("targets.ansible.ANSIBLE", tmp_path)
     before = files_hash(["a"])
     (tmp_path / "roles/b/tasks/main.yml").write_text("two")
     assert files_hash(["a"]) == before

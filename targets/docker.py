@@ -8,7 +8,7 @@ from typing import Self
 import pulumi
 import pulumi_docker as docker
 
-from places import Container, Health, Workload
+from targets import Container, Health, Workload
 
 # Docker keeps json-file logs for ever by default; 3 x 10 MiB for each container is plenty.
 LOG_OPTIONS = {"max-file": "3", "max-size": "10m"}
@@ -203,17 +203,17 @@ def _mounts(spec: Container) -> list[docker.ContainerVolumeArgs]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DockerPlace:
+class DockerRuntime:
     """Runs workloads as containers."""
 
     args: DockerArgs
 
     def behind(self, mirrors: pulumi.Input[dict[str, str]]) -> Self:
-        """See places.Place. Containers come as images and install nothing."""
+        """See targets.Runtime. Containers come as images and install nothing."""
         return self
 
     def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
-        """See places.Place; what is known in the end is the container's id."""
+        """See targets.Runtime; what is known in the end is the container's id."""
         if workload.container is None:
             raise ValueError(f"{name} has no container: the settings were not checked")
         args = ServiceContainerArgs(container=workload.container, docker=self.args)

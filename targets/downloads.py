@@ -5,7 +5,7 @@ from typing import Literal
 
 import pulumi
 
-from places import Role
+from targets import Role
 
 
 def unpinned_fault(what: str, sha256: str, unpinned: Literal["refuse", "allow"]) -> str:

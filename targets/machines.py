@@ -1,22 +1,39 @@
-"""Machines as a place: an LXC or a VM on the node, and the roles that make it a service."""
+"""Machines: an LXC or a VM on the node, and the roles that make it a service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import pulumi
+import pulumi_tls as tls
 
-from places import Role, Workload
-from places.ansible import Configuration, ConfigurationArgs, Host, HostArgs
-from places.downloads import require_checksums
-from places.guests import Lxc, LxcArgs, VirtualMachine, VirtualMachineArgs
-from places.proxmox import Image, ImageArgs, Kind, PciMapping, PciMappingArgs
 from settings import images
 from settings.machines import Lxc as LxcSettings
 from settings.machines import Vm
 from settings.target import ProxmoxTarget
+from targets import Role, Workload
+from targets.ansible import Configuration, ConfigurationArgs, Host, HostArgs
+from targets.downloads import require_checksums
+from targets.guests import Lxc, LxcArgs, VirtualMachine, VirtualMachineArgs
+from targets.proxmox import Image, ImageArgs, Kind, PciMapping, PciMappingArgs
 
 _IMAGES: dict[Kind, str] = {"template": "ubuntu-lxc", "disk": "ubuntu-vm"}
+
+
+class MachineKey(pulumi.ComponentResource):
+    """The SSH key of a layer's machines: made here, kept in the state, never in a file."""
+
+    private_key: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("datalab:places:MachineKey", name, None, opts)
+        key = tls.PrivateKey(
+            f"{name}-ssh", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self)
+        )
+        self.private_key = key.private_key_openssh
+        self.public_key = key.public_key_openssh.apply(str.strip)
+        self.register_outputs({"public_key": self.public_key})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +55,7 @@ class MachineArgs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachinePlace:
+class MachineRuntime:
     """Runs workloads as machines; hosts and images are those made so far, by name."""
 
     args: MachineArgs
@@ -46,7 +63,7 @@ class MachinePlace:
     images: dict[Kind, Image] = field(default_factory=dict)
 
     def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
-        """See places.Place; what is known in the end is the machine's address."""
+        """See targets.Runtime; what is known in the end is the machine's address."""
         roles = list(workload.roles)
         if workload.machine is not None:
             self.hosts[name] = self._host(parent, name, workload.machine)

@@ -1,0 +1,363 @@
+"""What a component gets beside its name: a LayerContext, which answers what it asks for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib import import_module
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import pulumi
+import pulumi_docker as docker
+
+from layers import providers
+from layers.builder import REGISTRY_USER, builder
+from layers.outputs import (
+    FoundationOutputs,
+    Outputs,
+    PlatformOutputs,
+    ServicesOutputs,
+    login,
+    secret_map,
+)
+from layers.secrets import Passwords
+from settings import Settings
+from settings.base import Model
+from settings.declarations import LISTENERS, RECIPES, SERVICES
+from settings.mirrors import pulled
+from settings.names import Endpoint, endpoints, hosts, machine_hosts
+from settings.program import Given
+from settings.service import Service
+from targets import Container, Port, Runtime, Workload
+from targets.docker import (
+    ContainerNetwork,
+    ContainerNetworkArgs,
+    DockerArgs,
+    DockerRuntime,
+    ServiceContainer,
+    ServiceContainerArgs,
+)
+from targets.image import Builder, BuiltImage, BuiltImageArgs, Registry
+from targets.trust import trust_file
+
+C = TypeVar("C", bound="Component")
+M = TypeVar("M", bound=Model)
+Pair = Mapping[str, pulumi.Output[str]] | pulumi.Output[dict[str, str]]
+
+
+class Component(pulumi.ComponentResource):
+    """A component of a layer; `COMPONENT` in layers/<layer>/<service>.py is the service's."""
+
+    image: pulumi.Output[str] | None = None  # what it runs, where the lab builds that
+
+    TYPE: ClassVar[str]  # its type token; labs have resources of it, so it never changes
+    NAME: ClassVar[str] = ""  # its logical name, where it is not that of its module's service
+
+    @classmethod
+    def providers(cls, context: "LayerContext") -> Sequence[pulumi.ProviderResource]:
+        """What it needs beside the providers of every component of its layer."""
+        return ()
+
+    def __init__(
+        self, name: str, context: "LayerContext", opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(self.TYPE, name, None, opts)
+
+
+class Issuer(Protocol):
+    """Who makes the lab's certificates: ca is the CA's own, leaves those that it signed (PEM)."""
+
+    ca: pulumi.Output[str]
+    leaves: Mapping[str, Mapping[str, pulumi.Output[str]]]
+
+
+class LayerContext:
+    """A layer of an environment, as its components see it.
+
+    The layer's page sets what only it knows: issuer in the foundation, which makes the
+    certificates; mirrors, through which machines install (settings.mirrors.for_machines); registry,
+    the project's place in GitLab's registry.
+    """
+
+    issuer: Issuer | None = None
+    mirrors: pulumi.Input[dict[str, str]] | None = None
+    registry: pulumi.Input[str] = ""
+
+    def __init__(self, layer: str, environment: str, settings: Settings, given: Given):
+        self.layer, self.environment = layer, environment
+        self.settings, self.given = settings, given
+        self.protect = settings.common.protect
+        self.local = settings.common.target.kind == "docker"
+        self._endpoints = endpoints(settings)
+        self._made: dict[type[Component], Component] = {}
+        self._secrets: dict[str, pulumi.Output[str]] = {}
+        self.providers = self._providers()
+
+    # The layers below.
+
+    @cached_property
+    def foundation(self) -> FoundationOutputs:
+        """The foundation's outputs."""
+        return FoundationOutputs.read(self.environment)
+
+    @cached_property
+    def platform(self) -> PlatformOutputs:
+        """The platform's outputs."""
+        return PlatformOutputs.read(self.environment)
+
+    @cached_property
+    def services(self) -> ServicesOutputs:
+        """The services' outputs."""
+        return ServicesOutputs.read(self.environment)
+
+    # What a component asks for.
+
+    def get(self, section: type[M]) -> M:
+        """A service's settings, by their model."""
+        return self.settings.get(section)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Where the service `name` answers."""
+        return self._endpoints[name]
+
+    def address(self, name: str) -> dict[str, str]:
+        """The same as a layer exports it."""
+        endpoint = self.endpoint(name)
+        return {"url": endpoint.url, "inner_url": endpoint.inner_url}
+
+    def has(self, name: str) -> bool:
+        """Whether the settings switch the service `name` on."""
+        return name in self._endpoints
+
+    def secret(self, name: str, length: int = 32) -> pulumi.Output[str]:
+        """The generated secret `name` of a service's declaration, the same whenever asked."""
+        if name not in self._secrets:
+            self._secrets[name] = self._passwords.make(name, length)
+        return self._secrets[name]
+
+    @property
+    def ca(self) -> pulumi.Output[str]:
+        """The lab CA's certificate (PEM)."""
+        return self.issuer.ca if self.issuer else self.foundation.ca_certificate
+
+    @property
+    def trust(self) -> pulumi.Output[str]:
+        """The path of a file that holds it."""
+        return trust_file(self.ca, self.settings.common.trust_path)
+
+    def certificate(self, name: str) -> Pair:
+        """Certificate and key (PEM) of a service or client."""
+        return self.issuer.leaves[name] if self.issuer else self.foundation.certificates[name]
+
+    def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
+        """What a container publishes: in the lab nothing that the gateway answers for."""
+        exposure = LISTENERS[name][1].exposure
+        if exposure == "internal" or (exposure == "gateway" and not self.local):
+            return ()
+        endpoint = self.endpoint(name)
+        inner = inside or endpoint.inner_port
+        return (Port(inside=inner, outside=endpoint.port, address=str(endpoint.address)),)
+
+    # Components.
+
+    def options(self, *more: pulumi.ProviderResource) -> pulumi.ResourceOptions:
+        """Options of a component of this layer, with `more` providers."""
+        return pulumi.ResourceOptions(providers=[*self.providers, *more])
+
+    def component(self, kind: type[C]) -> C:
+        """The layer's component of this kind, made when it is first asked for.
+
+        So components come in the order of their needs, and none is handed another's parts.
+        """
+        made = self._made.get(kind)
+        if not isinstance(made, kind):
+            name = kind.NAME or _service(kind).name
+            made = self._made[kind] = kind(name, self, self.options(*kind.providers(self)))
+        return made
+
+    def listening(self) -> list[Service]:
+        """The services of this layer that the settings switch on and that answer somewhere."""
+        return [
+            service
+            for service in SERVICES
+            if service.layer == self.layer and service.listeners and self.has(service.name)
+        ]
+
+    def deploy(self) -> dict[str, Component]:
+        """Bring up every one of them; the components, by name."""
+        return {service.name: self.component(_component(service)) for service in self.listening()}
+
+    # Where things run.
+
+    def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
+        """Run a container on the lab's Docker host as a child of `parent`."""
+        # Not in `dev`: there the cache is a container of the engine that would pull through it.
+        if not self.local and isinstance(container.image, str):
+            cache, base = self.settings.foundation.cache, self.endpoint("cache").url
+            container = replace(container, image=pulled(cache, base, container.image))
+        args = ServiceContainerArgs(container=container, docker=self._docker_args)
+        return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
+
+    def place(self, parent: pulumi.Resource, name: str, work: Workload) -> pulumi.Output[str]:
+        """Run what is a container in `dev` and a machine in `lab`; see targets.Runtime.run."""
+        runtime = self._runtime
+        if self.mirrors is not None:
+            runtime = runtime.behind(self.mirrors)
+        return runtime.run(parent, name, work)
+
+    def build(self, parent: pulumi.Resource, image: str) -> pulumi.Output[str]:
+        """Build an image of a service's declaration as a child of `parent`; its reference."""
+        args = BuiltImageArgs(recipe=RECIPES[image](), builder=self._builder)
+        return BuiltImage(image, args, pulumi.ResourceOptions(parent=parent)).reference
+
+    @cached_property
+    def network(self) -> pulumi.Output[str]:
+        """The containers' network."""
+        if self.layer == "platform":
+            return self.foundation.network
+        if self.layer != "foundation":
+            return self.platform.network
+        if not self.local:
+            return pulumi.Output.from_input("")  # the platform makes it, on the Docker VM
+        return self.make_network(self.options())
+
+    def make_network(self, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+        """Make the network on the engine of the docker provider in `opts`."""
+        wanted = self.settings.platform.docker.network
+        args = ContainerNetworkArgs(
+            name=wanted.name, subnet=str(wanted.subnet), protect=self.protect
+        )
+        return ContainerNetwork("network", args, opts).network
+
+    # What the layer exports.
+
+    def logins(self) -> pulumi.Output[dict[str, dict[str, str]]]:
+        """How people administer this layer's services, by service (secret)."""
+        found = {}
+        for service in self.listening():
+            if wanted := service.login:
+                section = getattr(getattr(self.settings, service.layer), service.section)
+                user = wanted.user or getattr(section, wanted.user_setting)
+                key = service.section.replace("_", "-")
+                found[key] = login(self.endpoint(wanted.listener), user, self.secret(wanted.secret))
+        return secret_map(found)
+
+    def export(self, outputs: Outputs) -> None:
+        """Export the outputs, and url and inner_url of every service that has none among them."""
+        outputs.export()
+        for service in self.listening():
+            if not hasattr(outputs, service.section):
+                pulumi.export(service.section, self.address(service.name))
+
+    # Providers that several layers have; those of one service are in its layer's page.
+
+    @cached_property
+    def gitlab(self) -> pulumi.ProviderResource:
+        """That of the lab's GitLab, above the platform."""
+        below = self.platform
+        return providers.gitlab(below.gitlab["api_url"], below.gitlab_token, self.trust)
+
+    @cached_property
+    def vault(self) -> pulumi.ProviderResource:
+        """That of Vault for this layer's identity, above the foundation."""
+        identity = self.foundation.vault_identities[self.layer]
+        return providers.vault(self.endpoint("vault"), identity, self.trust)
+
+    def _providers(self) -> list[pulumi.ProviderResource]:
+        """Those that every component of the layer is given."""
+        if self.layer == "apps":
+            return [self._engine]
+        if self.layer == "services":
+            return [self._engine, self._randoms, providers.commands()]
+        basic = [self._randoms, providers.keys()]
+        node = self.settings.common.target
+        if node.kind == "proxmox":
+            return [*basic, providers.proxmox(node, self.given), providers.commands()]
+        return [*basic, providers.docker(None)]
+
+    @cached_property
+    def _randoms(self) -> pulumi.ProviderResource:
+        return providers.randoms()
+
+    @cached_property
+    def _engine(self) -> docker.Provider:
+        """The platform's Docker host, with a login to the lab's registry."""
+        registry = self._endpoints.get("registry")
+        secret: pulumi.Output[dict[str, str]] = pulumi.Output.secret(self.platform.docker)
+        access = None if self.local else secret
+        if registry is None:
+            return providers.docker(access)
+        auth = docker.ProviderRegistryAuthArgs(
+            # With its scheme: GitLab's registry in `dev` has no TLS (kreuzwerker#291).
+            address=registry.url,
+            username=REGISTRY_USER,
+            password=pulumi.Output.secret(self.platform.gitlab_token),
+        )
+        return providers.docker(access, auth)
+
+    @cached_property
+    def _passwords(self) -> Passwords:
+        opts = pulumi.ResourceOptions(providers=[self._randoms])
+        return Passwords("passwords", self.settings.common, opts)
+
+    @cached_property
+    def _docker_args(self) -> DockerArgs:
+        return DockerArgs(
+            network=self.network,
+            protect=self.protect,
+            labels={"org.datalab.layer": self.layer},
+            hosts=machine_hosts(self.settings),
+        )
+
+    @cached_property
+    def _runtime(self) -> Runtime:
+        node = self.settings.common.target
+        if node.kind == "docker":
+            return DockerRuntime(args=self._docker_args)
+        # Imported here, as proxmoxve takes 0.3 s and `dev` needs none of it.
+        from targets.machines import MachineArgs, MachineKey, MachineRuntime
+
+        common = self.settings.common
+        opts = pulumi.ResourceOptions(providers=self.providers, protect=self.protect)
+        key = MachineKey("machines", opts)
+        args = MachineArgs(
+            node=node,
+            domain=common.domain,
+            protect=self.protect,
+            unpinned=common.unpinned_downloads,
+            private_key=key.private_key,
+            public_key=key.public_key,
+            providers=self.providers,
+            common={
+                "common_hosts": {str(a): list(names) for a, names in hosts(self.settings).items()},
+                "common_timezone": common.timezone,
+                "common_ca": self.ca,
+            },
+        )
+        return MachineRuntime(args=args)
+
+    @cached_property
+    def _builder(self) -> Builder:
+        """How images are built; with a GitLab they are pushed to its registry."""
+        plain = replace(builder(self.settings), pushed=self.given.pushed)
+        if not self.has("registry"):
+            return plain
+        registry = Registry(
+            url=self.endpoint("registry").url,
+            path=self.registry,
+            username=REGISTRY_USER,
+            password=self.platform.gitlab_token,
+        )
+        return replace(plain, registry=registry)
+
+
+def _component(service: Service) -> type[Component]:
+    """The component of a service, in the module of its name."""
+    found: Any = import_module(f"layers.{service.key}").COMPONENT
+    kind: type[Component] = found
+    return kind
+
+
+def _service(kind: type[Component]) -> Service:
+    """The service of a component."""
+    key = kind.__module__.removeprefix("layers.")
+    return next(service for service in SERVICES if service.key == key)

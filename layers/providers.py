@@ -1,0 +1,102 @@
+"""The providers of a layer, each made in one place."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker
+import pulumi_random as random
+import pulumi_tls as tls
+
+from settings.program import Given
+from settings.target import ProxmoxTarget
+
+if TYPE_CHECKING:
+    import pulumi_vault
+
+    from settings.names import Endpoint
+
+Login = Mapping[str, pulumi.Input[str]] | pulumi.Output[dict[str, str]]
+
+
+def randoms() -> random.Provider:
+    """What makes passwords."""
+    return random.Provider("random")
+
+
+def keys() -> tls.Provider:
+    """What makes keys and certificates."""
+    return tls.Provider("tls")
+
+
+def commands() -> command.Provider:
+    """What runs commands."""
+    return command.Provider("command")
+
+
+def docker(
+    access: Login | None, registry: pulumi_docker.ProviderRegistryAuthArgs | None = None
+) -> pulumi_docker.Provider:
+    """An engine's: that of the machine at hand, or of the Docker VM.
+
+    access has host, ca, certificate and key of the VM's; registry is the login to the lab's own.
+    """
+    return pulumi_docker.Provider(
+        "docker",
+        # Locally without a host: it takes DOCKER_HOST or the socket, as the user's own tools do.
+        host=None if access is None else access["host"],
+        ca_material=None if access is None else pulumi.Output.secret(access["ca"]),
+        cert_material=None if access is None else pulumi.Output.secret(access["certificate"]),
+        key_material=None if access is None else pulumi.Output.secret(access["key"]),
+        registry_auth=[registry] if registry else None,
+    )
+
+
+def proxmox(node: ProxmoxTarget, given: Given) -> pulumi.ProviderResource:
+    """The node's."""
+    # Imported here, as proxmoxve takes 0.3 s and `dev` needs none of it.
+    from targets.proxmox import provider
+
+    if given.proxmox_api_token is None:
+        raise ValueError("there is no API token of the node")
+    return provider("proxmox", node, given.proxmox_api_token)
+
+
+def gitlab(
+    url: pulumi.Input[str], token: pulumi.Input[str], trust: pulumi.Input[str]
+) -> pulumi.ProviderResource:
+    """That of the lab's GitLab; trust is the path of the CA's certificate."""
+    # Imported here, as it takes 0.4 s and a lab without GitLab needs none of it.
+    import pulumi_gitlab
+
+    return pulumi_gitlab.Provider(
+        "gitlab",
+        base_url=url,
+        token=token,
+        cacert_file=trust,
+        # A preview must work while GitLab is off, and of a fresh lab before there is one.
+        early_auth_check=False,
+    )
+
+
+def vault(
+    where: "Endpoint",
+    login: Login,
+    trust: pulumi.Input[str],
+    ready: pulumi.Input[str] = "",
+) -> "pulumi_vault.Provider":
+    """Vault's for the identity `login` (username, password), once the output `ready` is known."""
+    import pulumi_vault
+
+    return pulumi_vault.Provider(
+        "vault",
+        address=pulumi.Output.from_input(ready).apply(
+            lambda _: f"https://{where.address}:{where.port}"
+        ),
+        # Each run logs in, so that no token is kept; and VAULT_TOKEN of a shell counts for nothing.
+        auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
+            username=login["username"], password=login["password"]
+        ),
+        ca_cert_file=trust,
+    )
