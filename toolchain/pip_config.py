@@ -43,9 +43,9 @@ def read(python: Path) -> dict[str, str]:
 def uv_variables(pip: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """The environment `own` with what pip is told as uv's variables; a UV_* of the user's stays."""
     told = {
-        variable: between.join(pip[name].split())
+        variable: text
         for name, (variable, between) in ADDRESSES.items()
-        if name in pip
+        if (text := between.join(filter(there, pip.get(name, "").split())))
     }
     told |= {variable: pip[name] for name, variable in OTHERS.items() if name in pip}
     # pip looks for a version in every index; uv, in the first that has the package. Hashes make the
@@ -64,6 +64,11 @@ def uv_variables(pip: Mapping[str, str], own: Mapping[str, str]) -> dict[str, st
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             forced[name] = proxy if "://" in proxy else f"http://{proxy}"
     return {**told, **own, **forced}
+
+
+def there(address: str) -> bool:
+    """Whether it is no folder that is missing: pip warns of one, uv goes no further."""
+    return not address.startswith(("/", ".", "~")) or Path(address).expanduser().exists()
 
 
 def uv_options(pip: Mapping[str, str]) -> list[str]:

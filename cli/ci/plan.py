@@ -60,6 +60,13 @@ class Plan:
         """How many steps have this operation."""
         return sum(step.op == op for step in self.steps)
 
+    def changes(self) -> list[dict[str, Any]]:
+        """Every step by its names, for another program."""
+        return [
+            {"op": step.op, "type": step.type, "name": step.name, "properties": step.properties}
+            for step in self.steps
+        ]
+
     def report(self) -> dict[str, int]:
         """GitLab's Terraform report, which knows three operations; a replacement is two."""
         counts = {"create": 0, "update": 0, "delete": 0}

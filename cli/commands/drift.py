@@ -77,9 +77,5 @@ class Layer:
         found = engine.preview(stack, "--refresh", "--expect-no-changes")
         self.codes.append(found.code)
         if found.failed:
-            say(found.said.strip() or "".join(row["message"] for row in found.errors).strip())
-        steps = reduce(layer, "", found.data).steps
-        self.resources += [
-            {"op": step.op, "type": step.type, "name": step.name, "properties": step.properties}
-            for step in steps
-        ]
+            say(found.why)
+        self.resources += reduce(layer, "", found.data).changes()

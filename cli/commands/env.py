@@ -5,15 +5,16 @@ import os
 import shlex
 import sys
 
-from cli.lib.command import DAILY, ENV, Verb
+from cli.lib.command import DAILY, ENV, JSON, Verb
 from cli.lib.fault import Fault, SettingsFault, say
+from cli.lib.terminal import print_json
 
 VERB = Verb(
     "env",
     'what plain `pulumi` needs: eval "$(./lab env dev)"',
     group=DAILY,
     order=90,
-    arguments=(ENV,),
+    arguments=(ENV, JSON),
 )
 
 
@@ -46,11 +47,17 @@ def run(values: argparse.Namespace) -> int:
         *backend.store_access(env),
     )
     told += tuple(docker_engine.named().variables) if place == "docker" else ()
+    lines: dict[str, str | None] = {}  # None: not to be set
     for name in (*told, *sorted(backend.unwanted(place))):
         if name in wanted:
             # The operator's own passphrase is in the shell already; printing it would show it.
             if name not in backend.PASSPHRASE or wanted[name] != os.environ.get(name):
-                print(f"export {name}={shlex.quote(wanted[name])}")
+                lines[name] = wanted[name]
         elif name in os.environ:
-            print(f"unset {name}")
+            lines[name] = None
+    if values.json:
+        print_json(lines)
+        return 0
+    for name, value in lines.items():
+        print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
     return 0

@@ -5,9 +5,10 @@ import os
 import shlex
 import subprocess
 
-from cli.lib.command import ENV, REPAIR, Verb, arg, one_of
+from cli.lib.command import ENV, JSON, REPAIR, Verb, arg, one_of
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
+from cli.lib.terminal import print_json
 
 VERB = Verb(
     "vault",
@@ -17,6 +18,7 @@ VERB = Verb(
     arguments=(
         arg("action", metavar="keys", type=one_of("action", ("keys",)), help="what to do"),
         ENV,
+        JSON,
     ),
 )
 
@@ -33,7 +35,11 @@ def run(values: argparse.Namespace) -> int:
     if settings.foundation.vault.unseal == "manual":
         raise Fault("vault.unseal is manual: the keys are with the person who initialised Vault")
     local = settings.common.target.kind == "docker"
-    print(_of_container() if local else _of_machine(engine, f"{values.env}-foundation"))
+    key = _of_container() if local else _of_machine(engine, f"{values.env}-foundation")
+    if values.json:
+        print_json({"unseal_key": key})
+    else:
+        print(key)
     return 0
 
 

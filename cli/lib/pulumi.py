@@ -34,6 +34,11 @@ class Preview:
         return self.code not in (0, DRIFTED)
 
     @property
+    def why(self) -> str:
+        """Why it broke off."""
+        return self.said.strip() or "".join(row["message"] for row in self.errors).strip()
+
+    @property
     def steps(self) -> list[dict[str, Any]]:
         """Its steps, as `pulumi preview --json` lists them."""
         return list(self.data.get("steps") or ())

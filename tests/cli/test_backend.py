@@ -1,5 +1,6 @@
 """Where the state lives, and who may reach it."""
 
+import json
 import os
 import subprocess
 from urllib.parse import parse_qs, urlsplit
@@ -116,6 +117,10 @@ def test_env_is_what_a_shell_can_evaluate(
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in got
     assert got["PATH"].split(os.pathsep).index(str(checkout.fake)) < 3
     assert got["PULUMI_HOME"].startswith(os.environ["XDG_CACHE_HOME"])
+    assert checkout.lab("env", "dev", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["PULUMI_CONFIG_PASSPHRASE_FILE"] is None
+    assert {name: value for name, value in told.items() if value is not None}.items() <= got.items()
 
 
 def test_env_never_prints_the_operators_passphrase(

@@ -1,6 +1,7 @@
 """`./lab pin` against a registry and vendors of the test's own."""
 
 import hashlib
+import json
 import ssl
 import threading
 from collections.abc import Iterator
@@ -251,6 +252,31 @@ def test_check_compares_with_the_sources_and_writes_nothing(
     assert f"images.kafka: docker.io/apache/kafka:4.1.0 is served as sha256:{DIGEST} now" in said
     assert f"sha256:{NEW}" in said
     assert files.sum.read_text() == text
+
+
+def test_check_for_another_program(
+    checkout: Checkout, files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(code: int, *words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert checkout.lab("pin", *words, "--json") == code
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    name = "docker.io/apache/kafka:4.1.0"
+    made = {row["entry"]: row["sha256"] for row in told(0)["pins"]}
+    assert (made["images.kafka"], made["downloads.vault"]) == (DIGEST, SUM)
+    assert told(0, "kafka", "--check") == {
+        "file": "images.sum",
+        "pins": [{"entry": "images.kafka", "name": name, "sha256": DIGEST, "served": DIGEST}],
+        "faults": [],
+    }
+    files.sum.write_text(files.sum.read_text().replace(DIGEST, NEW))
+    found = told(1, "--check")
+    (row,) = [row for row in found["pins"] if row["sha256"] != row["served"]]
+    assert row == {"entry": "images.kafka", "name": name, "sha256": NEW, "served": DIGEST}
+    (fault,) = found["faults"]
+    assert fault.startswith(f"images.kafka: {name} is served as")
 
 
 @pytest.mark.parametrize("words", [("pin",), ("pin", "--check")])

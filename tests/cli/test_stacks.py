@@ -73,6 +73,21 @@ def test_preview_of_all_stops_above_what_is_not_up(ready: Checkout) -> None:
     assert ready.lines == [f"preview -s {stack} --diff" for stack in DEV]
 
 
+def test_preview_for_another_program(ready: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    ready.lab("up", "dev", "foundation", "--yes")
+    urn = "urn:pulumi:dev-foundation::datalab::docker:index/volume:Volume::s3-volume"
+    steps = [{"op": "create", "urn": urn, "newState": {"inputs": {"name": "a-value"}}}]
+    (ready.fake / "preview.json").write_text(json.dumps({"steps": steps}))
+    capsys.readouterr()
+    assert ready.lab("preview", "dev", "--json") == 0
+    told = capsys.readouterr().out
+    found = json.loads(told)
+    assert list(found) == ["foundation", "platform"]
+    (step,) = found["foundation"]
+    assert (step["op"], step["name"]) == ("create", "s3-volume")
+    assert "a-value" not in told
+
+
 def test_foundation_is_rescued_after_each_up(ready: Checkout) -> None:
     ready.lab("up", "dev", "--yes")
     copy = ready.root / ".state" / "rescue" / "dev-foundation.json"

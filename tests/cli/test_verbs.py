@@ -53,13 +53,13 @@ def test_version() -> None:
     assert re.fullmatch(r"datalab \d+\.\d+\.\d+( \(\S+\))?, Pulumi v3\.\d+\.\d+\n", answer.stdout)
 
 
-READS = ("check", "budget", "hosts", "doctor", "logins", "drift", "cache", "rehearse")
+ACTS = {"init", "up", "down", "secrets", "repair", "state", "gitlab", "ci", "test"}
 
 
-@pytest.mark.parametrize("name", READS)
-def test_what_reads_can_be_read_by_a_program(name: str) -> None:
-    (verb,) = [verb for verb in VERBS if verb.name == name]
-    assert "--json" in [argument.name for argument in verb.arguments]
+def test_what_reads_can_be_read_by_a_program() -> None:
+    assert {verb.name for verb in VERBS} > ACTS
+    without = [verb for verb in VERBS if "--json" not in {a.name for a in verb.arguments}]
+    assert {verb.name for verb in without} == ACTS
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_what_pip_is_told_uv_is_told(conf: Path, monkeypatch: pytest.MonkeyPatch
     conf.write_text(
         "[global]\nindex-url = https://global.example/simple\ncert = /ca.pem\n"
         "extra-index-url =\n  https://one.example/simple\n  https://two.example/simple\n"
-        "find-links = /a /b\ntrusted-host = one.example two.example:8443\nproxy = proxy:3128\n"
+        f"find-links = {conf.parent} https://b.example /not/there\n"
+        "trusted-host = one.example two.example:8443\nproxy = proxy:3128\n"
         "no-index = yes\nclient-cert = /me.pem\nretries = 7\n"
         "[install]\nindex_url = https://install.example/simple\n"
     )
@@ -49,7 +50,7 @@ def test_what_pip_is_told_uv_is_told(conf: Path, monkeypatch: pytest.MonkeyPatch
     assert {name: value for name, value in found.items() if name.startswith(("UV_", "SSL_"))} == {
         "UV_DEFAULT_INDEX": "https://install.example/simple",
         "UV_INDEX": "https://one.example/simple https://two.example/simple",
-        "UV_FIND_LINKS": "/a,/b",
+        "UV_FIND_LINKS": f"{conf.parent},https://b.example",
         "UV_INSECURE_HOST": "one.example two.example:8443",
         "UV_HTTP_TIMEOUT": "99",
         "UV_HTTP_RETRIES": "7",

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.lib.command import DAILY, Verb, arg
+from cli.lib.command import DAILY, JSON, Verb, arg
 
 VERB = Verb(
     "pin",
@@ -12,6 +12,7 @@ VERB = Verb(
     arguments=(
         arg("name", metavar="NAME", nargs="?", help="an entry; default: what has none yet"),
         arg("--check", action="store_true", help="whether the sources still have the same"),
+        JSON,
     ),
     engine=False,
 )

@@ -18,6 +18,7 @@ import httpx
 from cli.commands.pin import signature
 from cli.lib.fault import Fault, SettingsFault, say
 from cli.lib.registry import request_manifest
+from cli.lib.terminal import print_json
 from settings import faults, images, pins
 from settings.pins import Pin
 from toolchain import files
@@ -50,12 +51,24 @@ def pin(values: argparse.Namespace) -> int:
             for pin in chosen
             if pin.name in found and found[pin.name] != known.get(pin.name)
         ]
-        if not failed:
-            print(f"{pins.SUMS}: {len(found)} as their sources have them")
+        done = "" if failed else f"{len(found)} as their sources have them"
     else:
-        written = record(wanted, known, found)
-        if written or not failed:
-            print(f"{pins.SUMS}: {written or 'nothing to do'}")
+        done = record(wanted, known, found) or ("" if failed else "nothing to do")
+    if values.json:
+        known = pins.read(images.PATH)
+        rows = [
+            {
+                "entry": pin.entry,
+                "name": pin.name,
+                "sha256": known.get(pin.name),
+                "served": found.get(pin.name),
+            }
+            for pin in chosen
+        ]
+        print_json({"file": pins.SUMS, "pins": rows, "faults": failed})
+        return 1 if failed else 0
+    if done:
+        print(f"{pins.SUMS}: {done}")
     if failed:
         raise Fault("\n".join(failed))
     return 0
