@@ -273,10 +273,9 @@ def test_check_for_another_program(
     }
     files.sum.write_text(files.sum.read_text().replace(DIGEST, NEW))
     found = told(1, "--check")
-    (row,) = [row for row in found["pins"] if row["sha256"] != row["served"]]
+    (row,) = [row for row in found["pins"] if row["entry"] == "images.kafka"]
     assert row == {"entry": "images.kafka", "name": name, "sha256": NEW, "served": DIGEST}
-    (fault,) = found["faults"]
-    assert fault.startswith(f"images.kafka: {name} is served as")
+    assert any(fault.startswith(f"images.kafka: {name} is served") for fault in found["faults"])
 
 
 @pytest.mark.parametrize("words", [("pin",), ("pin", "--check")])
