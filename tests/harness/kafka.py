@@ -58,21 +58,23 @@ def jars() -> Path:
     return cached(f"kafka-{VERSION}", fetch)
 
 
-@contextmanager
-def kafka(folder: Path, memory: str = "256m") -> Iterator[str]:
-    """Run a broker; yields its bootstrap address."""
+def prepare(folder: Path) -> str:
+    """Settings and an empty log for a broker in this folder; its bootstrap address."""
     port, controller, data = free_port(), free_port(), folder / "logs"
     settings = folder / "server.properties"
     settings.write_text(SETTINGS.format(port=port, controller=controller, data=data))
-    java = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
-    java.append(f"{jars()}/*")
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", settings],
+        [*_java(), "kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", settings],
         check=True,
         capture_output=True,
         cwd=folder,
     )
-    address = f"127.0.0.1:{port}"
+    return f"127.0.0.1:{port}"
+
+
+@contextmanager
+def broker(folder: Path, address: str, memory: str = "256m") -> Iterator[subprocess.Popen[bytes]]:
+    """Run the broker that was prepared here, with what its log holds."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
 
     def ready() -> bool:
@@ -82,10 +84,23 @@ def kafka(folder: Path, memory: str = "256m") -> Iterator[str]:
             return False
 
     with server(
-        [*java, "kafka.Kafka", settings],
+        [*_java(memory), "kafka.Kafka", folder / "server.properties"],
         ready,
         folder / "kafka.log",
         env=clean_environment(),
         cwd=folder,
-    ):
+    ) as process:
+        yield process
+
+
+@contextmanager
+def kafka(folder: Path, memory: str = "256m") -> Iterator[str]:
+    """Run a new broker; yields its bootstrap address."""
+    address = prepare(folder)
+    with broker(folder, address, memory):
         yield address
+
+
+def _java(memory: str = "256m") -> list[str]:
+    options = [f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return ["java", *options, "-cp", f"{jars()}/*"]

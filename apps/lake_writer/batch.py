@@ -1,0 +1,145 @@
+"""Messages on their way: parsed by DuckDB into tables of its memory as they come."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+
+SQL = Path(__file__).parent / "sql"
+# What separates the messages of a chunk on their way into DuckDB. It occurs in no JSON text: there
+# it would be escaped (RFC 7464 separates JSON texts by it for the same reason).
+SEPARATOR = b"\x1e"
+# Later ones would have a partition of the table for each month that somebody made up.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+COMMON = "partition INTEGER, message_offset BIGINT, reason VARCHAR, value BLOB"
+COLUMNS = {
+    "events": (
+        "inference_uuid VARCHAR, model_name VARCHAR, model_version VARCHAR, data JSON, "
+        "prediction DOUBLE, outputs JSON, details JSON, created_at TIMESTAMP"
+    ),
+    "feedback": "inference_uuid VARCHAR, score DOUBLE, feedback JSON, created_at TIMESTAMP",
+}
+
+
+def _statement(kind: str) -> str:
+    micro = 1_000_000
+    return (
+        (SQL / f"{kind}.sql")
+        .read_text()
+        .replace("{earliest_us}", str(int(EARLIEST.timestamp()) * micro))
+        .replace("{latest_us}", str(int(LATEST.timestamp()) * micro - 1))
+    )
+
+
+STATEMENTS = {kind: _statement(kind) for kind in COLUMNS}
+
+
+@dataclass(frozen=True, order=True)
+class Partition:
+    """A partition of one life of a topic: made again, the topic has another id."""
+
+    topic: str
+    topic_id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A message, as Kafka has it."""
+
+    partition: Partition
+    offset: int
+    value: bytes
+
+
+@dataclass
+class Move:
+    """How far a batch takes a partition; start is None where the lake knows nothing of it."""
+
+    start: int | None
+    end: int
+    lost: int = 0
+
+
+@dataclass
+class Batch:
+    """Rows that go into the lake together, with what the lake is told about the partitions."""
+
+    number: int
+    kinds: Mapping[str, str]  # topic -> key of COLUMNS
+    moves: dict[Partition, Move]
+    rows: int = 0
+    bytes: int = 0
+    started: float | None = None  # since when it holds something
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLUMNS, 0))
+
+    def table(self, kind: str) -> str:
+        """The table in DuckDB's memory that holds its rows of a kind."""
+        return f"memory.main.{kind}_{self.number}"
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make its tables."""
+        for kind, columns in COLUMNS.items():
+            connection.execute(f"CREATE TABLE {self.table(kind)} ({COMMON}, {columns})")
+        if any(move.lost for move in self.moves.values()):
+            self.started = time.monotonic()
+
+    def drop(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give its memory back."""
+        for kind in (*COLUMNS, "moves"):
+            connection.execute(f"DROP TABLE IF EXISTS {self.table(kind)}")
+
+    def add(self, connection: duckdb.DuckDBPyConnection, records: Iterable[Record]) -> None:
+        """Parse messages; those of one partition are in order."""
+        ordered = sorted(records, key=lambda record: record.partition)
+        for partition, group in groupby(ordered, key=lambda record: record.partition):
+            self._add(connection, partition, list(group))
+        if ordered and self.started is None:
+            self.started = time.monotonic()
+
+    def _add(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        partition: Partition,
+        records: list[Record],
+    ) -> None:
+        kind = self.kinds[partition.topic]
+        good: list[str] = []
+        offsets: list[str] = []
+        for record in records:
+            try:
+                if SEPARATOR in record.value:
+                    raise ValueError("a control character")
+                good.append(record.value.decode())
+                offsets.append(str(record.offset))
+            except ValueError:
+                self._reject(connection, kind, record)
+        if good:
+            connection.execute(
+                STATEMENTS[kind].replace("{table}", self.table(kind)),
+                {
+                    "partition": partition.number,
+                    "offsets": ",".join(offsets),
+                    "values": SEPARATOR.decode().join(good),
+                },
+            )
+        self.counts[kind] += len(records)
+        self.rows += len(records)
+        self.bytes += sum(len(record.value) for record in records)
+        move = self.moves[partition]
+        move.end = records[-1].offset + 1
+
+    def _reject(self, connection: duckdb.DuckDBPyConnection, kind: str, record: Record) -> None:
+        connection.execute(
+            f"INSERT INTO {self.table(kind)} (partition, message_offset, reason, value) "
+            "VALUES (?, ?, 'not JSON', ?)",
+            [record.partition.number, record.offset, record.value],
+        )
+
+    def age(self) -> float:
+        """Seconds since the first of what it holds came."""
+        return 0 if self.started is None else time.monotonic() - self.started

@@ -1,0 +1,100 @@
+"""The command `datalab-edge`."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from datalab_edge import programs, status
+from datalab_edge.credentials import FILE, TEXT, CredentialsError, Lake, load
+from datalab_edge.lake import connect
+from datalab_edge.output import write_csv, write_json
+
+CREDENTIALS = f"The credentials' file; otherwise {FILE} names it or {TEXT} holds its text"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; 1 with a message where it cannot be done."""
+    given = _parser().parse_args(words)
+    try:
+        lake = load(file=given.credentials)
+        code: int = given.run(lake, given)
+    except (CredentialsError, status.WriterError, programs.MissingError) as error:
+        print(error, file=sys.stderr)
+    except duckdb.Error as error:
+        print(str(error).strip(), file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read the rows has enough; Python would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        return code
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="datalab-edge", description="The lab's lakehouse.")
+    parser.add_argument("--credentials", type=Path, metavar="FILE", help=CREDENTIALS)
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    shell = verbs.add_parser("shell", help="DuckDB's own shell, with every catalog attached")
+    shell.set_defaults(run=_shell)
+    sql = verbs.add_parser("sql", help="answer one query")
+    sql.add_argument("query", help="SQL, or - to read it from standard input")
+    form = sql.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="rows as a JSON list")
+    form.add_argument("--csv", action="store_true", help="rows as CSV")
+    sql.add_argument("--rows", type=int, default=100, help="rows of a table that are shown (100)")
+    sql.set_defaults(run=_sql)
+    verbs.add_parser("status", help="catalogs, tables, rows, files; the writer's lag").set_defaults(
+        run=_status
+    )
+    verbs.add_parser("maintain", help="merge small files and delete unused ones").set_defaults(
+        run=_maintain
+    )
+    notebook = verbs.add_parser("notebook", help="a marimo notebook, where the lake is attached")
+    notebook.add_argument("file", type=Path, nargs="?", default=Path("lake.py"))
+    notebook.set_defaults(run=_notebook)
+    return parser
+
+
+def _shell(lake: Lake, _: argparse.Namespace) -> int:
+    return programs.shell(lake)
+
+
+def _sql(lake: Lake, given: argparse.Namespace) -> int:
+    query = sys.stdin.read() if given.query == "-" else given.query
+    with connect(lake) as connection:
+        if not (given.json or given.csv):
+            found = connection.sql(query)
+            if found is not None:
+                width = shutil.get_terminal_size((120, 40)).columns
+                found.show(max_rows=given.rows, max_width=width)
+            return 0
+        result = connection.execute(query)
+        columns = [column[0] for column in result.description or ()]
+        rows = iter(result.fetchone, None)
+        write = write_json if given.json else write_csv
+        write(columns, rows, sys.stdout)
+    return 0
+
+
+def _status(lake: Lake, _: argparse.Namespace) -> int:
+    with connect(lake) as connection:
+        print(status.status(connection, lake))
+    return 0
+
+
+def _maintain(lake: Lake, _: argparse.Namespace) -> int:
+    print(status.maintain(lake))
+    return 0
+
+
+def _notebook(lake: Lake, given: argparse.Namespace) -> int:
+    return programs.notebook(lake, given.file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
