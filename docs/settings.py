@@ -29,13 +29,6 @@ fault. Every password that the lab needs for itself is generated.
 | `datalab:upstreamPasswords` | upstreams with a `user` | a JSON map from upstreams of the cache \
 to passwords: [Upstreams with a login](cache.md#upstreams-with-a-login) |
 """
-BUDGET = (
-    "The machines' memory floors and what is kept for the hypervisor fit the node's memory. A VM "
-    "with a device passed through has no floor below its maximum.",
-    "The containers' limits, the runner's jobs and what is kept for its system fit the Docker "
-    "host's memory.",
-    "The machines' disks fit their storage. (`./lab budget ENV` shows all three, with warnings.)",
-)
 Schema = dict[str, Any]
 
 
@@ -57,7 +50,6 @@ def page() -> str:
         lines += [f"### {name}", "", model["description"], "", *_table(model, (), shared), ""]
     lines += [SECRETS, "## Rules between settings", ""]
     lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in RULES]
-    lines += [f"- {text}" for text in BUDGET]
     return "\n".join(lines) + "\n"
 
 

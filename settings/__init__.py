@@ -1,6 +1,5 @@
 """An environment's settings: one tree, checked once, every fault at once."""
 
-import contextlib
 import functools
 import json
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from settings.budget import Budget, budget
 from settings.common import Common
 from settings.declarations import BY_MODEL, Layer, layer_model
 from settings.rules import check
+from settings.sections import Sections, sections
 from settings.stackfile import StackFileError, read_config
 
 ENVIRONMENTS = ("dev", "lab")
@@ -90,7 +90,7 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         text = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
     except RecursionError:
         raise SettingsError(source, (f"{PROJECT}: is nested too deeply",)) from None
-    settings, wrong = _validate(text)
+    settings, sound, wrong = _validate(text)
     hidden = list(faults.secrets_in(tree))
     found += [
         f"{PROJECT}:{dotted(place)}: no secret belongs here; the secrets are keys of their "
@@ -102,14 +102,11 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         for place, text in wrong
         if not any(place[: len(secret)] == secret for secret in hidden)
     ]
-    found += [f"{PROJECT}:{key}: {text}" for key, text in check(settings, whole=not wrong)]
-    planned: Budget | None = None
-    with contextlib.suppress(*((AttributeError,) if wrong else ())):
-        planned = budget(settings)
-        found += planned.errors
-    if found:
+    found += [f"{PROJECT}:{key}: {text}" for key, text in check(sound)]
+    if settings is None or found:
         found += [replaced.remedy(old)] if old else []
-        raise SettingsError(source, tuple(dict.fromkeys(found)), None if wrong else planned)
+        planned = None if settings is None else budget(settings)
+        raise SettingsError(source, tuple(dict.fromkeys(found)), planned)
     return settings
 
 
@@ -141,7 +138,7 @@ def _other_key(key: str, value: Any) -> Iterator[str]:
             )
     elif namespace == PROJECT:
         known = (*Settings.model_fields, *SECRET_KEYS)
-        yield f"{dotted((key,))}: is no setting; {faults.suggestion(name, known)}"
+        yield f"{dotted((key,))}: unknown setting; {faults.suggestion(name, known)}"
     elif namespace != "pulumi":
         # Default providers are switched off (Pulumi.yaml), so nothing would read it.
         yield f"{dotted((key,))}: does nothing; settings begin with {PROJECT}:"
@@ -153,35 +150,30 @@ def schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _validate(text: bytes) -> tuple[Settings, list[tuple[faults.Location, str]]]:
-    """The settings, and what is wrong in them.
-
-    Where something is wrong, the sections that it is in (as foundation.vault) are absent:
-    reading them is an AttributeError, and the rules that need only others can still speak.
-    """
+def _validate(
+    text: bytes,
+) -> tuple[Settings | None, Sections, list[tuple[faults.Location, str]]]:
+    """The settings; the sections that are sound, which are all of whole ones; what is wrong."""
     try:
-        return Settings.model_validate_json(text, strict=True), []
+        settings = Settings.model_validate_json(text, strict=True)
     except ValidationError as error:
         wrong = list(faults.explain(error, schema()))
-    tree = json.loads(text)
-    bad = {place[:2] for place, _ in wrong}
-    settings = Settings.model_construct()
-    for layer, field in Settings.model_fields.items():
-        model = field.annotation
-        if (layer,) in bad or not isinstance(tree.get(layer), dict) or model is None:
-            continue
-        sections: dict[str, Any] = {}
-        for name, section in model.model_fields.items():
+        return None, _sound(json.loads(text), {place[:2] for place, _ in wrong}), wrong
+    return settings, sections(settings), []
+
+
+def _sound(tree: Mapping[str, Any], bad: set[faults.Location]) -> Sections:
+    """The sections of layers and in layers that have no fault."""
+    found = Sections()
+    for layer, model in Settings.model_fields.items():
+        fields = getattr(model.annotation, "model_fields", {})
+        for name, field in fields.items() if (layer,) not in bad else ():
             if (layer, name) in bad:
                 continue
             if name in tree[layer]:
-                adapter: TypeAdapter[Any] = TypeAdapter(section.rebuild_annotation())
+                adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
                 raw = json.dumps(tree[layer][name])
-                sections[name] = adapter.validate_json(raw, strict=True)
-            else:
-                sections[name] = section.get_default(call_default_factory=True)
-        part = model.model_construct()
-        part.__dict__.clear()
-        part.__dict__.update(sections)
-        settings.__dict__[layer] = part
-    return settings, wrong
+                found[f"{layer}.{name}"] = adapter.validate_json(raw, strict=True)
+            elif not field.is_required():
+                found[f"{layer}.{name}"] = field.get_default(call_default_factory=True)
+    return found

@@ -8,14 +8,20 @@ nor has a VM with a device passed through: the device may write to any page, so 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from settings.base import Container, dotted, walk
+from settings.base import Container, dotted
 from settings.machines import Machine, Vm
+from settings.platform.docker import DockerHost
+from settings.platform.gitlab import GitLab
+from settings.platform.runner import Runner
+from settings.sections import Containers, Machines, sections
+from settings.target import DockerTarget, ProxmoxTarget
 
 if TYPE_CHECKING:
     from settings import Settings
 
+T = TypeVar("T")
 Finding = tuple[Literal["error", "warning", "note"], str, str]  # level, dotted key, text
 
 STORAGES = ("common", "target", "storages")
@@ -126,8 +132,13 @@ class Budget:
         return self._texts("note")
 
     def _texts(self, wanted: str) -> tuple[str, ...]:
-        findings = [*self._memory(), *self._growth(), *self._rest()]
-        return tuple(f"datalab:{key}: {text}" for level, key, text in findings if level == wanted)
+        found = self.findings
+        return tuple(f"datalab:{key}: {text}" for level, key, text in found if level == wanted)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Everything worth saying."""
+        return [*self._memory(), *self._growth(), *self._rest()]
 
     def _memory(self) -> Iterator[Finding]:
         for host, planned, whose in (
@@ -169,15 +180,67 @@ class Budget:
 
 def machines(settings: "Settings") -> list[tuple[str, Machine]]:
     """(dotted key, machine) of every machine of the lab; GitLab's only where it is on."""
-    off = () if settings.platform.gitlab.enabled else ("platform.gitlab",)
-    return [row for row in walk(settings, Machine) if not row[0].startswith(off)]
+    return _present(settings.platform.gitlab, sections(settings).all(Machine))
 
 
 def budget(settings: "Settings") -> Budget:
-    """The budget of an environment; AttributeError where a section that it needs is absent."""
-    target, platform = settings.common.target, settings.platform
-    off = () if platform.gitlab.enabled else ("platform.gitlab", "platform.runner")
-    slots = {f"platform.runner.{size}": n for size, n in platform.runner.slots.items()}
+    """The budget of an environment."""
+    sound = sections(settings)
+    return _plan(
+        target=settings.common.target,
+        docker=settings.platform.docker,
+        gitlab=settings.platform.gitlab,
+        runner=settings.platform.runner,
+        machines=Machines(sound.all(Machine)),
+        containers=Containers(sound.all(Container)),
+    )
+
+
+def fits(
+    *,
+    target: DockerTarget | ProxmoxTarget,
+    docker: DockerHost,
+    gitlab: GitLab,
+    runner: Runner,
+    machines: Machines,
+    containers: Containers,
+) -> Iterator[tuple[str, str]]:
+    """Memory and disks are enough (`./lab budget ENV` shows the plan, with warnings).
+
+    The machines' memory floors and what is kept for the hypervisor fit the node's memory; a VM with
+    a device passed through has no floor below its maximum. The containers' limits, the runner's
+    jobs and what is kept for its system fit the Docker host's memory. The machines' disks fit their
+    storage.
+    """
+    planned = _plan(
+        target=target,
+        docker=docker,
+        gitlab=gitlab,
+        runner=runner,
+        machines=machines,
+        containers=containers,
+    )
+    for level, key, text in planned.findings:
+        if level == "error":
+            yield key, text
+
+
+def _present(gitlab: GitLab, parts: Mapping[str, T]) -> list[tuple[str, T]]:
+    """What there is, of machines or containers: GitLab's and its runner's only where it is on."""
+    off = () if gitlab.enabled else ("platform.gitlab.", "platform.runner.")
+    return [(key, part) for key, part in parts.items() if not key.startswith(off)]
+
+
+def _plan(
+    *,
+    target: DockerTarget | ProxmoxTarget,
+    docker: DockerHost,
+    gitlab: GitLab,
+    runner: Runner,
+    machines: Machines,
+    containers: Containers,
+) -> Budget:
+    slots = {f"platform.runner.{size}": n for size, n in runner.slots.items()}
     loads = tuple(
         Load(
             name=key.partition(".")[2].removesuffix(".container"),
@@ -185,17 +248,13 @@ def budget(settings: "Settings") -> Budget:
             memory_mib=container.memory_mib,
             count=slots.get(key, 1),
         )
-        for key, container in walk(settings, Container)
-        if not key.startswith(off)
+        for key, container in _present(gitlab, containers)
     )
     if target.kind == "docker":
         # All of `target.memory_mib` is for containers: nothing of it is the system's.
         host = Host(key="common.target", memory_mib=target.memory_mib, cores=target.cores)
         return Budget(docker=host, containers=loads)
-    guests = tuple(
-        _guest(key, machine, machine.disk_storage(target)) for key, machine in machines(settings)
-    )
-    docker = platform.docker.machine
+    vm = docker.machine
     return Budget(
         node=Host(
             key="common.target",
@@ -204,14 +263,17 @@ def budget(settings: "Settings") -> Budget:
             cores=target.cores,
             storages_gib={name: storage.capacity_gib for name, storage in target.storages.items()},
         ),
-        machines=guests,
+        machines=tuple(
+            _guest(key, machine, machine.disk_storage(target))
+            for key, machine in _present(gitlab, machines)
+        ),
         docker=Host(
             key="platform.docker.machine",
-            memory_mib=docker.memory_mib,
-            reserved_mib=platform.docker.reserved_mib,
-            cores=docker.cores,
+            memory_mib=vm.memory_mib,
+            reserved_mib=docker.reserved_mib,
+            cores=vm.cores,
         )
-        if docker
+        if vm
         else None,
         containers=loads,
     )

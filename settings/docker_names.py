@@ -1,10 +1,12 @@
 """Rules on names that are made of settings and go to Docker, its DNS and its registries."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from settings import Settings
+from settings.foundation.cache import Cache
+from settings.platform.gitlab import GitLab
+from settings.sections import Fault
+from settings.services.gitlab_project import GitLabProject
+from settings.target import DockerTarget, ProxmoxTarget
 
 MOST_LABEL = 63  # characters between two dots of a name in DNS (RFC 1035)
 # distribution/reference, NameTotalLengthMax: up to 0.5, which the Docker provider and Docker before
@@ -13,23 +15,22 @@ MOST_IMAGE = 255
 LONGEST_IMAGE = "model-server"  # of those that the lab builds
 
 
-def registries(settings: "Settings") -> Iterator[tuple[str, str]]:
+def registries(target: DockerTarget, cache: Cache) -> Iterator[Fault]:
     """In `dev` the cache finds an upstream's registry by its container's name."""
-    if settings.common.target.kind != "docker":
-        return
-    for name, upstream in settings.foundation.cache.upstreams.items():
+    for name, upstream in cache.upstreams.items():
         if upstream.kind == "oci" and len(container := f"cache-{name}") > MOST_LABEL:
             most = MOST_LABEL - len(container) + len(name)
             text = f"has {len(name)} characters; the most for kind oci is {most}, as the name of "
             yield f"foundation.cache.upstreams.{name}", f"{text}its container is one in DNS"
 
 
-def images(settings: "Settings") -> Iterator[tuple[str, str]]:
+def images(
+    target: ProxmoxTarget, domain: str, gitlab: GitLab, home: GitLabProject
+) -> Iterator[Fault]:
     """The names of the lab's own images in GitLab's registry are not too long."""
-    if settings.common.target.kind == "docker" or not settings.platform.gitlab.enabled:
+    if not gitlab.enabled:
         return
-    home, port = settings.services.gitlab_project, settings.platform.gitlab.registry_port
-    registry = f"registry.{settings.common.domain}:{port}"
+    registry = f"registry.{domain}:{gitlab.registry_port}"
     name = f"{registry}/{home.group}/{home.project}/{LONGEST_IMAGE}"
     if (over := len(name) - MOST_IMAGE) > 0:
         text = f"an image's name such as registry.DOMAIN:PORT/{home.group}/{home.project}/"

@@ -115,8 +115,11 @@ def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, st
 
 def _explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
     details = error.errors()
+    misspelt = {place for detail in details for place in _meant(detail, root)}
     for detail in details:
         location, kind, given = detail["loc"], detail["type"], detail["input"]
+        if kind == "missing" and location in misspelt:
+            continue  # it is there under a wrong name, of which another line speaks
         if kind == "too_short" and any(
             other["loc"][:-1] == location for other in details if other["loc"]
         ):
@@ -128,8 +131,8 @@ def _explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, s
             names = {"pattern": pattern, **parent.get("propertyNames", {})}
             yield location, f"this key has the wrong form; an example is {_examples(names)}"
         elif kind == "extra_forbidden":
-            known = sorted(at(location[:-1], root).get("properties", {}))
-            yield location, f"is no setting; {suggestion(str(location[-1]), known)}"
+            known = _known(location, root)
+            yield location, f"unknown setting; {suggestion(str(location[-1]), known)}"
         elif kind.startswith("union_tag"):
             name = at(location, root)["discriminator"]["propertyName"]
             schema = {"enum": list(kinds(at(location, root)))}
@@ -142,6 +145,19 @@ def _explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, s
             yield location, f"is missing; give it {expected(schema)}{_meaning(schema)}"
         else:
             yield location, _wrong(given, at(location, root), detail)
+
+
+def _known(location: Location, root: Schema) -> list[str]:
+    """The settings that there are where an unknown one was given."""
+    return sorted(at(location[:-1], root).get("properties", {}))
+
+
+def _meant(detail: Any, root: Schema) -> Iterator[Location]:
+    """The setting that an unknown one is likely to be."""
+    location = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        close = get_close_matches(str(location[-1]), _known(location, root), n=1)
+        yield from ((*location[:-1], name) for name in close)
 
 
 def _meaning(schema: Schema) -> str:

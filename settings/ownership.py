@@ -3,19 +3,15 @@
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, collapse_addresses
-from operator import attrgetter
-from typing import TYPE_CHECKING
 
-from settings.base import walk
 from settings.declarations import SERVICES
+from settings.foundation.cache import Cache
 from settings.machines import Machine, MachineNetwork, Vm
 from settings.names import ROWS
-from settings.target import ProxmoxTarget
-
-if TYPE_CHECKING:
-    from settings import Settings
-
-Fault = tuple[str, str]
+from settings.platform.docker import DockerHost
+from settings.platform.gitlab import GitLab
+from settings.sections import Fault, Machines, Sections
+from settings.target import DockerTarget, ProxmoxTarget
 
 SSH_PORT = 22  # Ansible reaches every machine there
 PLAIN_DOCKER_PORT = 2375  # by convention the engine's API without TLS
@@ -40,37 +36,36 @@ def one_owner(claims: Iterable[tuple[Hashable, str]], what: str) -> Iterator[Fau
             yield key, f"{shown} already belongs to {owner}; give one of them another {what}"
 
 
-def ids(settings: "Settings") -> Iterator[Fault]:
-    """Every machine's id has one owner and lies within `common.target.machine_ids`."""
-    yield from one_owner(((m.id, f"{key}.id") for key, m in walk(settings, Machine)), "id")
-    node = settings.common.target
-    if node.kind == "proxmox":
-        first, last = node.machine_ids.first, node.machine_ids.last
-        if first > last:
-            yield "common.target.machine_ids", f"first, {first}, is above last, {last}; swap them"
-            return
-        for key, machine in walk(settings, Machine):
-            if not first <= machine.id <= last:
-                text = f"{machine.id} is outside of common.target.machine_ids, {first} to {last}"
-                yield f"{key}.id", text
+def ids(machines: Machines) -> Iterator[Fault]:
+    """Every machine's id has one owner."""
+    yield from one_owner(((machine.id, f"{key}.id") for key, machine in machines.items()), "id")
 
 
-def addresses(settings: "Settings") -> Iterator[Fault]:
+def range_of_ids(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
+    """Every machine's id lies within `common.target.machine_ids`."""
+    first, last = node.machine_ids.first, node.machine_ids.last
+    if first > last:
+        yield "common.target.machine_ids", f"first, {first}, is above last, {last}; swap them"
+        return
+    for key, machine in machines.items():
+        if not first <= machine.id <= last:
+            text = f"{machine.id} is outside of common.target.machine_ids, {first} to {last}"
+            yield f"{key}.id", text
+
+
+def addresses(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
     """Every machine's address has one owner and lies in the node's network.
 
     It is neither the gateway's, a nameserver's nor the node's, nor the network's own or broadcast.
     """
-    node = settings.common.target
-    if node.kind != "proxmox":
-        return
     taken: dict[Hashable, str] = dict.fromkeys(node.nameservers, "common.target.nameservers")
     with suppress(ValueError):
         taken[IPv4Address(node.endpoint.host or "")] = "common.target.endpoint"
     yield from _gateway("common.target", node)
     taken[node.gateway] = "common.target.gateway"
-    machines: list[tuple[Hashable, str]] = []
-    for key, machine in walk(settings, Machine):
-        machines.append((machine.address, f"{key}.address"))
+    claims: list[tuple[Hashable, str]] = []
+    for key, machine in machines.items():
+        claims.append((machine.address, f"{key}.address"))
         lan, owner = machine.lan(node), "common.target"
         if machine.network:
             owner = f"{key}.network"
@@ -78,12 +73,12 @@ def addresses(settings: "Settings") -> Iterator[Fault]:
             if machine.network.gateway == machine.address:
                 yield f"{key}.address", f"{machine.address} is {owner}.gateway too; choose another"
         yield from _in_network(f"{key}.address", machine.address, lan.network, owner)
-        machines += [
+        claims += [
             (IPv4Interface(interface.address).ip, f"{key}.interfaces[{number}].address")
             for number, interface in enumerate(machine.interfaces)
             if interface.address != "dhcp"
         ]
-    yield from one_owner([*taken.items(), *machines], "address")
+    yield from one_owner([*taken.items(), *claims], "address")
 
 
 def _gateway(key: str, lan: ProxmoxTarget | MachineNetwork) -> Iterator[Fault]:
@@ -102,31 +97,33 @@ def _in_network(
         yield key, f"{text}; choose another"
 
 
-def ports(settings: "Settings") -> Iterator[Fault]:
+def ports(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[Fault]:
     """Every port of a host has one owner, be it a service that publishes it or one's own part.
 
-    22 is SSH's, GitLab's inner ports and 80 of its machine are taken, and nothing is on 2375.
+    22 is SSH's, and GitLab's inner ports and 80 of its machine are taken.
     """
-    docker = settings.common.target.kind == "docker"
+    docker = target.kind == "docker"
+    gitlab: GitLab | None = sections.get("platform.gitlab")
     claims: list[tuple[Hashable, str]] = [*_own_ports(docker=docker)]
     if not docker:
-        claims += [((key, SSH_PORT), f"{key} (its SSH)") for key, _ in walk(settings, Machine)]
-    with suppress(AttributeError):
-        if docker and settings.platform.gitlab.enabled:
-            key = "platform.gitlab.ssh_port"
-            claims.append((("common.target", attrgetter(key)(settings)), key))
+        claims += [((key, SSH_PORT), f"{key} (its SSH)") for key in sections.all(Machine)]
+    if docker and gitlab is not None and gitlab.enabled:
+        claims.append((("common.target", gitlab.ssh_port), "platform.gitlab.ssh_port"))
     for row in ROWS.values():
-        with suppress(AttributeError):  # its section is absent, having faults of its own
-            published = row.listener.name != "docker" if docker else row.exposure != "gateway"
-            gitlab = row.machine_key.startswith("platform.gitlab")
-            if published and (not gitlab or settings.platform.gitlab.enabled):
-                host = "common.target" if docker else row.machine_key
-                claims.append(((host, row.port(settings)), row.port_key))
-                if docker and gitlab:  # as it writes the published port into its links
-                    inside = "platform.gitlab.container"
-                    claims.append(((inside, row.port(settings)), row.port_key))
+        section = sections.get(row.service.key)
+        published = row.listener.name != "docker" if docker else row.exposure != "gateway"
+        if section is None or not published or (section is gitlab and not gitlab.enabled):
+            continue
+        port: int = getattr(section, row.listener.port_setting)
+        claims.append((("common.target" if docker else row.machine_key, port), row.port_key))
+        if docker and section is gitlab:  # as it writes the published port into its links
+            claims.append((("platform.gitlab.container", port), row.port_key))
     yield from one_owner(claims, "port")
-    if settings.platform.docker.port == PLAIN_DOCKER_PORT:
+
+
+def plain_docker(docker: DockerHost) -> Iterator[Fault]:
+    """The Docker host's port is not 2375, which is for Docker without TLS."""
+    if docker.port == PLAIN_DOCKER_PORT:
         yield "platform.docker.port", f"{PLAIN_DOCKER_PORT} is for Docker without TLS; use 2376"
 
 
@@ -147,11 +144,8 @@ def _own_ports(*, docker: bool) -> Iterator[tuple[Hashable, str]]:
             yield (machine, port), f"{service.key} ({what})"
 
 
-def host_names(settings: "Settings") -> Iterator[Fault]:
+def host_names(node: ProxmoxTarget, domain: str) -> Iterator[Fault]:
     """Neither the node's name nor that of its endpoint is the name of a service."""
-    node, domain = settings.common.target, settings.common.domain
-    if node.kind != "proxmox":
-        return
     for key, name in (("node", node.node), ("endpoint", node.endpoint.host or "")):
         row = ROWS.get(name.lower().removesuffix(f".{domain}"))  # DNS knows no case
         if row is not None:
@@ -160,15 +154,14 @@ def host_names(settings: "Settings") -> Iterator[Fault]:
             yield f"common.target.{key}", text
 
 
-def devices(settings: "Settings") -> Iterator[Fault]:
+def devices(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
     """A PCI device has one entry in `common.target.pci` and goes to one machine."""
-    node = settings.common.target
-    if node.kind != "proxmox":
-        return
     paths = ((device.path, f"common.target.pci.{name}.path") for name, device in node.pci.items())
     yield from one_owner(paths, "path")
     users = []
-    for key, vm in walk(settings, Vm):
+    for key, vm in machines.items():
+        if not isinstance(vm, Vm):
+            continue
         if vm.gpu and vm.gpus:
             yield f"{key}.gpu", "is one device and gpus are several; keep one of the two"
         users += [(vm.gpu, f"{key}.gpu")] if vm.gpu else []
@@ -177,41 +170,41 @@ def devices(settings: "Settings") -> Iterator[Fault]:
     for name, key in users:
         if name not in node.pci:
             known = ", ".join(node.pci) or "nothing"
-            yield key, f"{name} is no key of common.target.pci, which has {known}"
+            yield key, f"{name} is not a key of common.target.pci, which has {known}"
 
 
-def networks(settings: "Settings") -> Iterator[Fault]:
-    """The containers' network is private, large enough, and overlaps no other."""
-    key, subnet = "platform.docker.network.subnet", settings.platform.docker.network.subnet
-    if not any(subnet.subnet_of(network) for network in PRIVATE):
-        yield key, f"{subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"
-    if settings.platform.docker.network.name in DOCKER_NETWORKS:
-        text = f"{settings.platform.docker.network.name} is one of Docker's own; choose another"
-        yield "platform.docker.network.name", text
-    if subnet.prefixlen > LEAST_PREFIX:
-        text = f"{subnet} is too small for the lab's containers"
-        yield key, f"{text}; use a /{LEAST_PREFIX} or larger"
-    docker = [("Docker's own bridge", DOCKER_BRIDGE)]
-    node = settings.common.target
-    if node.kind == "proxmox":
-        docker.append(("Docker's pool for other networks", DOCKER_POOL))
-    others = [*_networks(settings)]
-    for owner, network in (*docker, *others):
+def subnet(docker: DockerHost) -> Iterator[Fault]:
+    """The containers' network is private and large enough, and no other has its name."""
+    key, network = "platform.docker.network", docker.network
+    if not any(network.subnet.subnet_of(private) for private in PRIVATE):
+        text = f"{network.subnet} is not private (RFC 1918); use one such as 172.30.0.0/24"
+        yield f"{key}.subnet", text
+    if network.name in DOCKER_NETWORKS:
+        yield f"{key}.name", f"{network.name} is one of Docker's own; choose another"
+    if network.subnet.prefixlen > LEAST_PREFIX:
+        text = f"{network.subnet} is too small for the lab's containers"
+        yield f"{key}.subnet", f"{text}; use a /{LEAST_PREFIX} or larger"
+
+
+def overlaps(
+    target: DockerTarget | ProxmoxTarget, docker: DockerHost, machines: Machines
+) -> Iterator[Fault]:
+    """The containers' network overlaps no other."""
+    subnet = docker.network.subnet
+    for owner, network in (*_dockers(target), *_networks(target, machines)):
         if subnet.overlaps(network):
-            yield key, f"{subnet} overlaps {owner}, {network}; choose another"
+            text = f"{subnet} overlaps {owner}, {network}; choose another"
+            yield "platform.docker.network.subnet", text
             break
-    for at, network in others if node.kind == "proxmox" else ():
-        for owner, taken in docker:
+
+
+def machines_networks(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
+    """Machines are in networks where there can be machines, and that Docker does not take."""
+    for key, network in _networks(node, machines):
+        for owner, taken in _dockers(node):
             if network.overlaps(taken):
                 text = f"{network} overlaps {owner}, {taken}"
-                yield at, f"{text}: from the Docker VM it cannot be reached; choose another"
-
-
-def machines_networks(settings: "Settings") -> Iterator[Fault]:
-    """Machines are in networks where there can be machines."""
-    if settings.common.target.kind != "proxmox":
-        return
-    for key, network in _networks(settings):
+                yield key, f"{text}: from the Docker VM it cannot be reached; choose another"
         if key != "common.target.nameservers" and (
             network.is_multicast
             or network.is_loopback
@@ -222,39 +215,55 @@ def machines_networks(settings: "Settings") -> Iterator[Fault]:
             yield key, f"{network} has no machines; use one such as 192.168.1.0/24"
 
 
-def _networks(settings: "Settings") -> Iterator[tuple[str, IPv4Network]]:
+def _dockers(target: DockerTarget | ProxmoxTarget) -> Iterator[tuple[str, IPv4Network]]:
+    """What an engine takes for itself."""
+    yield "Docker's own bridge", DOCKER_BRIDGE
+    if target.kind == "proxmox":
+        yield "Docker's pool for other networks", DOCKER_POOL
+
+
+def _networks(
+    target: DockerTarget | ProxmoxTarget, machines: Machines
+) -> Iterator[tuple[str, IPv4Network]]:
     """Dotted key and network of everything outside that the containers must reach."""
-    node = settings.common.target
-    if node.kind == "docker":
-        yield "common.target.address", IPv4Network(node.address)
-    else:
-        yield "common.target.network", node.network
-        for address in node.nameservers:
-            if isinstance(address, IPv4Address):
-                yield "common.target.nameservers", IPv4Network(address)
-        for name, machine in walk(settings, Machine):
-            if machine.network:
-                yield f"{name}.network", machine.network.network
-            for interface in machine.interfaces:
-                if interface.address != "dhcp":
-                    yield f"{name}.interfaces", IPv4Interface(interface.address).network
+    if target.kind == "docker":
+        yield "common.target.address", IPv4Network(target.address)
+        return
+    yield "common.target.network", target.network
+    for address in target.nameservers:
+        if isinstance(address, IPv4Address):
+            yield "common.target.nameservers", IPv4Network(address)
+    for key, machine in machines.items():
+        if machine.network:
+            yield f"{key}.network", machine.network.network
+        for interface in machine.interfaces:
+            if interface.address != "dhcp":
+                yield f"{key}.interfaces", IPv4Interface(interface.address).network
 
 
-def clients(settings: "Settings") -> Iterator[Fault]:
-    """The package cache answers the networks of all machines, or of the containers in `dev`."""
-    allowed = [*collapse_addresses(settings.foundation.cache.clients)]
-    users: list[tuple[str, IPv4Network]]
-    node = settings.common.target
-    if node.kind == "proxmox":
-        users = [("common.target.network", node.network)]
-        for key, machine in walk(settings, Machine):
-            if machine.network:
-                users.append((f"{key}.network.network", machine.network.network))
-    else:
-        users = [("platform.docker.network.subnet", settings.platform.docker.network.subnet)]
-    for owner, network in users:
-        if not any(network.subnet_of(one) for one in allowed):
-            yield "foundation.cache.clients", f"lacks {network} of {owner}, which gets 403; add it"
+def machines_use_the_cache(
+    node: ProxmoxTarget, machines: Machines, cache: Cache
+) -> Iterator[Fault]:
+    """The package cache answers the networks of all machines."""
+    yield from _clients(cache, "common.target.network", node.network)
+    for key, machine in machines.items():
+        if machine.network:
+            yield from _clients(cache, f"{key}.network.network", machine.network.network)
 
 
-RULES = (ids, addresses, ports, host_names, devices, networks, machines_networks, clients)
+def containers_use_the_cache(
+    target: DockerTarget, docker: DockerHost, cache: Cache
+) -> Iterator[Fault]:
+    """On target `docker` the package cache answers the containers' network."""
+    yield from _clients(cache, "platform.docker.network.subnet", docker.network.subnet)
+
+
+def _clients(cache: Cache, owner: str, network: IPv4Network) -> Iterator[Fault]:
+    if not any(network.subnet_of(one) for one in collapse_addresses(cache.clients)):
+        yield "foundation.cache.clients", f"lacks {network} of {owner}, which gets 403; add it"
+
+
+RULES = (
+    *(ids, range_of_ids, addresses, ports, plain_docker, host_names, devices, subnet, overlaps),
+    *(machines_networks, machines_use_the_cache, containers_use_the_cache),
+)

@@ -56,7 +56,7 @@ def test_every_wrong_value_is_named_at_once(
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if not line.startswith("images.yaml: ")] == []
     assert "images.yaml: images.nginx.tag: 1.28 is not text" in "\n".join(lines)
-    assert "images.yaml: images.nginx.tga: is no setting; did you mean tag?" in lines
+    assert "images.yaml: images.nginx.tga: unknown setting; did you mean tag?" in lines
     assert any(line.startswith("images.yaml: images.kafka.tag: is missing") for line in lines)
     assert len(lines) == 3
 

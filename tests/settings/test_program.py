@@ -128,7 +128,7 @@ def test_faults_are_one_error(configure: Any) -> None:
     configure({**config, "datalab:network": "{}"})
     with pytest.raises(pulumi.RunError) as caught:
         configuration("lab")
-    assert "datalab:network: is no setting" in str(caught.value)
+    assert "datalab:network: unknown setting" in str(caught.value)
     del config["datalab:platform"]["docker"]["machine"]["gpu"]
     configure(config)
     with pytest.raises(pulumi.RunError) as caught:

@@ -18,7 +18,7 @@ class Configuration
   end
 
   def method_missing(name, *arguments)
-    raise ArgumentError, "#{name} is no setting" unless arguments.empty?
+    raise ArgumentError, "#{name} unknown setting" unless arguments.empty?
 
     @set[name.to_s] ||= {}
   end
