@@ -71,6 +71,11 @@ def read_document(path: Path) -> Any:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise StackFileError(f"line {line}: is not UTF-8; save the file as UTF-8") from None
+    return document(text)
+
+
+def document(text: str) -> Any:
+    """What YAML text holds; StackFileError where it is none."""
     try:
         root = yaml.compose(text, Loader=_Loader)
         return None if root is None else _Reader().value(root)
