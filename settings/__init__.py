@@ -130,6 +130,8 @@ def _parsed(value: Any) -> Any:
 
 def _other_key(key: str, value: Any) -> Iterator[str]:
     namespace, _, name = key.partition(":")
+    if namespace == PROJECT and name == images.PUSHED:
+        return
     if namespace == PROJECT and name in SECRET_KEYS:
         if list(faults.secrets_in(value)) != [()]:
             yield (

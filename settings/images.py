@@ -1,6 +1,5 @@
 """images.yaml: the one place where the versions of third-party images and downloads stand."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -15,8 +14,9 @@ from settings.pins import Pin
 from settings.stackfile import StackFileError, read_document
 
 PATH = Path(__file__).parent.parent / "images.yaml"
-# Set by `./lab ci`: the manifest, a file that says which of the lab's own images are pushed.
-MANIFEST = "DATALAB_IMAGES"
+# What `./lab ci` writes into the settings of its checkout, as JSON: the lab's own images that are
+# pushed.
+PUSHED = "pushedImages"
 
 T = TypeVar("T")
 Url = Annotated[str, Field(pattern=r"^https://", examples=["https://HOST/PATH"])]
@@ -201,10 +201,6 @@ def repository(name: str) -> Repository:
     return entry(catalogue().repositories, "repositories", name)
 
 
-def pushed() -> Mapping[str, Pushed]:
-    """The manifest's images by name; empty outside of pipelines, which build what they run."""
-    path = os.environ.get(MANIFEST)
-    if not path or not Path(path).exists():
-        return {}
-    text = Path(path).read_text(encoding="utf-8")
+def pushed(text: str) -> Mapping[str, Pushed]:
+    """The images of a manifest, by name."""
     return TypeAdapter(dict[str, Pushed]).validate_json(text)

@@ -8,7 +8,7 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load, replaced
-from settings.images import Pushed, pushed
+from settings.images import PUSHED, Pushed, pushed
 from settings.mirrors import PASSWORDS, set_passwords, users
 
 # In nginx's configuration a word of 4,096 bytes ends (NGX_CONF_BUFFER), and base64 makes 4 of 3.
@@ -62,8 +62,10 @@ def configuration(environment: str) -> tuple[Settings, Given]:
                 f"Pulumi.{environment}.yaml: datalab:proxmoxApiToken: is missing; "
                 f"`./lab init {environment}` asks for it"
             )
+    # Outside of pipelines there are none, and the program builds what it runs.
+    given = pushed(CONFIG.get().get(f"{PROJECT}:{PUSHED}", "{}"))
     passwords = _passwords(environment, users(settings.foundation.cache))
-    return settings, Given(proxmox_api_token=token, upstream_passwords=passwords, pushed=pushed())
+    return settings, Given(proxmox_api_token=token, upstream_passwords=passwords, pushed=given)
 
 
 def _passwords(environment: str, wanted: Sequence[str]) -> dict[str, pulumi.Output[str]]:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import ssl
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +19,9 @@ from typing import IO, cast
 import httpx
 
 from cli.ci.forge import required
+from cli.lib import http, registry
 from cli.lib.docker import client_certificate
 from cli.lib.fault import Fault
-from cli.lib.registry import request_manifest
 from layers.builder import builder
 from settings import Settings
 from settings.declarations import RECIPES
@@ -165,19 +164,10 @@ class Registry:
         path = f"{self.place.partition('/')[2]}/{name}".lstrip("/")
         authority = os.environ.get("DATALAB_CA_FILE")
         try:
-            with httpx.Client(
-                base_url=self.url,
-                verify=ssl.create_default_context(cafile=authority or None),
-                timeout=30,
-                trust_env=False,
-            ) as client:
+            with http.client(authority=authority, own=True, base_url=self.url) as client:
                 login = (self.username, self.password)
-                answer = request_manifest(client, "HEAD", f"/v2/{path}/manifests/{tag}", login)
-                if answer.status_code == httpx.codes.NOT_FOUND:
-                    return None
-                answer.raise_for_status()
-                return str(answer.headers["Docker-Content-Digest"])
-        except (httpx.HTTPError, KeyError, Fault) as error:
+                return registry.digest(client, f"/v2/{path}/manifests/{tag}", login)
+        except (httpx.HTTPError, Fault) as error:
             raise Fault(f"the registry at {self.url} failed: {error}") from None
 
 

@@ -2,13 +2,13 @@
 
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 
+from cli.lib import http
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from settings.declarations import LISTENERS
@@ -74,9 +74,7 @@ def _passes(name: str, check: Callable[[], None]) -> bool:
 def _page(url: str) -> Callable[[], None]:
     def check() -> None:
         authority = os.environ.get("DATALAB_CA_FILE")
-        trust = ssl.create_default_context(cafile=authority or None)
-        # The lab's own pages need no proxy.
-        with httpx.Client(verify=trust, timeout=10, trust_env=False) as client:
+        with http.client(authority=authority, own=True, timeout=10) as client:
             client.get(url).raise_for_status()
 
     return check

@@ -1,6 +1,7 @@
 """`./lab ci ACTION ENV [LAYER]`: what the lab's pipelines run."""
 
 import argparse
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,16 +12,16 @@ from cli.ci import images, note, probe, tree
 from cli.ci.forge import Forge, required
 from cli.ci.gate import beyond_renewal, refusals
 from cli.ci.plan import Plan, reduce
-from cli.lib import stacks
+from cli.lib import stackfile, stacks
 from cli.lib.ansible import look, runs
 from cli.lib.backend import marker, prepare, settings_of, stack_file
 from cli.lib.fault import Fault
 from cli.lib.pulumi import DRIFTED, Engine, show_command
 from layers import LAYERS
-from settings import SettingsError, load_file
+from settings import PROJECT, SettingsError, load_file
 from settings.budget import Budget
 from settings.budget import budget as plan_budget
-from settings.images import MANIFEST
+from settings.images import PUSHED
 from toolchain.install import ROOT
 
 OUT = ROOT / ".ci-out"
@@ -174,15 +175,16 @@ def _engine(env: str) -> Engine:
     if given and not marker(env).exists():
         marker(env).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker(env).write_text(given)
-    os.environ[MANIFEST] = str(manifest())
+    give_images(env)
     engine, _ = prepare(env)
     return engine
 
 
-def manifest() -> Path:
-    """The manifest of images: the one that this pipeline's images job left, else what is pushed.
+def give_images(env: str) -> None:
+    """Write into the settings of this checkout which images are pushed.
 
-    Previews need it as deployments do, or they would show each image as about to be built.
+    By the manifest that this pipeline's images job left, else by what the registry has. Previews
+    need it as deployments do, or they would show each image as about to be built.
     """
     file = OUT / images.FILE
     if not file.exists():
@@ -190,7 +192,12 @@ def manifest() -> Path:
             images.record(OUT)
         except Exception as error:  # faults in a branch's code are for the preview to report
             print(f"no manifest of images, so layers build their own: {error}", flush=True)
-    return file
+            return
+    pushed = json.loads(file.read_text())
+    settings, path = stack_file(env), ("config", f"{PROJECT}:{PUSHED}")
+    text = stackfile.with_value(stackfile.read(settings), path, json.dumps(pushed))
+    stackfile.write(settings, text)
+    print(f"{path[-1]} in {settings.name}: {', '.join(pushed) or 'none'}", flush=True)
 
 
 def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, Plan]:

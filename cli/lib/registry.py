@@ -1,5 +1,6 @@
 """Asks container registries for manifests, by their own API (distribution's docs, spec/api)."""
 
+import hashlib
 import re
 from http import HTTPStatus
 
@@ -19,19 +20,24 @@ MANIFESTS = ", ".join(
 )
 
 
-def request_manifest(
-    client: httpx.Client, method: str, url: str, login: tuple[str, str] | None = None
-) -> httpx.Response:
-    """The answer about a manifest, asked again with a pull token where the registry wants one.
+def digest(client: httpx.Client, url: str, login: tuple[str, str] | None = None) -> str | None:
+    """The digest of the manifest at `url`, checked against what is there; None for none.
 
-    Without a login the token is anonymous; Fault where there is none to be had.
+    Without a login the token that a registry may want is anonymous; Fault where it gives none.
     """
     headers = {"Accept": MANIFESTS}
-    answer = client.request(method, url, headers=headers)
+    answer = client.get(url, headers=headers)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         headers["Authorization"] = f"Bearer {_token(client, answer, login)}"
-        answer = client.request(method, url, headers=headers)
-    return answer
+        answer = client.get(url, headers=headers)
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        return None
+    answer.raise_for_status()
+    found = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+    told = answer.headers.get("Docker-Content-Digest", found)
+    if told != found:
+        raise Fault(f"{answer.url.host} says {told}, but what it sent is {found}")
+    return found
 
 
 def _token(client: httpx.Client, refusal: httpx.Response, login: tuple[str, str] | None) -> str:

@@ -4,8 +4,8 @@ import argparse
 import base64
 import io
 import json
-import os
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -28,8 +28,9 @@ from cli.commands.ci import CI_ACTIONS
 from cli.lib import stacks
 from cli.lib.fault import Fault
 from cli.lib.pulumi import DRIFTED, Engine
-from settings.images import MANIFEST
-from settings.images import pushed as read_manifest
+from settings import load_file
+from settings.images import PUSHED, pushed
+from settings.stackfile import read_config
 from targets.ansible import PLAYBOOK
 from tests.harness.deploy import settings_of
 from tests.harness.gitlab import ME, GitLab, Pipeline, gitlab
@@ -700,30 +701,32 @@ def test_jobs_that_change_nothing_log_in_as_those_who_may_change_nothing() -> No
 def test_layers_get_the_manifest_of_the_images_job_or_of_what_is_pushed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(MANIFEST, "")
+    """By the settings of the checkout, so that a preview shows what it was made of."""
+    settings = tmp_path / "Pulumi.lab.yaml"
+    shutil.copy(ROOT / settings.name, settings)
+    monkeypatch.setattr(run, "stack_file", lambda env: settings)
+    monkeypatch.setattr(run, "prepare", lambda env: (None, load_file(settings)))
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     monkeypatch.delenv("CI_REGISTRY", raising=False)
     monkeypatch.setattr(run, "OUT", tmp_path / "out")
-    given: list[str] = []
 
-    def prepare(env: str) -> tuple[None, None]:
-        given.append(os.environ[MANIFEST])
-        return None, None
+    def given() -> set[str]:
+        return set(pushed(str(read_config(settings)[f"datalab:{PUSHED}"])))
 
-    monkeypatch.setattr(run, "prepare", prepare)
+    before = settings.read_text()
     run._engine("lab")  # no registry is no reason to show no preview
     assert "layers build their own: CI_REGISTRY is not set" in capsys.readouterr().out
-    assert read_manifest() == {}
+    assert settings.read_text() == before
 
     entry = {"version": "0" * 12, "image": f"reg/web@sha256:{'0' * 64}"}
     monkeypatch.setattr(images, "record", lambda out: images._write(out, {"web": entry}))
     run._engine("lab")
-    assert set(read_manifest()) == {"web"}
+    assert given() == {"web"}
+    assert "datalab:pushedImages in Pulumi.lab.yaml: web" in capsys.readouterr().out
 
     images._write(run.OUT, {"mlflow": entry})  # as the job's artifact
     run._engine("lab")
-    assert set(read_manifest()) == {"mlflow"}
-    assert given == [str(run.OUT / images.FILE)] * 3
+    assert given() == {"mlflow"}
 
 
 def test_deployments_wait_for_the_images_job_and_find_its_manifest() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cli.ci.images import recipes
 from settings import images
-from settings.images import MANIFEST
+from settings.images import PUSHED
 from settings.recipe import Recipe
 from targets import image
 from targets.image import version
@@ -209,24 +209,21 @@ def test_builds_install_through_the_cache(environment: str) -> None:
         assert "cache.lab.home.arpa:192.168.1.103" in built.inputs["build"]["addHosts"]
 
 
-def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
-    """Give the program a manifest with these versions, as `./lab ci` does."""
-    file = tmp_path / "images.json"
+def manifest(**versions: str) -> dict[str, str]:
+    """A manifest with these versions in the settings, as `./lab ci` writes it there."""
     image = "registry.test:5050/a/b/{}@sha256:" + "ab" * 32
     text = {n: {"version": v, "image": image.format(n)} for n, v in versions.items()}
-    file.write_text(json.dumps(text))
-    monkeypatch.setenv(MANIFEST, str(file))
+    return {f"datalab:{PUSHED}": json.dumps(text)}
 
 
 def test_what_the_pipeline_pushed_is_run_and_not_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", lambda text, *_: said.append(text))
     environment, change = VARIANTS["lab"]
     now = {name: version(recipes()[name]) for name in ("web", "mlflow")}
-    manifest(tmp_path, monkeypatch, runner="0" * 12, **now)
-    layers = deploy(environment, change)
+    layers = deploy(environment, {**change, **manifest(runner="0" * 12, **now)})
     built = {b.name for layer in layers.values() for b in layer.all("docker:index/image:Image")}
     # Not there, or there with other files in it.
     assert built == {"model-server-build", "runner-build", "deployer-build"}
@@ -240,10 +237,8 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
     assert f"the manifest has runner:{'0' * 12}, these files are" in said[0]
 
 
-def test_without_a_registry_or_a_manifest_everything_is_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(MANIFEST, str(tmp_path / "missing.json"))
+def test_without_a_registry_or_a_manifest_everything_is_built() -> None:
     assert len(deploy(*VARIANTS["lab"])["apps"].all("docker:index/image:Image")) == 4
-    manifest(tmp_path, monkeypatch, web=version(recipes()["web"]))
-    assert deploy(*VARIANTS["dev"])["apps"].one("docker:index/image:Image", "web-build")
+    environment, change = VARIANTS["dev"]
+    change = {**change, **manifest(web=version(recipes()["web"]))}
+    assert deploy(environment, change)["apps"].one("docker:index/image:Image", "web-build")

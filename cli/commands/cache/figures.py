@@ -3,8 +3,6 @@
 import argparse
 import json
 import shlex
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,11 +10,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+import httpx
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
 from cli.commands.cache.forget import forget
+from cli.lib import http
 from cli.lib.backend import settings_of
 from cli.lib.fault import Fault, say
 from settings import ENVIRONMENTS, Settings
@@ -100,21 +100,19 @@ def answering() -> str:
 
 def _get(url: str, **headers: str) -> bytes | None:
     """The body of `url`, None for 404; a Fault that says what to do for everything else."""
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - from the settings
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            content: bytes = answer.read()
-            return content
-    except urllib.error.HTTPError as error:
-        if error.code in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
-            return None
-        raise Fault(f"{url} answers {error.code} {error.reason}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        with http.client(timeout=TIMEOUT_S, follow_redirects=True) as client:
+            answer = client.get(url, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Fault(
-            f"{url} does not answer ({reason}): is it up (./lab up ENV foundation), and does this "
-            "machine know its name (./lab hosts ENV)?"
+            f"{url} does not answer ({http.reason(error)}): is it up (./lab up ENV foundation), "
+            "and does this machine know its name (./lab hosts ENV)?"
         ) from None
+    if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
+        return None
+    if answer.is_error:
+        raise Fault(f"{url} answers {answer.status_code} {answer.reason_phrase}")
+    return answer.content
 
 
 def read(settings: Settings) -> Figures:

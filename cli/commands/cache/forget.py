@@ -1,14 +1,13 @@
 """`./lab cache forget URL`: one file of the package cache, replaced by what its origin has now."""
 
-import http.client
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
+import httpx
 from rich.filesize import decimal
 
+from cli.lib import http
 from cli.lib.backend import settings_of
 from cli.lib.fault import Fault
 from settings import ENVIRONMENTS, Settings
@@ -17,7 +16,6 @@ from settings.names import endpoints, service_at
 
 # An origin may take its time for the first byte of a large file.
 TIMEOUT_S = 120
-CHUNK = 1 << 20
 
 
 def forget(url: str, answering: Callable[[], str]) -> str:
@@ -122,18 +120,20 @@ def _version(headers: Mapping[str, str]) -> tuple[str | None, ...]:
 
 def _ask(url: str, method: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], int]:
     """(headers, bytes of body) of an answer; a Fault for every other one."""
-    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310
-    size = 0
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            while piece := answer.read(CHUNK):
-                size += len(piece)
-            return answer.headers, size
-    except urllib.error.HTTPError as error:
+        # As pip and apt ask for files: packed on the way they would be another size.
+        with (
+            http.client(timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"}) as client,
+            client.stream(method, url, headers=headers, follow_redirects=True) as answer,
+        ):
+            size = sum(map(len, answer.iter_raw()))
+    except httpx.HTTPError as error:
         raise Fault(
-            f"{url}: its origin answers {error.code} {error.reason}, and an error replaces "
-            "nothing: what is stored stays (docs/cache.md says how to remove it)"
+            f"{url} broke off ({http.reason(error)}): what came is stored, run it again"
         ) from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise Fault(f"{url} broke off ({reason}): what came is stored, run it again") from None
+    if answer.is_error:
+        raise Fault(
+            f"{url}: its origin answers {answer.status_code} {answer.reason_phrase}, and an error "
+            "replaces nothing: what is stored stays (docs/cache.md says how to remove it)"
+        )
+    return answer.headers, size

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
-import requests
-import urllib3
+import httpx
 
 from cli.commands.doctor.finding import Finding
 from cli.commands.doctor.privileges import privileges
+from cli.lib import http
 from settings import Settings
 from settings.budget import Budget, budget, machines
 from settings.names import endpoints
@@ -57,24 +57,23 @@ def findings(
 
 
 def _api(node: ProxmoxTarget, token: str) -> Get:
-    session = requests.Session()
-    session.headers["Authorization"] = f"PVEAPIToken={token}"
-    session.verify = node.verify_tls
-    if not node.verify_tls:
-        session.trust_env = False  # a bundle in the environment would switch checking on
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    client = http.client(
+        base_url=f"{str(node.endpoint).rstrip('/')}/api2/json/",
+        headers={"Authorization": f"PVEAPIToken={token}"},
+        timeout=TIMEOUT_S,
+        verify=node.verify_tls,
+    )
 
     def get(path: str) -> Any:
-        url = f"{str(node.endpoint).rstrip('/')}/api2/json/{path}"
         try:
-            answer = session.get(url, timeout=TIMEOUT_S, allow_redirects=False)
-        except requests.exceptions.SSLError as error:
-            raise Unreachable(
-                f"its certificate is not trusted here: {error} | add the node's CA"
-                " (/etc/pve/pve-root-ca.pem) to this machine's and name it in REQUESTS_CA_BUNDLE"
-                " and SSL_CERT_FILE, or set datalab:common.target.verify_tls to false"
-            ) from None
-        except requests.exceptions.RequestException as error:
+            answer = client.get(path)
+        except httpx.HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise Unreachable(
+                    f"its certificate is not trusted here: {error} | add the node's CA"
+                    " (/etc/pve/pve-root-ca.pem) to this machine's, or name it in SSL_CERT_FILE,"
+                    " or set datalab:common.target.verify_tls to false"
+                ) from None
             raise Unreachable(
                 f"no answer: {type(error).__name__} | is the node on, is"
                 " datalab:common.target.endpoint right, and may this machine reach it (port 8006)?"
@@ -85,7 +84,7 @@ def _api(node: ProxmoxTarget, token: str) -> Get:
                 " then ./lab init lab asks for it, as USER@REALM!NAME=UUID"
             )
         if answer.status_code != 200:
-            said = answer.reason or str(answer.status_code)
+            said = answer.reason_phrase or str(answer.status_code)
             raise Unreachable(
                 f"GET {path.partition('?')[0]} was answered with {answer.status_code} {said} |"
                 f" is datalab:common.target.node ({node.node}) the node's name, and may the token"

@@ -16,15 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from cli.commands.pin import signature
+from cli.lib import http, registry
 from cli.lib.fault import Fault, SettingsFault, say
-from cli.lib.registry import request_manifest
 from cli.lib.terminal import print_json
 from settings import faults, images, pins
 from settings.pins import Pin
 from toolchain import files
 
-# A host that cannot be reached is given up sooner than one that answers slowly.
-TIMEOUT = httpx.Timeout(30, connect=5)
 # The one registry whose API has another host than its name (distribution/reference).
 API_HOSTS = {"docker.io": "registry-1.docker.io"}
 
@@ -128,7 +126,7 @@ def fetch(
     found: dict[str, str] = {}
     failed: list[str] = []
     away: dict[str, str] = {}
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
+    with http.client(follow_redirects=True) as client:
         for pin in todo:
             if host(pin) in away:
                 continue
@@ -139,7 +137,7 @@ def fetch(
                 away[host(pin)] = ""
                 away[error.request.url.host] = str(error) or type(error).__name__
             except (httpx.HTTPError, Fault) as error:
-                failed.append(f"{pin.entry}: {error or type(error).__name__}")
+                failed.append(f"{pin.entry}: {http.reason(error)}")
     if reasons := {name: reason for name, reason in away.items() if reason}:
         why = "; ".join(dict.fromkeys(reasons.values()))
         failed.append(f"{', '.join(reasons)} cannot be reached from here ({why})")
@@ -156,12 +154,10 @@ def digest(client: httpx.Client, image: images.Image) -> str:
     """What the image's tag points to now, as the registry serves it."""
     host, _, repository = image.image.partition("/")
     url = f"https://{API_HOSTS.get(host, host)}/v2/{repository}/manifests/{image.tag}"
-    answer = request_manifest(client, "GET", url).raise_for_status()
-    found = hashlib.sha256(answer.content).hexdigest()
-    told = answer.headers.get("Docker-Content-Digest", f"sha256:{found}")
-    if told != f"sha256:{found}":
-        raise Fault(f"{host} says {told}, but what it sent is sha256:{found}; not pinned")
-    return found
+    found = registry.digest(client, url)
+    if found is None:
+        raise Fault(f"{host} has no {repository}:{image.tag}")
+    return found.removeprefix("sha256:")
 
 
 def sum_of(client: httpx.Client, download: images.Download) -> str:
