@@ -37,6 +37,8 @@ class Ollama(Component):
                     "OLLAMA_KEEP_ALIVE": f"{wanted.keep_alive_minutes}m",
                     **({"OLLAMA_VULKAN": "1"} if render else {}),
                 },
+                # A first start may be killed: all it makes is a key for signing in at a registry
+                # (cmd/cmd.go, initializeKeypair), and a pull goes on with the parts that it has.
                 volumes={"ollama-data": "/root/.ollama"},
                 ports=context.ports("ollama"),
                 gpu=wanted.gpu and not render,

@@ -1,4 +1,4 @@
-"""renovate.json finds every version of images.yaml.
+"""renovate.json finds every version of images.yaml and of the Python packages.
 
 Its expressions run as Renovate runs them (lib/modules/manager/custom/regex): by RE2, and by
 JavaScript where that is missing.
@@ -99,6 +99,25 @@ def test_every_version_of_images_yaml_is_found_once(run: Engine) -> None:
     for name, version in expected:
         assert (name, version) in by_name if name else version in versions, (name, version)
     assert len(found) == len(by_name) == len(expected) >= 28
+
+
+def test_every_list_of_python_packages_is_seen() -> None:
+    """config:recommended leaves out tests and examples; those of tests/fixtures go with an image.
+
+    The first pattern is Renovate's own (lib/modules/manager/pip_requirements/index.ts).
+    """
+    patterns = [r"(^|/)[\w-]*requirements([-.]\w+)?\.(txt|pip)$"]
+    patterns += [p.strip("/") for p in CONFIG["pip_requirements"]["managerFilePatterns"]]
+    listed = subprocess.run(
+        ["git", "ls-files", "*.txt", "*.in"], cwd=FILE.parent, capture_output=True, check=True
+    ).stdout.decode()
+    kept = [file for file in listed.splitlines() if not file.startswith("tests/fixtures/")]
+    pinned = [f for f in kept if re.search(r"(?m)^[\w.\[\]-]+==", (FILE.parent / f).read_text())]
+    assert {"requirements.in", "tests/requirements.txt", "toolchain/requirements-go.txt"} <= {
+        *pinned
+    }
+    assert CONFIG["ignorePaths"] == ["**/node_modules/**", "tests/fixtures/**"]
+    assert [f for f in pinned if not any(re2.search(p, f) for p in patterns)] == []
 
 
 def test_each_is_looked_for_where_its_vendor_has_it() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from settings import images
 from tests.harness.cache import cached
 from tests.harness.process import clean_environment, free_port, server
 
-VERSION = "4.0.0"  # renovate: datasource=maven depName=org.apache.kafka:kafka_2.13
+VERSION = images.read().images["kafka"].tag  # released with its jars, and the lab's own
 POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
