@@ -48,3 +48,14 @@ def test_the_readme_is_one_screen_and_names_what_is_needed() -> None:
     part = text.partition("## What it needs")[2].partition("\n## ")[0]
     for word in ("memory", "disk", "minutes", "Proxmox VE 8.4"):
         assert word in part
+
+
+def test_names_in_examples_carry_their_projects_own() -> None:
+    """A name is the whole lab's: what everybody would call it is taken by the first (#10.32)."""
+    examples = [ROOT / "docs/external-projects.md", *ROOT.glob("examples/*/.gitlab-ci.yml")]
+    assert len(examples) > 1
+    for file in examples:
+        text = file.read_text(encoding="utf-8")
+        names = re.findall(r"\b(?:db_name|db_user|topic|group): ([\w.-]+)", text)
+        assert names
+        assert [name for name in names if not name.startswith("my_project_")] == []
