@@ -1,10 +1,9 @@
 """Messages on their way: parsed by DuckDB into tables of its memory as they come."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -47,13 +46,7 @@ class Partition:
     number: int
 
 
-@dataclass(frozen=True)
-class Record:
-    """A message, as Kafka has it."""
-
-    partition: Partition
-    offset: int
-    value: bytes
+Record = tuple[int, bytes]  # a message: its offset and its value
 
 
 @dataclass
@@ -73,7 +66,7 @@ class Batch:
     kinds: Mapping[str, str]  # topic -> key of COLUMNS
     moves: dict[Partition, Move]
     rows: int = 0
-    bytes: int = 0
+    size: int = 0  # in bytes
     started: float | None = None  # since when it holds something
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLUMNS, 0))
 
@@ -93,12 +86,15 @@ class Batch:
         for kind in (*COLUMNS, "moves"):
             connection.execute(f"DROP TABLE IF EXISTS {self.table(kind)}")
 
-    def add(self, connection: duckdb.DuckDBPyConnection, records: Iterable[Record]) -> None:
-        """Parse messages; those of one partition are in order."""
-        ordered = sorted(records, key=lambda record: record.partition)
-        for partition, group in groupby(ordered, key=lambda record: record.partition):
-            self._add(connection, partition, list(group))
-        if ordered and self.started is None:
+    def add(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        messages: Mapping[Partition, list[Record]],
+    ) -> None:
+        """Parse messages; those of each partition are in order."""
+        for partition, records in messages.items():
+            self._add(connection, partition, records)
+        if messages and self.started is None:
             self.started = time.monotonic()
 
     def _add(
@@ -110,14 +106,14 @@ class Batch:
         kind = self.kinds[partition.topic]
         good: list[str] = []
         offsets: list[str] = []
-        for record in records:
+        for offset, value in records:
             try:
-                if SEPARATOR in record.value:
+                if SEPARATOR in value:
                     raise ValueError("a control character")
-                good.append(record.value.decode())
-                offsets.append(str(record.offset))
+                good.append(value.decode())
+                offsets.append(str(offset))
             except ValueError:
-                self._reject(connection, kind, record)
+                self._reject(connection, kind, partition.number, offset, value)
         if good:
             connection.execute(
                 STATEMENTS[kind].replace("{table}", self.table(kind)),
@@ -129,15 +125,21 @@ class Batch:
             )
         self.counts[kind] += len(records)
         self.rows += len(records)
-        self.bytes += sum(len(record.value) for record in records)
-        move = self.moves[partition]
-        move.end = records[-1].offset + 1
+        self.size += sum(len(value) for _, value in records)
+        self.moves[partition].end = records[-1][0] + 1
 
-    def _reject(self, connection: duckdb.DuckDBPyConnection, kind: str, record: Record) -> None:
+    def _reject(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        kind: str,
+        number: int,
+        offset: int,
+        value: bytes,
+    ) -> None:
         connection.execute(
             f"INSERT INTO {self.table(kind)} (partition, message_offset, reason, value) "
             "VALUES (?, ?, 'not JSON', ?)",
-            [record.partition.number, record.offset, record.value],
+            [number, offset, value],
         )
 
     def age(self) -> float:

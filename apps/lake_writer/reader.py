@@ -111,7 +111,7 @@ class Reader:
                         raise PartitionsMovedError("the topics' partitions have changed")
                 chunk = self._topics.take(LOOK_S, self._state.share)
                 batch.add(self._connection, chunk.records)
-                for at in {record.partition for record in chunk.records}:
+                for at in chunk.records:
                     self._position[at] = batch.moves[at].end
                 for at, end in chunk.ends.items():
                     self._position[at] = max(self._position[at], end)
@@ -134,7 +134,7 @@ class Reader:
             self._nothing_waits()
             return False
         wanted, share = self._settings, self._state.share
-        if batch.rows >= wanted.batch_rows * share or batch.bytes >= wanted.batch_bytes * share:
+        if batch.rows >= wanted.batch_rows * share or batch.size >= wanted.batch_bytes * share:
             return True
         if batch.age() >= wanted.batch_seconds:
             return True

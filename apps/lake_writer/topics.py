@@ -46,7 +46,7 @@ class PartitionsMovedError(Exception):
 class Chunk:
     """What one look brought: messages, and positions where a partition had no more."""
 
-    records: list[Record] = field(default_factory=list)
+    records: dict[Partition, list[Record]] = field(default_factory=dict)
     ends: dict[Partition, int] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class Topics:
                 "fetch.message.max.bytes": 1024 * 1024,
             }
         )
-        self._assigned: dict[tuple[str, int], Partition] = {}
+        self._assigned: dict[tuple[str | None, int | None], Partition] = {}
 
     def describe(self) -> set[Partition]:
         """The partitions that there are now; a topic that does not exist has none."""
@@ -146,28 +146,26 @@ class Topics:
 
         At most that share of what a chunk may hold, and one message more.
         """
-        chunk, size = Chunk(), 0
+        chunk, size, rows = Chunk(), 0, 0
         end = time.monotonic() + seconds
-        while len(chunk.records) < CHUNK_ROWS and size < CHUNK_BYTES * share:
+        while rows < CHUNK_ROWS and size < CHUNK_BYTES * share:
             message = self._consumer.poll(max(0.0, end - time.monotonic()))
             if message is None:
                 break
+            where = self._assigned.get((message.topic(), message.partition()))
             if message.error() is not None:
-                self._trouble(message, chunk)
-                continue
-            value = message.value() or b""
-            where = self._assigned.get((str(message.topic()), int(message.partition() or 0)))
-            if where is None:
-                continue
-            chunk.records.append(Record(where, int(message.offset() or 0), value))
-            size += len(value)
+                self._trouble(message, where, chunk)
+            elif where is not None:
+                value = message.value() or b""
+                chunk.records.setdefault(where, []).append((int(message.offset() or 0), value))
+                size += len(value)
+                rows += 1
         return chunk
 
-    def _trouble(self, message: Message, chunk: Chunk) -> None:
+    def _trouble(self, message: Message, where: Partition | None, chunk: Chunk) -> None:
         error = message.error()
         if error is None:
             return
-        where = self._assigned.get((str(message.topic()), int(message.partition() or 0)))
         if error.code() == KafkaError._PARTITION_EOF and where:
             chunk.ends[where] = int(message.offset() or 0)
         elif error.code() in MOVED:

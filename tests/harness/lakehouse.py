@@ -93,8 +93,11 @@ class Lakehouse:
 
 
 @contextmanager
-def lakehouse(folder: Path) -> Iterator[Lakehouse]:
-    """Run PostgreSQL and S3 with roles, bucket and the catalogs of PLAN."""
+def lakehouse(folder: Path, *, front: bool = True) -> Iterator[Lakehouse]:
+    """Run PostgreSQL and S3 with roles, bucket and the catalogs of PLAN.
+
+    Without a front the clients ask S3 itself, over TLS.
+    """
     authority = Authority()
     pair = authority.server()
     data = {name: folder / name for name in ("postgresql", "store")}
@@ -110,16 +113,17 @@ def lakehouse(folder: Path) -> Iterator[Lakehouse]:
         postgresql(data["postgresql"], **settings) as database,
         s3(data["store"], pair) as store,
         gate(database.port) as database_gate,
-        store_front(int(store.url.rsplit(":", 1)[1])) as front,
+        store_front(int(store.url.rsplit(":", 1)[1])) as door,
     ):
         _fill(database, store)
+        endpoint = f"http://127.0.0.1:{door.port}" if front else store.url
         made = Lakehouse(
             folder=folder,
             database=database,
             store=store,
             database_gate=database_gate,
-            front=front,
-            document=_document(authority.pem, store, database_gate.port, front.port),
+            front=door,
+            document=_document(authority.pem, store, database_gate.port, endpoint),
         )
         made.python("-m", "datalab_edge.catalogs", json.dumps(PLAN))
         yield made
@@ -146,12 +150,12 @@ def _fill(database: PostgreSql, store: S3) -> None:
     )
 
 
-def _document(ca: str, store: S3, database: int, front: int) -> dict[str, Any]:
+def _document(ca: str, store: S3, database: int, endpoint: str) -> dict[str, Any]:
     owner = {"user": OWNER, "password": PASSWORD}
     return {
         "postgresql": {"host": "127.0.0.1", "port": database},
         "s3": {
-            "endpoint": f"http://127.0.0.1:{front}",
+            "endpoint": endpoint,
             "access_key": store.access_key,
             "secret_key": store.secret_key,
         },
