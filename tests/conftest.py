@@ -1,5 +1,6 @@
 """Every test belongs to exactly one tier: its mark, else its folder, else `unit`."""
 
+import gc
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,15 @@ from toolchain import pulumi_cli
 # because of what their `./lab pin` wrote. Before any module of a layer is there, as those ask.
 SUMS = images.sums
 pytest.MonkeyPatch().setattr(images, "sums", dict)
+
+
+# Half of the time of a deployment under mocks went into looking for garbage, which is little.
+gc.set_threshold(100_000, 50, 1000)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, and need not be looked at again."""
+    gc.freeze()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -108,7 +108,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with machine(tmp_path_factory.mktemp("machine")) as made:
         # The only address that the machine can reach; no other network has it.
         server = ThreadingHTTPServer((made.host, 0), partial(_Quiet, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         ready = Lab(made, folder, f"http://{made.host}:{server.server_port}", Authority())
         ready.apply(["common"], common(ready))
         yield ready

@@ -55,7 +55,7 @@ def running(folder: Path, model_server: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     listener = ThreadingHTTPServer(("127.0.0.1", 0), ModelServer)
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
     folder = tmp_path_factory.mktemp("web")
     with running(folder, f"http://127.0.0.1:{listener.server_address[1]}") as url:
         yield url

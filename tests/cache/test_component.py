@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.deploy import deploy
+from tests.harness.deploy import shared
 
 HUB = {
     "kind": "oci",
@@ -17,12 +17,12 @@ HUB = {
 
 
 def _dev(change: dict[str, Any]) -> Any:
-    return deploy("dev", change, layers=("foundation",))["foundation"]
+    return shared("dev", change, layers=("foundation",))["foundation"]
 
 
 def _lab() -> Any:
     change = {"common.unpinned_downloads": "allow"}
-    return deploy("lab", change, layers=("foundation",))["foundation"]
+    return shared("lab", change, layers=("foundation",))["foundation"]
 
 
 def test_one_container_and_one_for_each_registry() -> None:
@@ -59,7 +59,7 @@ def test_passwords_are_secret_wherever_they_go(environment: str) -> None:
         "foundation.cache.upstreams": {"index": index, "hub": hub},
         "datalab:upstreamPasswords": json.dumps({"index": "hunter2", "hub": 'hunter"3'}),
     }
-    layer = deploy(environment, change, layers=("foundation",))["foundation"]
+    layer = shared(environment, change, layers=("foundation",))["foundation"]
     word = base64.b64encode(b"someone:hunter2").decode()
     told = {
         f"{resource.name}.{key}"

@@ -416,7 +416,7 @@ def test_what_was_deployed_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
 
     web = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
+    threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{web.server_port}"
     outputs = {
         "mlflow": {"url": url, "inner_url": "http://mlflow:5000"},
@@ -619,7 +619,7 @@ def test_no_helper_of_the_user_keeps_the_token(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("NO_PROXY", "*")
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as web:
-        threading.Thread(target=web.serve_forever, daemon=True).start()
+        threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
         publish.push(f"http://127.0.0.1:{web.server_port}/a/b.git", "glpat-secret", "/dev/null")
         web.shutdown()
     assert seen[-1] == f"Basic {base64.b64encode(b'datalab:glpat-secret').decode()}"

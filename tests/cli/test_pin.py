@@ -112,7 +112,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: AptRepository)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     host = f"localhost:{server.server_port}"
     monkeypatch.setitem(pin.API_HOSTS, "docker.io", host)
     monkeypatch.setattr(pins, "PULUMI", f"https://{host}/plugins")

@@ -126,7 +126,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield Node(f"https://127.0.0.1:{server.server_port}", answers, asked)
     server.shutdown()
 

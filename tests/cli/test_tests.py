@@ -115,6 +115,7 @@ def collect(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_each_test_has_one_tier(tmp_path: Path) -> None:
     for name in ("engine", "anything"):
         (tmp_path / name).mkdir()
@@ -124,6 +125,7 @@ def test_each_test_has_one_tier(tmp_path: Path) -> None:
     assert collect(tmp_path, "-m", "service").returncode == 5
 
 
+@pytest.mark.slow
 def test_two_tiers_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "test_both.py").write_text(
         "import pytest\n@pytest.mark.unit\n@pytest.mark.engine\ndef test_it():\n    pass\n"

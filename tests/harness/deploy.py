@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -225,13 +226,45 @@ def deploy(
     preview: bool = False,
 ) -> dict[str, Deployed]:
     """Run the layers of an environment in order, each on the outputs of those below."""
-    config = {
-        **stack_config(environment, change),
-    }
+    config = stack_config(environment, change)
     done: dict[str, Deployed] = {}
     for layer in layers:
         done[layer] = deploy_layer(layer, environment, config, done, preview=preview)
     return done
+
+
+def shared(
+    environment: str,
+    change: Mapping[str, Any] | None = None,
+    *,
+    layers: tuple[str, ...] = LAYERS,
+    preview: bool = False,
+) -> dict[str, Deployed]:
+    """As `deploy`, but run once for all tests that ask for the same, which must not change it.
+
+    Not for a test that patches the program: the others would get what it made.
+    """
+    key = json.dumps(change or {}, sort_keys=True)
+    return {layer: _shared(layer, environment, key, preview) for layer in layers}
+
+
+@cache
+def _shared(layer: str, environment: str, change: str, preview: bool) -> Deployed:
+    below = shared(
+        environment,
+        json.loads(change),
+        layers=LAYERS[: LAYERS.index(layer)],
+        preview=preview,
+    )
+    config = stack_config(environment, json.loads(change))
+    return deploy_layer(layer, environment, config, below, preview=preview)
+
+
+def deploy_on_sample(layer: str, environment: str, change: Mapping[str, Any]) -> Deployed:
+    """One layer with changed settings, on the lower layers of the sample: for what is its own."""
+    allow = {"common.unpinned_downloads": "allow"}
+    below = shared(environment, allow, layers=LAYERS[: LAYERS.index(layer)])
+    return deploy_layer(layer, environment, stack_config(environment, {**allow, **change}), below)
 
 
 def settings_of(environment: str, change: Mapping[str, Any] | None = None) -> Settings:

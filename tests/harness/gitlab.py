@@ -357,7 +357,7 @@ def gitlab(**state: Any) -> Iterator[GitLab]:
 
     web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.url = f"http://127.0.0.1:{web.server_port}"
-    threading.Thread(target=web.serve_forever, daemon=True).start()
+    threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield fake
     finally:

@@ -6,6 +6,7 @@ only tests/settings/test_load.py reads them: it says that they load.
 
 import copy
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ def sample_file(environment: str) -> Path:
 
 def sample(environment: str) -> dict[str, Any]:
     """The configuration in sample_file."""
+    return copy.deepcopy(_read(environment))
+
+
+@cache
+def _read(environment: str) -> dict[str, Any]:
+    """Read once: a test of every setting asks a thousand times."""
     return read_config(sample_file(environment))
 
 

@@ -54,6 +54,6 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         port = server.server_address[1]
         made.address = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield made
         server.shutdown()

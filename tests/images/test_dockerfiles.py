@@ -121,7 +121,7 @@ def served(folder: Path) -> Iterator[str]:
     """The files of a folder over HTTP; yields the address."""
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as here:
-        threading.Thread(target=here.serve_forever, daemon=True).start()
+        threading.Thread(target=here.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{here.server_port}"
         here.shutdown()
 

@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, str]]:
         packed.add(program, program.name)
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as here:
-        threading.Thread(target=here.serve_forever, daemon=True).start()
+        threading.Thread(target=here.serve_forever, args=(0.02,), daemon=True).start()
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         yield f"http://127.0.0.1:{here.server_port}/{file.name}", digest
         here.shutdown()

@@ -1,27 +1,22 @@
 """Reading what a layer registered for a container."""
 
-from functools import cache
 from typing import Any
 
-from tests.harness.deploy import Deployed, deploy
+from tests.harness.deploy import Deployed, shared
 
-GITLAB = {
-    "platform.gitlab.enabled": True,
-    "common.target.memory_mib": 24576,
-    "common.unpinned_downloads": "allow",  # as images.yaml is not pinned yet
-}
+ALLOW = {"common.unpinned_downloads": "allow"}  # tests have no images.sum
+GITLAB = {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576, **ALLOW}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dev": ("dev", {}),
+    "dev": ("dev", ALLOW),
     "dev with GitLab": ("dev", GITLAB),
-    "lab": ("lab", {"common.unpinned_downloads": "allow"}),
+    "lab": ("lab", ALLOW),
 }
 
 
-@cache
 def world(variant: str, preview: bool = False) -> dict[str, Deployed]:
     """All layers of a variant, run once for all tests."""
     environment, change = VARIANTS[variant]
-    return deploy(environment, change, preview=preview)
+    return shared(environment, change, preview=preview)
 
 
 def container(layer: Deployed, name: str) -> dict[str, Any]:

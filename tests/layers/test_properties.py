@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -15,7 +14,7 @@ from settings.declarations import FIXED
 from settings.images import catalogue
 from settings.names import endpoints
 from tests.harness.computed import computed
-from tests.harness.deploy import Deployed, Registered, deploy
+from tests.harness.deploy import Deployed, Registered, shared
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +48,7 @@ STATEFUL = {
     "proxmoxve:index/vmLegacy:VmLegacy",
     "vault:index/mount:Mount",
 }
-# No data, but what data belong to or everything trusts; the rest must be free to be made anew.
+# No data, but what data belong to or everything trusts; the rest must be free to be made again.
 LASTING = {
     "docker:index/network:Network",
     "postgresql:index/role:Role",
@@ -78,11 +77,10 @@ SINGULAR = {
 GENERATED = ("result", "privateKeyPem", "privateKeyPemPkcs8", "privateKeyOpenssh", "token")
 
 
-@cache
 def deployed(variant: str, preview: bool = False) -> dict[str, Deployed]:
     environment, change = VARIANTS[variant]
     change = {"common.unpinned_downloads": "allow", **change}
-    return deploy(environment, change, preview=preview)
+    return shared(environment, change, preview=preview)
 
 
 @pytest.fixture(params=VARIANTS)

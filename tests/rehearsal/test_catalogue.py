@@ -8,7 +8,7 @@ import pytest
 from cli.lib.repair import import_ids
 from rehearsal import catalogue, sdk
 from rehearsal.refusals import table
-from tests.harness.deploy import deploy
+from tests.harness.deploy import shared
 
 KINDS = catalogue.kinds()
 
@@ -20,7 +20,7 @@ def used() -> frozenset[str]:
     gitlab = {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576}
     for environment, change in (("lab", {}), ("dev", {}), ("dev", gitlab)):
         settings = {"common.unpinned_downloads": "allow", **change}
-        for deployed in deploy(environment, settings).values():
+        for deployed in shared(environment, settings).values():
             found |= {r.type for r in deployed.resources if r.custom}
     return frozenset(type_ for type_ in found if not type_.startswith("pulumi:"))
 

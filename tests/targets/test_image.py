@@ -13,8 +13,8 @@ from settings.images import PUSHED
 from settings.recipe import Recipe
 from targets import image
 from targets.image import version
-from tests.harness.deploy import Registered, deploy
-from tests.layers.containers import VARIANTS, world
+from tests.harness.deploy import Registered, deploy, deploy_on_sample
+from tests.layers.containers import world
 
 UPSTREAMS = {
     "pypi": {"kind": "pypi", "url": "https://pypi.test/simple"},
@@ -221,9 +221,9 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "info", lambda text, *_: said.append(text))
-    environment, change = VARIANTS["lab"]
     now = {name: version(recipes()[name]) for name in ("web", "mlflow")}
-    layers = deploy(environment, {**change, **manifest(runner="0" * 12, **now)})
+    change = manifest(runner="0" * 12, **now)
+    layers = {layer: deploy_on_sample(layer, "lab", change) for layer in ("services", "apps")}
     built = {b.name for layer in layers.values() for b in layer.all("docker:index/image:Image")}
     # Not there, or there with other files in it.
     assert built == {"model-server-build", "runner-build", "deployer-build"}
@@ -238,7 +238,7 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
 
 
 def test_without_a_registry_or_a_manifest_everything_is_built() -> None:
-    assert len(deploy(*VARIANTS["lab"])["apps"].all("docker:index/image:Image")) == 4
-    environment, change = VARIANTS["dev"]
-    change = {**change, **manifest(web=version(recipes()["web"]))}
-    assert deploy(environment, change)["apps"].one("docker:index/image:Image", "web-build")
+    assert len(world("lab")["apps"].all("docker:index/image:Image")) == 4
+    change = manifest(web=version(recipes()["web"]))
+    built = deploy_on_sample("apps", "dev", change)
+    assert built.one("docker:index/image:Image", "web-build")

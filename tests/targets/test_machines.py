@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import (  # type: ignore[import-untype
 from settings.images import File
 from targets.ansible import ANSIBLE, HOST_KEY, PLAYBOOK, SHARED, files_hash
 from targets.proxmox import ImageArgs, image_file
-from tests.harness.deploy import Deployed, Registered, deploy
+from tests.harness.deploy import Deployed, Registered, deploy, shared
 
 ALLOW = {"common.unpinned_downloads": "allow"}  # as images.yaml is not pinned yet
 MACHINES = {"ContainerLegacy", "VmLegacy"}
@@ -40,7 +40,7 @@ FORBIDDEN = {
 @pytest.fixture(scope="module")
 def lab() -> dict[str, Deployed]:
     """Layers 1 and 2 of `lab`, with a GPU and GitLab."""
-    return deploy("lab", ALLOW, layers=("foundation", "platform"))
+    return shared("lab", ALLOW, layers=("foundation", "platform"))
 
 
 def machines(lab: dict[str, Deployed]) -> list[Registered]:
@@ -134,7 +134,7 @@ AMD = {
 @pytest.fixture(scope="module")
 def amd() -> dict[str, Deployed]:
     """A lab whose Docker VM has an AMD and an Intel GPU."""
-    return deploy("lab", {**ALLOW, **AMD})
+    return shared("lab", {**ALLOW, **AMD})
 
 
 def test_two_gpus_of_amd_and_intel(amd: dict[str, Deployed]) -> None:

@@ -10,7 +10,7 @@ import yaml
 from fakepve import schema  # type: ignore[import-untyped]
 
 from settings import SettingsError
-from tests.harness.deploy import deploy, settings_of
+from tests.harness.deploy import settings_of, shared
 
 TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("proxmox_api.yaml").read_text())
 GPU_LESS = {
@@ -26,7 +26,7 @@ def registered() -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLE["resources"]}
     for change in ({}, GPU_LESS):
         allow = {"common.unpinned_downloads": "allow", **change}
-        for layer in deploy("lab", allow, layers=("foundation", "platform")).values():
+        for layer in shared("lab", allow, layers=("foundation", "platform")).values():
             for resource in layer.resources:
                 if resource.type.startswith("proxmoxve:"):
                     found[resource.type.rpartition(":")[2]].append(resource.inputs)

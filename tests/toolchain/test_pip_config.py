@@ -106,7 +106,7 @@ def index(tmp_path: Path) -> Iterator[tuple[str, Authority]]:
     context.load_cert_chain(tmp_path / "pair.pem")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"https://127.0.0.1:{server.server_port}/simple", ca
     server.shutdown()
 

@@ -214,7 +214,7 @@ def vendor(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
             """Nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Releases) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setattr(obtain, "RELEASES", f"http://127.0.0.1:{server.server_port}")
         here = Vendor(files)
         here.publish(*ALL)

@@ -19,7 +19,7 @@ from layers.platform.runner import NAMES
 from settings.mirrors import environment as cache_environment
 from settings.mirrors import sources as cache_sources
 from targets.templates import compiled
-from tests.harness.deploy import Deployed, deploy
+from tests.harness.deploy import Deployed, shared
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +118,7 @@ def test_both_places_get_a_file_that_ruby_takes(environment: str) -> None:
         "common.unpinned_downloads": "allow",
         **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
     }
-    platform = deploy(environment, change, layers=("foundation", "platform"))["platform"]
+    platform = shared(environment, change, layers=("foundation", "platform"))["platform"]
     text = json.dumps([resource.inputs for resource in platform.resources])
     assert "registry_external_url" in text
     for resource in platform.resources:
@@ -361,7 +361,7 @@ def deployed_config(environment: str, **more: Any) -> tuple[Deployed, str]:
         **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
         **more,
     }
-    deployed = deploy(environment, change, layers=("foundation", "platform"))["platform"]
+    deployed = shared(environment, change, layers=("foundation", "platform"))["platform"]
     configs = [
         upload["content"]
         for resource in deployed.resources

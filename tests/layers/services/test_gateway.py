@@ -129,7 +129,7 @@ def upstream(context: ssl.SSLContext | None = None) -> Iterator[int]:
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     if context:
         listener.socket = context.wrap_socket(listener.socket, server_side=True)
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield listener.server_address[1]

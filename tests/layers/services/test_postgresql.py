@@ -10,7 +10,7 @@ import pytest
 from layers.services.postgresql import DATABASES, FOLDER, RESERVED, ROLES, WORKERS
 from settings import images
 from tests.harness.certificates import Authority
-from tests.harness.deploy import deploy
+from tests.harness.deploy import deploy_on_sample
 from tests.harness.postgresql import version
 from tests.layers.containers import container, files, published, variables, world
 from tests.layers.services.running import connect, kill, prepared, running
@@ -88,7 +88,9 @@ def test_nobody_but_the_labs_own_enters_the_databases_of_all() -> None:
 
 @pytest.mark.parametrize("connections", [20, 100, 1000])
 def test_other_projects_leave_connections_for_the_lab(connections: int) -> None:
-    layer = deploy("dev", {"services.postgresql.max_connections": connections})["services"]
+    layer = deploy_on_sample(
+        "services", "dev", {"services.postgresql.max_connections": connections}
+    )
     text = files(container(layer, "postgresql"))[f"{FOLDER}/postgresql.conf"]["content"]
     (kept,) = re.findall(r"(?m)^reserved_connections = (\d+)$", text)
     assert 5 <= int(kept) < connections - 3  # superuser_reserved_connections

@@ -16,7 +16,7 @@ from provision import kafka, ollama, postgres, request
 from settings.images import PATH, catalogue
 from settings.names import certificate_names, endpoints, hosts
 from settings.services.gitlab_project import Workflow
-from tests.harness.deploy import Deployed, deploy, settings_of
+from tests.harness.deploy import Deployed, deploy_on_sample, settings_of
 from tests.harness.gitlab import check_request
 from tests.harness.inputs import check_inputs, declared
 from tests.layers.containers import container, files, published, variables, world
@@ -136,7 +136,7 @@ class TestOllama:
 
     def test_models_are_pulled_by_provision_with_hours_of_time(self) -> None:
         change = {"services.ollama.models": ["hf.co/some/model:Q4", "llama3.2:1b"]}
-        layer = deploy("dev", change)["services"]
+        layer = deploy_on_sample("services", "dev", change)
         made = layer.one("command:local:Command", "llama3.2-1b-model").inputs
         assert made["create"] == (
             ".venv/bin/python -m provision ollama --url http://localhost:11434 --model llama3.2:1b"
@@ -148,7 +148,7 @@ class TestOllama:
             "services.ollama.models": ["llama3.2:1b"],
             "common.unpinned_downloads": "allow",
         }
-        layer = deploy("lab", change)["services"]
+        layer = deploy_on_sample("services", "lab", change)
         pull = layer.one("command:local:Command", "llama3.2-1b-model")
         assert "--url https://ollama.lab.home.arpa " in pull.inputs["create"]
         gateway = layer.one("docker:index/container:Container", "gateway-container")
@@ -246,11 +246,10 @@ class TestGitLabProject:
 
     def test_names_are_settings(self) -> None:
         change = {
-            "common.unpinned_downloads": "allow",
             "services.gitlab_project.group": "home",
             "services.gitlab_project.project": "infra",
         }
-        layer = deploy("lab", change)["services"]
+        layer = deploy_on_sample("services", "lab", change)
         project = layer.one("gitlab:index/project:Project", "gitlab-project")
         assert project.inputs["path"] == "infra"
         image = layer.one("docker:index/image:Image", "mlflow-build")
@@ -268,29 +267,33 @@ class TestGitLabProject:
         )
         assert certificate.inputs["variableType"] == "file"
 
-    @pytest.mark.parametrize("workflow", get_args(Workflow))
-    def test_schedules_start_workflows_that_the_pipeline_knows(self, workflow: str) -> None:
+    def test_schedules_start_workflows_that_the_pipeline_knows(self) -> None:
+        workflows = get_args(Workflow)
         change = {
-            "common.unpinned_downloads": "allow",
-            "services.gitlab_project.schedules.drift.workflow": workflow,
+            f"services.gitlab_project.schedules.{workflow.replace('_', '-')}": {
+                "cron": "17 3 * * *",
+                "workflow": workflow,
+            }
+            for workflow in workflows
         }
-        schedules = deploy("lab", change)["services"].all("PipelineSchedule")
-        names = {"drift-schedule", "images-schedule", "renewal-schedule"}
-        assert {s.name for s in schedules} == names
-        sent = {s.name: body(s.inputs) for s in schedules}["drift-schedule"]
-        check_request("POST", "/api/v4/projects/1/pipeline_schedules", sent)
-        assert sent["ref"] == "refs/heads/main"
-        # Text in the request, which GitLab reads as JSON before it compares the types.
-        given = {item["name"]: json.loads(item["value"]) for item in sent["inputs"]}
-        assert given == {workflow: True}
-        assert check_inputs(declared(ROOT / ".gitlab-ci.yml"), given)[workflow] is True
+        schedules = deploy_on_sample("services", "lab", change).all("PipelineSchedule")
+        sent = {s.name: body(s.inputs) for s in schedules}
+        wanted = {f"{workflow.replace('_', '-')}-schedule": workflow for workflow in workflows}
+        assert sent.keys() == {*wanted, "renewal-schedule"}
+        known = declared(ROOT / ".gitlab-ci.yml")
+        for name, workflow in wanted.items():
+            check_request("POST", "/api/v4/projects/1/pipeline_schedules", sent[name])
+            assert sent[name]["ref"] == "refs/heads/main"
+            # Text in the request, which GitLab reads as JSON before it compares the types.
+            given = {item["name"]: json.loads(item["value"]) for item in sent[name]["inputs"]}
+            assert given == {workflow: True}
+            assert check_inputs(known, given)[workflow] is True
 
     def test_jobs_of_further_groups_may_pull_the_images(self) -> None:
         change = {
-            "common.unpinned_downloads": "allow",
             "services.gitlab_project.pulling_groups": [42],
         }
-        layer = deploy("lab", change)["services"]
+        layer = deploy_on_sample("services", "lab", change)
         scopes = layer.one(
             "gitlab:index/projectJobTokenScopes:ProjectJobTokenScopes", "gitlab-job-tokens"
         )
