@@ -72,6 +72,7 @@ def test_golden_files(name: str, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.lint
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_nginx_takes_them(case: str, tmp_path: Path) -> None:
     """With each kind alone, with all, and with none: the committed files begin with none."""

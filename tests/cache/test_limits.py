@@ -13,7 +13,7 @@ from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, C
 from tests.cache.running import site, write
 from tests.layers.test_limits import HOST, nginx
 
-pytestmark = pytest.mark.lint
+pytestmark = [pytest.mark.lint, pytest.mark.slow]
 
 # Each value once at either end of its setting, and once as it is by default.
 SIZES = {"max_size_gib": (1, 10, 65_536), "min_free_gib": (1, 2, 65_536), "keys_mib": (1, 16, 1024)}

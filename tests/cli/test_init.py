@@ -19,12 +19,11 @@ TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
 
 
 @pytest.fixture(autouse=True)
-def indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+def indexes(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator's own indexes."""
     monkeypatch.setattr(init, "pip_index", lambda: "https://pip.example/simple")
     monkeypatch.setattr(init, "npm_registry", lambda: "https://npm.example/")
     monkeypatch.setattr(cache, "file_hosts", lambda *_: [])
-    monkeypatch.setattr(init, "archives", lambda _: [])
 
 
 def files(checkout: Checkout) -> dict[str, bytes]:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from cli.commands.init import upstreams as init
 from cli.lib import backend
 from layers import LAYERS
 from tests.cli.conftest import Checkout
@@ -13,11 +12,8 @@ DEV = [f"dev-{layer}" for layer in LAYERS]
 
 
 @pytest.fixture
-def ready(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+def ready(checkout: Checkout) -> Checkout:
     """A checkout after `./lab init dev`."""
-    monkeypatch.setattr(init, "pip_index", lambda: None)
-    monkeypatch.setattr(init, "npm_registry", lambda: None)
-    monkeypatch.setattr(init, "archives", lambda _: [])
     assert checkout.lab("init", "dev") == 0
     checkout.forget()
     return checkout

@@ -84,6 +84,7 @@ def test_the_key_that_opens_the_state_changes_while_root_opens_it(
     assert not [call for call in lab.calls if "root-password" in call["line"] + call["stdin"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["stack output", *(f"stack import -s lab-{layer}" for layer in LAYERS)]
 )

@@ -86,6 +86,7 @@ def nginx(text: str, folder: Path) -> None:
 
 
 @pytest.mark.lint
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["dev", "lab"])
 def test_the_gateway_starts_with_the_longest_domain(env: str, tmp_path: Path) -> None:
     settings = widest(env)
@@ -100,6 +101,7 @@ def test_the_gateway_starts_with_the_longest_domain(env: str, tmp_path: Path) ->
 
 
 @pytest.mark.lint
+@pytest.mark.slow
 def test_gitlabs_nginx_takes_the_longest_domain(tmp_path: Path) -> None:
     size = rendered()["nginx"]["server_names_hash_bucket_size"]
     hosts = {endpoints(with_gitlab())[name].host for name in ("gitlab", "registry")}
@@ -109,6 +111,7 @@ def test_gitlabs_nginx_takes_the_longest_domain(tmp_path: Path) -> None:
 
 
 @pytest.mark.lint
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["apt", "pypi", "pulumi", "oci"])
 def test_the_cache_takes_as_many_upstreams_as_there_may_be(kind: str, tmp_path: Path) -> None:
     upstreams = most_upstreams(kind)

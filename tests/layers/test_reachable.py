@@ -15,7 +15,12 @@ from settings.names import certificate_names, endpoints, hosts
 from tests.harness.deploy import Deployed, deploy, settings_of
 from tests.layers.containers import GITLAB, container, variables
 
-ADDRESSES = ("127.0.0.1", "127.0.0.2", "192.168.1.50", "10.77.0.1")
+ADDRESSES = (
+    "127.0.0.1",
+    pytest.param("127.0.0.2", marks=pytest.mark.slow),
+    "192.168.1.50",
+    pytest.param("10.77.0.1", marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="module", params=ADDRESSES)

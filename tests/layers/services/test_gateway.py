@@ -221,6 +221,7 @@ def test_no_nginx_counts_the_host_s_cores_or_waits_long_for_a_name() -> None:
 
 
 @pytest.mark.lint
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["dev", "dev with GitLab", "lab"])
 def test_nginx_accepts_the_configuration(variant: str, tmp_path: Path) -> None:
     pair = Authority().server("gateway")
