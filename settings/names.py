@@ -45,9 +45,15 @@ class Row:
         return f"{self.service.key}.machine" if own else "platform.docker.machine"
 
     def port(self, settings: "Settings") -> int:
-        """The port that the settings give it."""
+        """The port that the settings give it; of what is internal its own."""
+        if self.exposure == "internal" and self.listener.inner_port:
+            return self.listener.inner_port
         port: int = attrgetter(self.port_key)(settings)
         return port
+
+    def enabled(self, settings: "Settings") -> bool:
+        """Whether the settings switch it on."""
+        return bool(getattr(attrgetter(self.service.key)(settings), "enabled", True))
 
     def machine(self, settings: "Settings") -> Machine:
         """The machine that answers for it, where the target is a node (rules.homes)."""
@@ -107,10 +113,9 @@ def service_at(settings: "Settings", url: str) -> str | None:
 def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[str]]:
     """(DNS names, IP addresses) by which clients may call the service or machine `name`."""
     endpoint = endpoints(settings)[name]
-    fqdn = f"{name}.{settings.common.domain}"
-    dns = {name, fqdn, "localhost"}
-    if name == "gitlab":
-        dns.add(f"registry.{settings.common.domain}")
+    # All that answers there has one certificate, as GitLab's registry has GitLab's.
+    together = {listener.host or listener.name for listener in ROWS[name].service.listeners}
+    dns = {name, "localhost", *(f"{host}.{settings.common.domain}" for host in together)}
     if name == "gateway":
         dns |= {settings.common.domain, f"*.{settings.common.domain}"}
     return sorted(dns), sorted({"127.0.0.1", str(endpoint.address)})
@@ -118,32 +123,43 @@ def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[
 
 def endpoints(settings: "Settings") -> dict[str, Endpoint]:
     """Every service that these settings switch on, by name."""
-    off = set() if settings.platform.gitlab.enabled else {"gitlab", "registry"}
-    if settings.common.target.kind == "docker":
-        off.add("docker")  # the local engine is reached as the user's own tools reach it
-    return {name: _endpoint(settings, row) for name, row in ROWS.items() if name not in off}
+    dev = settings.common.target.kind == "docker"
+    return {
+        name: _endpoint(settings, row)
+        for name, row in ROWS.items()
+        if row.enabled(settings) and (row.listener.in_dev or not dev)
+    }
 
 
 def _endpoint(settings: "Settings", row: Row) -> Endpoint:
     listener = row.listener
     port, domain = row.port(settings), settings.common.domain
     inner_port = listener.inner_port or port
-    host_name = "store" if listener.name == "store-console" else listener.name
+    host_name = listener.host or listener.name
     fqdn = f"{host_name}.{domain}"
     target = settings.common.target
+    if listener.exposure == "internal":
+        return Endpoint(
+            scheme=listener.scheme,
+            host=host_name,
+            port=port,
+            address=LOOPBACK,
+            inner_scheme=listener.scheme,
+            inner_host=host_name,
+            inner_port=port,
+            label=listener.label,
+        )
     if target.kind == "docker":
         # Where its ports are published, and nowhere else.
         here = "localhost" if target.address == LOOPBACK else str(target.address)
-        # GitLab writes its own address into links, clones and tokens: one name in and outside. An
-        # engine takes a registry without TLS on loopback only.
-        own = {"gitlab": ("http", fqdn), "registry": ("http", "localhost")}
-        scheme, host = own.get(listener.name, (listener.scheme, here))
-        inner_host = fqdn if listener.name in own else host_name
+        host = {"address": here, "name": fqdn}.get(listener.in_dev, listener.in_dev)
+        inner_host = host_name if listener.in_dev == "address" else fqdn
+        scheme = listener.scheme or "http"
         return Endpoint(
             scheme=scheme,
             host=host,
             port=port,
-            address=LOOPBACK if listener.name == "registry" else target.address,
+            address=LOOPBACK if listener.in_dev == "localhost" else target.address,
             inner_scheme=scheme,
             inner_host=inner_host,
             inner_port=inner_port,

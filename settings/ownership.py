@@ -111,8 +111,10 @@ def ports(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[
         claims.append((("common.target", gitlab.ssh_port), "platform.gitlab.ssh_port"))
     for row in ROWS.values():
         section = sections.get(row.service.key)
-        published = row.listener.name != "docker" if docker else row.exposure != "gateway"
-        if section is None or not published or (section is gitlab and not gitlab.enabled):
+        published = row.listener.in_dev if docker else row.exposure != "gateway"
+        if row.exposure == "internal" or not published:
+            continue
+        if section is None or (section is gitlab and not gitlab.enabled):
             continue
         port: int = getattr(section, row.listener.port_setting)
         claims.append((("common.target" if docker else row.machine_key, port), row.port_key))

@@ -11,7 +11,8 @@ import httpx
 from cli.lib import http
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
-from settings.declarations import LISTENERS
+from settings.declarations import SERVICES
+from settings.service import Listener
 
 PATIENCE_S = 180
 PAUSE_S = 3
@@ -32,34 +33,34 @@ def probe(engine: Engine, stack: str) -> int:
 
 def targets(outputs: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
     """A check for each service that the outputs name; it raises OSError or httpx.HTTPError."""
-    urls = {
-        name: found["url"]
-        for name, found in outputs.items()
-        if isinstance(found, Mapping) and isinstance(found.get("url"), str)
-    }
-    urls |= outputs.get("urls") or {}
-    found: dict[str, Callable[[], None]] = {
-        name: _page(url.rstrip("/") + _proof(name)) for name, url in urls.items()
-    }
-    for name, address in _addresses(outputs):
-        found[name] = _port(address)
+    found: dict[str, Callable[[], None]] = {}
+    urls = {name: {"url": url} for name, url in (outputs.get("urls") or {}).items()}
+    for name, value in {**outputs, **urls}.items():
+        listener = _listener(name)
+        address = _address(value) if isinstance(value, Mapping) else ""
+        # Where the job is, what is for containers cannot be reached.
+        if listener is None or listener.exposure == "internal" or not address:
+            continue
+        if listener.page and address.startswith("http"):
+            found[name] = _page(address.rstrip("/") + listener.page)
+        else:
+            found[name] = _port(address.rpartition("//")[2])
     return found
 
 
-def _proof(output: str) -> str:
-    """The page that proves that the service of an output of this name works."""
-    _, listener = LISTENERS[output.replace("_", "-")]
-    return listener.page
+def _listener(output: str) -> Listener | None:
+    """What the service of an output of this name answers by."""
+    for service in SERVICES:
+        if output in {service.section, service.name} and service.listeners:
+            return service.listeners[0]
+    return None
 
 
-def _addresses(outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    database, broker = outputs.get("postgresql"), outputs.get("kafka")
-    pairs = []
-    if database:
-        pairs.append(("postgresql", f"{database['host']}:{database['port']}"))
-    if broker:
-        pairs.append(("kafka", str(broker["bootstrap"])))
-    return pairs
+def _address(output: Mapping[str, Any]) -> str:
+    """Where the service of this output answers, in any of the forms that layers export."""
+    if {"host", "port"} <= set(output):
+        return f"{output['host']}:{output['port']}"
+    return str(output.get("url") or output.get("bootstrap") or "")
 
 
 def _passes(name: str, check: Callable[[], None]) -> bool:

@@ -88,9 +88,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def start_page(settings: Settings) -> dict[str, Any]:
-    """The values of start.html.j2: a link for everything that people call by a name."""
+    """The values of start.html.j2: all that has a label, as a link where it has pages."""
     links = [
-        {"label": endpoint.label, "url": endpoint.url}
+        {
+            "label": endpoint.label,
+            "url": endpoint.url,
+            "page": ROWS[name].listener.page,
+        }
         for name, endpoint in endpoints(settings).items()
         if endpoint.label and name != "gateway"
     ]

@@ -95,7 +95,11 @@ def ports(checked: Settings, containers: str) -> Finding:
         if line.startswith("datalab-")
         for port in re.findall(r":(\d+)->", line)
     }
-    wanted = {(str(to.address), to.port): ROWS[name] for name, to in endpoints(checked).items()}
+    wanted = {
+        (str(to.address), to.port): ROWS[name]
+        for name, to in endpoints(checked).items()
+        if ROWS[name].exposure != "internal"
+    }
     busy = {
         port: row.port_key
         for (address, port), row in wanted.items()

@@ -1,0 +1,30 @@
+"""The settings and declaration of whoami, a page that shows the request that it got."""
+
+from settings.base import Container, Model, Port
+from settings.service import Listener, Service
+
+
+class Whoami(Model):
+    """A page that shows the request that it got."""
+
+    port: Port = 8600
+    container: Container = Container(memory_mib=32)
+
+
+SERVICE = Service(
+    key="apps.whoami",
+    settings=Whoami,
+    order=90,
+    default=Whoami(),
+    listeners=(
+        Listener(
+            name="whoami",
+            scheme="https",
+            exposure="gateway",
+            inner_port=8443,
+            label="Who am I",
+            page="/health",
+            certificate=True,
+        ),
+    ),
+)

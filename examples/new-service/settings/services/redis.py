@@ -1,0 +1,29 @@
+"""Redis' settings and declaration."""
+
+from settings.base import Container, Model
+from settings.service import Listener, Service, secrets
+
+
+class Redis(Model):
+    """Redis, a store in memory for applications."""
+
+    container: Container = Container(memory_mib=64)
+
+
+SERVICE = Service(
+    key="services.redis",
+    settings=Redis,
+    order=90,
+    default=Redis(),
+    listeners=(
+        Listener(
+            name="redis",
+            scheme="redis",
+            exposure="internal",
+            inner_port=6379,
+            label="Redis",
+            page="",
+        ),
+    ),
+    secrets=secrets("redis"),
+)
