@@ -3,26 +3,26 @@
 A new page is a row in PAGES; tests/docs/test_generated.py proves that all of them are current.
 """
 
-import importlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from docs import commands, rehearsal, resources, settings
+
 FOLDER = Path(__file__).parent
-# File -> the function, as "module:function", that returns its text.
-PAGES = {
-    "commands.md": "docs.commands:page",
-    "images.md": "docs.resources:images",
-    "rehearsal.md": "rehearsal.refusals:page",
-    "resources.md": "docs.resources:page",
-    "settings.md": "docs.settings:page",
-    "settings.schema.json": "docs.settings:json_schema",
+# File -> the function that returns its text.
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands.page,
+    "images.md": resources.images,
+    "rehearsal.md": rehearsal.page,
+    "resources.md": resources.page,
+    "settings.md": settings.page,
+    "settings.schema.json": settings.json_schema,
 }
 
 
 def text(name: str) -> str:
     """What the page should hold."""
-    module, _, function = PAGES[name].partition(":")
-    made: str = getattr(importlib.import_module(module), function)()
-    return made
+    return PAGES[name]()
 
 
 def main() -> None:

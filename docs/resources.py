@@ -3,18 +3,24 @@
 from collections import Counter
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
+from rehearsal.mocks import Deployed, Registered, deploy
 from settings import ENVIRONMENTS
 from settings.images import PATH, Download, catalogue
 from settings.pins import providers, read
-from tests.harness.deploy import Deployed, Registered, deploy
+from settings.stackfile import read_config
 
+# Settings that nobody changes for a lab of his own.
+SAMPLES = Path(__file__).parent.parent / "tests/fixtures/stacks"
 HEAD = "Made from the program by `python -m docs.generate`."
 
 
 @cache
 def _deployed(environment: str) -> dict[str, Deployed]:
-    return deploy(environment, {"common.unpinned_downloads": "allow"})
+    config = read_config(SAMPLES / f"Pulumi.{environment}.yaml")
+    config["datalab:common"]["unpinned_downloads"] = "allow"
+    return deploy(environment, config)
 
 
 def page() -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from rehearsal import earlier, operations, scratch
+from rehearsal.rules import RENEWALS
 from rehearsal.scratch import Scratch
 from rehearsal.steps import Outcome, Runner
-from rehearsal.world import Call, World
+from rehearsal.world import Call, Item, World
 
 CHANGES = ("created", "updated", "replaced", "deleted")
+LONGEST_DAYS = 800  # no token and no certificate that a server gets lasts longer
 OPERATIONS = ("update", "create", "delete")  # the later one says what became of the resource
 
 
@@ -54,7 +56,7 @@ class Rehearsal:
     """One run over an environment whose simulators are being served.
 
     tell gets a line of progress at a time; recovered what was broken on demand and came up again;
-    from_commit is what the lab stood by before `up`.
+    renewed what fell due; from_commit is what the lab stood by before `up`.
     """
 
     scratch: Scratch
@@ -62,6 +64,7 @@ class Rehearsal:
     tell: Callable[[str], None] = lambda _: None
     results: list[LayerResult] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
     from_commit: str | None = None
 
     def __post_init__(self) -> None:
@@ -102,17 +105,43 @@ class Rehearsal:
         names = {**self.world.facts.names, **facts.names}
         self.world.facts = replace(facts, names=names)
 
-    def names(self, layers: tuple[str, ...] = LAYERS) -> set[str]:
-        """`TYPE=NAME` of every resource, by bringing layers up once; nothing of it stays."""
-        begin = self.world.dump()
-        self.tell("making the stacks")
-        self.scratch.initialise()
-        for layer in layers:
-            self._bring_up(layer, [], ", to learn what there is")
-        found = {f"{call.type.rpartition(':')[2]}={call.name}" for call in self.world.calls}
-        self.world.restore(begin)
-        self.scratch.empty()
-        return found
+    def renew(self) -> None:
+        """Go on to the day on which the next of what was made is renewed; `up` has to do it."""
+        days = self._due()
+        if days is None:
+            return
+        self.world.days += days
+        due = {Call(type=item.type, name=item.name, operation="create") for item in self._near()}
+        for result in self.results:
+            if due.isdisjoint(result.calls):
+                continue
+            self.tell(f"{result.layer}: what falls due in {days} days")
+            calls: list[Call] = []
+            self._bring_up(result.layer, calls, f" in {days} days")
+            self._at_rest(result.layer)
+            names = sorted(call.resource for call in calls)
+            self.renewed.append(f"{result.layer}, after {days} days: {', '.join(names)}")
+        if left := [item.name for item in self._near()]:
+            raise RehearsalError(f"`up` does not renew what falls due: {', '.join(left)}")
+
+    def _due(self) -> int | None:
+        """Days until something is renewed; None where nothing ever is."""
+        today = self.world.days
+        try:
+            for days in range(1, LONGEST_DAYS):
+                self.world.days = today + days
+                if any(self._near()):
+                    return days
+        finally:
+            self.world.days = today
+        return None
+
+    def _near(self) -> Iterator[Item]:
+        """What the next `up` renews."""
+        for item in self.world.items.values():
+            renewal = RENEWALS.get(item.type)
+            if renewal and renewal(self.world, {**item.inputs, **item.outputs}, item.inputs):
+                yield item
 
     def down(self) -> None:
         """Destroy what is up, highest first, data included; the world must be empty then."""

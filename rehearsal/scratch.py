@@ -5,7 +5,6 @@ Nothing is written into the checkout, and nothing of the user's Pulumi is read.
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from cli.lib.backend import file_backend
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
+from rehearsal import mocks
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.budget import machines
@@ -64,10 +64,17 @@ class Scratch:
         """The name of a layer's stack."""
         return f"{self.env}-{layer}"
 
-    def empty(self) -> None:
-        """Forget the stacks; their settings and secrets stay."""
-        shutil.rmtree(self.state)
-        self.state.mkdir()
+    def names(self, layers: tuple[str, ...] = LAYERS) -> set[str]:
+        """`TYPE=NAME` of every resource that the program makes."""
+        config = read_config(self.folder / f"Pulumi.{self.env}.yaml")
+        secrets = {f"{PROJECT}:{name}": text for name, text in _secrets(self.settings).items()}
+        made = mocks.deploy(self.env, {**config, **secrets}, layers=layers)
+        return {
+            f"{resource.type.rpartition(':')[2]}={resource.name}"
+            for deployed in made.values()
+            for resource in deployed.resources
+            if resource.custom and not resource.type.startswith("pulumi:")
+        }
 
     def initialise(self, layers: Sequence[str] = LAYERS) -> None:
         """Make the stacks of `layers` and give every secret key its value."""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from layers import LAYERS
+from rehearsal.mocks import computed
 from settings.declarations import FIXED
 from settings.images import catalogue
 from settings.names import endpoints
-from tests.harness.computed import computed
 from tests.harness.deploy import Deployed, Registered, shared
 
 pytestmark = pytest.mark.slow
@@ -311,7 +311,7 @@ def test_what_is_singular_is_deleted_before_it_is_replaced(world: dict[str, Depl
 
 
 def generated_secrets(world: dict[str, Deployed]) -> set[str]:
-    """What the mocks answered for passwords, keys and tokens; see tests/harness/computed.py."""
+    """What the mocks answered for passwords, keys and tokens; see rehearsal/mocks.py."""
     found = {"00000000-0000-0000-0000-000000000000"}
     for resource in custom(world):
         answers = computed(resource.type, resource.name, resource.inputs)

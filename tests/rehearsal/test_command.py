@@ -60,6 +60,14 @@ def test_a_refusal_and_a_kill_are_recovered_from_and_nothing_stays(tmp_path: Pat
 
 
 @pytest.mark.engine
+def test_a_token_that_falls_due_is_renewed_in_place(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "lab", "--layer", "services", "--json")
+    assert done.returncode == 0, done.stderr
+    (renewed,) = json.loads(done.stdout)["renewed"]
+    assert re.match(r"services, after \d+ days: .*ProjectAccessToken=", renewed)
+
+
+@pytest.mark.engine
 def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "dev", "--layer", "foundation", "--keep")
     assert done.returncode == 0, done.stderr

@@ -4,12 +4,16 @@ import argparse
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cli.commands.rehearse import perform
 from cli.lib.fault import Fault
-from rehearsal import command, earlier
+from rehearsal import earlier
+from tests.harness.deploy import stack_config
 from toolchain import install
 
 
@@ -23,10 +27,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout like this one, without a commit; `./lab` takes it for its own."""
+    """A checkout like this one, without a commit, with settings of its own.
+
+    `./lab` takes it for its own. The committed Pulumi.dev.yaml is for people to change.
+    """
     folder = tmp_path / "checkout"
     folder.mkdir()
     earlier.follow(folder)
+    configure(folder)
     git(folder, "init", "--quiet")
     monkeypatch.setattr(install, "ROOT", folder)
     return folder
@@ -37,6 +45,12 @@ def values(ref: str, **change: object) -> argparse.Namespace:
     options = {"env": "dev", "layer": "foundation", "since": ref, "keep": False, "fail": [],
                "kill_at": None, "json": True, **change}  # fmt: skip
     return argparse.Namespace(**options)
+
+
+def configure(folder: Path, change: Mapping[str, Any] | None = None) -> None:
+    """Give a checkout the tests' own settings, with single values changed."""
+    config = {"config": stack_config("dev", change)}
+    (folder / "Pulumi.dev.yaml").write_text(json.dumps(config))
 
 
 def replace(file: Path, old: str, new: str) -> None:
@@ -50,22 +64,19 @@ def replace(file: Path, old: str, new: str) -> None:
 def test_what_changed_since_a_commit_is_told_by_layer(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program, settings = checkout / "layers/foundation/__init__.py", checkout / "Pulumi.dev.yaml"
-    now = program.read_text(), settings.read_text()
+    program = checkout / "layers/foundation/__init__.py"
+    now = program.read_text()
     line = '    root = passwords.make("object-store-root")\n'
     replace(program, line, f'{line}    passwords.make("gitlab-root")\n')
-    replace(
-        settings, "region: eu-west-1", "region: eu-west-1\n    generations: {vault-services: 2}"
-    )
-    replace(settings, "port: 8200\n      container: { memory_mib: 512 }",
-            "port: 8200\n      container: { memory_mib: 640 }")  # fmt: skip
+    generations = {"common.generations": {"vault-services": 2}}
+    configure(checkout, {**generations, "foundation.vault.container.memory_mib": 640})
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "earlier")
-    program.write_text(now[0])
-    settings.write_text(now[1])
+    program.write_text(now)
+    configure(checkout)
     replace(program, line, f'{line}    passwords.make("gitlab-token")\n')
 
-    assert command.rehearse(values("HEAD")) == 0
+    assert perform.rehearse(values("HEAD")) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["from"] == git(checkout, "rev-parse", "HEAD")
     found = shown["layers"]["foundation"]
@@ -82,7 +93,7 @@ def test_a_checkout_that_changed_nothing_changes_nothing(
 ) -> None:
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "now")
-    assert command.rehearse(values("HEAD", json=False)) == 0
+    assert perform.rehearse(values("HEAD", json=False)) == 0
     first, last = capsys.readouterr().out.strip().split("\n")
     assert first == "foundation: nothing to do"
     assert "0 created, 0 updated, 0 replaced, 0 deleted" in last
@@ -90,7 +101,7 @@ def test_a_checkout_that_changed_nothing_changes_nothing(
 
 def test_an_unknown_commit_is_one_line(checkout: Path) -> None:
     with pytest.raises(Fault, match=r"^there is no commit 'v9'") as fault:
-        command.rehearse(values("v9"))
+        perform.rehearse(values("v9"))
     assert (fault.value.code, str(fault.value).count("\n")) == (2, 0)
 
 
@@ -99,7 +110,7 @@ def test_a_folder_without_history_is_one_line(
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(checkout / "nowhere"))
     with pytest.raises(Fault, match=r"^--from needs git's history") as fault:
-        command.rehearse(values("HEAD"))
+        perform.rehearse(values("HEAD"))
     assert (fault.value.code, str(fault.value).count("\n")) == (2, 0)
 
 

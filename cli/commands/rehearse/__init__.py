@@ -46,6 +46,6 @@ VERB = Verb(
 
 def run(values: argparse.Namespace) -> int:
     """Bring the lab up in simulation, prove it, take it down."""
-    from rehearsal.command import rehearse
+    from cli.commands.rehearse.perform import rehearse
 
     return rehearse(values)

@@ -47,6 +47,7 @@ def data(rehearsal: Rehearsal) -> dict[str, Any]:
             "warnings": list(planned.warnings),
         },
         "recovered": rehearsal.recovered,
+        "renewed": rehearsal.renewed,
     }
 
 

@@ -1,11 +1,11 @@
-#!/usr/bin/env python3
 """What a second request for a database costs: `provision postgres` on what is there already.
 
 Against the least that a Python command can cost (the interpreter with psycopg and hvac imported)
 and, for the servers' own part, psql's connection; all side by side in one run. The bar is 0.5 s.
+
+    .venv/bin/python -m tests.provision.bench [--quick]
 """
 
-import own_python  # noqa: F401 isort: skip - the first of all
 import argparse
 import json
 import statistics

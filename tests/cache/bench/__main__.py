@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """The package cache beside apt-cacher-ng (Debian's settings) and raw nginx, in one run.
 
-    bench/cache [--quick]
+    .venv/bin/python -m tests.cache.bench [--quick]
 
 The servers have one worker on the first core, the clients run on the last one, all on loopback
 and in turn. Figures are medians with their quartiles; ratios are against raw nginx, which serves
@@ -9,124 +8,27 @@ the origin's own files and writes a log like the cache's. The last line is one J
 figures, with the bars of issue 5 and whether they were met.
 """
 
-import own_python  # noqa: F401 isort: skip - the first of all
 import argparse
 import json
 import os
 import platform
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from layers.foundation.cache_files import SLICE_KIB
 from tests.cache.apt import Apt, Repository
+from tests.cache.bench.servers import CLIENT_CPU, KIB, MIB, SIZES, TOOLS, Server, spread, start
 from tests.cache.origin import Fault, Origin
 from tests.cache.origin import origin as slow_origin
-from tests.cache.running import Running, get, running, settings, site, write
-from tests.harness.process import clean_environment, listens, server
-
-TOOLS = ("nginx", "apt-cacher-ng", "wrk", "curl", "apt-get", "apt-ftparchive", "taskset")
-KIB, MIB = 1 << 10, 1 << 20
-SIZES = {"20k": 20 * KIB, "1m": MIB, "64m": 64 * MIB}
-ONE_WORKER = {"worker_processes auto": "worker_processes 1"}
-CLIENT_CPU = str((os.cpu_count() or 1) - 1)
-TICK = os.sysconf("SC_CLK_TCK")
-RAW = """
-user root; pid {folder}/raw.pid; error_log {folder}/raw.err; worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-    log_format access escape=json '{{"time":"$time_iso8601","client":"$remote_addr",'
-        '"uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time}}';
-    sendfile on; tcp_nopush on; keepalive_requests 100000; open_file_cache max=4096;
-    access_log {folder}/raw.json access buffer=32k flush=1s;
-    server {{ listen 127.0.0.1:{port}; root {folder}/www; }}
-}}
-"""
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server under test: the address of the repository there, and its process."""
-
-    url: str
-    pid: int
-
-    def processes(self) -> list[int]:
-        """It and its workers."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [self.pid, *map(int, children)]
-
-    def cpu_s(self) -> float:
-        """CPU seconds that it has used."""
-        ticks = 0
-        for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
-
-    def rss_mib(self) -> float:
-        """Its resident memory, MiB."""
-        text = "".join(Path(f"/proc/{pid}/status").read_text() for pid in self.processes())
-        return sum(int(kib) for kib in re.findall(r"VmRSS:\s+(\d+)", text)) / 1024
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-    return {"median": round(middle, 4), "q1": round(low, 4), "q3": round(high, 4)}
-
-
-@contextmanager
-def pinned(command: list[str], port: int, folder: Path) -> Iterator[int]:
-    """A server on the first core; its process id."""
-    log = folder / f"{port}.log"
-    whole = ["taskset", "-c", "0", *command]
-    with server(whole, lambda: listens(port), log, env=clean_environment()) as process:
-        yield process.pid
-
-
-def start(stack: ExitStack, folder: Path) -> dict[str, Server]:
-    """Raw nginx, which is the origin too, and both caches in front of it."""
-    # apt-cacher-ng 3.7.4 knows no port above 32767, neither its own nor an origin's.
-    free = (port for port in range(23_142, 32_767) if not listens(port))
-    ports = {"raw": next(free), "acng": next(free)}
-    (folder / "raw.conf").write_text(RAW.format(folder=folder, port=ports["raw"]))
-    raw = ["nginx", "-c", str(folder / "raw.conf"), "-g", "daemon off;"]
-    origin = f"http://127.0.0.1:{ports['raw']}/repo"
-    servers = {"raw": Server(origin, stack.enter_context(pinned(raw, ports["raw"], folder)))}
-
-    where = site(folder / "cache")
-    write(settings(repo={"kind": "apt", "url": origin}), where, ONE_WORKER)
-    own = ["nginx", "-c", f"{where.config_dir}/nginx.conf", "-g", "daemon off;"]
-    pid = stack.enter_context(pinned(own, where.port, folder))
-    servers["cache"] = Server(f"http://127.0.0.1:{where.port}/repo", pid)
-
-    (folder / "acng").mkdir()
-    options = {
-        "CacheDir": f"{folder}/acng",
-        "LogDir": f"{folder}/acng-log",
-        "Port": ports["acng"],
-        "BindAddress": "127.0.0.1",
-        "ForeGround": 1,
-        "AllowUserPorts": 0,  # the origin's is not 80
-        "SocketPath": f"{folder}/acng.sock",
-        "PidFile": f"{folder}/acng.pid",
-    }
-    (folder / "acng-log").mkdir()
-    words = [f"{key}={value}" for key, value in options.items()]
-    command = ["apt-cacher-ng", "-c", "/etc/apt-cacher-ng", *words]
-    pid = stack.enter_context(pinned(command, ports["acng"], folder))
-    servers["acng"] = Server(f"http://127.0.0.1:{ports['acng']}/127.0.0.1:{ports['raw']}/repo", pid)
-    return servers
+from tests.cache.running import Running, get, running, settings
 
 
 def apt(servers: dict[str, Server], folder: Path, repeats: int, packages: int) -> dict[str, Any]:
@@ -152,13 +54,13 @@ def apt(servers: dict[str, Server], folder: Path, repeats: int, packages: int) -
         done = clients[name].download(names)
         took = time.monotonic() - begun
         if done.returncode != 0 or len(clients[name].archives()) != packages:
-            sys.exit(f"bench/cache: apt through {name}: {done.stdout}{done.stderr}")
+            sys.exit(f"bench: apt through {name}: {done.stdout}{done.stderr}")
         return took
 
     for name, client in clients.items():
         updated = client.run("update")
         if updated.returncode != 0:
-            sys.exit(f"bench/cache: apt-get update through {name}: {updated.stderr}")
+            sys.exit(f"bench: apt-get update through {name}: {updated.stderr}")
     cold = {name: seconds(name) for name in servers}
     warm: dict[str, list[float]] = {name: [] for name in servers}
     for _ in range(repeats):
@@ -185,7 +87,7 @@ def hits(
             for _ in range(2):
                 answer = get(f"{one.url}/{name}.deb")
                 if not answer.whole or len(answer.body) != size:
-                    sys.exit(f"bench/cache: {one.url}/{name}.deb is not whole")
+                    sys.exit(f"bench: {one.url}/{name}.deb is not whole")
     found: dict[str, dict[str, Any]] = {}
     for name, size in sizes.items():
         rate: dict[str, list[float]] = {key: [] for key in servers}
@@ -201,7 +103,7 @@ def hits(
                 )  # fmt: skip
                 read = re.search(r"requests in ([\d.]+)s, ([\d.]+)([KMG])B read", done.stdout)
                 if read is None or "Non-2xx" in done.stdout:
-                    sys.exit(f"bench/cache: wrk said {done.stdout}")
+                    sys.exit(f"bench: wrk said {done.stdout}")
                 # By bytes: a large file may not be complete when the time is over.
                 files = float(read[2]) * {"K": KIB, "M": MIB, "G": KIB * MIB}[read[3]] / size
                 rate[key].append(files / float(read[1]))
@@ -364,7 +266,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
     if lacking:
-        sys.exit(f"bench/cache: missing {', '.join(lacking)}; as root: apt-get install nginx-light "
+        sys.exit(f"bench: missing {', '.join(lacking)}; as root: apt-get install nginx-light "
                  "apt-cacher-ng wrk curl apt-utils util-linux")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="datalab-bench-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -375,13 +277,11 @@ def main() -> None:
         figures["apt"] = apt(servers, folder, 3 if quick else 11, 40 if quick else 150)
         figures["hits"] = hits(servers, folder, sizes, 3 if quick else 9, 1)
         stack.close()
-        for step, run in {
-            "misses": lambda where: misses(where, (32 if quick else 128) * MIB),
-            "changes": changes,
-            "overflow": lambda where: overflow(where, 60 if quick else 180),
-        }.items():
+        for step in ("misses", "changes", "overflow"):
             (folder / step).mkdir()
-            figures[step] = run(folder / step)
+        figures["misses"] = misses(folder / "misses", (32 if quick else 128) * MIB)
+        figures["changes"] = changes(folder / "changes")
+        figures["overflow"] = overflow(folder / "overflow", 60 if quick else 180)
     figures["bars"] = bars(figures)
     for bar, result in figures["bars"].items():
         verdict = "met" if result["met"] else "MISSED"

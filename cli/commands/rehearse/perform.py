@@ -1,4 +1,4 @@
-"""`./lab rehearse`: what a person sees of a rehearsal."""
+"""`./lab rehearse` itself, and what a person sees while it runs."""
 
 import argparse
 import difflib
@@ -12,9 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
+from cli.commands.rehearse import report
 from cli.lib.fault import Fault, SettingsFault
 from layers import LAYERS
-from rehearsal import earlier, folder, report, scratch
+from rehearsal import earlier, folder, scratch
 from rehearsal.catalogue import kinds
 from rehearsal.refusals import table
 from rehearsal.run import Rehearsal, RehearsalError
@@ -61,12 +62,14 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
             if commit:
                 rehearsal.stand(commit, layers)
             elif wanted:
-                _matching(wanted, rehearsal.names(layers))
+                _matching(wanted, project.names(layers))
             for resource in wanted:
                 world.fail(*resource)
             if values.kill_at:
                 world.kill_at(values.kill_at, rehearsal.runner.kill)
             rehearsal.up(layers)
+            if not commit:
+                rehearsal.renew()
             shown = report.changes(rehearsal) if commit else report.data(rehearsal)
             if values.keep:
                 world.save(project.folder / "world.json")
@@ -142,8 +145,10 @@ def _show(
         console.print(line, markup=False, soft_wrap=True)
     for part in () if commit else report.tables(shown, rehearsal):
         console.print(part)
-    for line in shown["recovered"]:
+    for line in rehearsal.recovered:
         console.print(f"Recovered from: {line}", markup=False)
+    for line in rehearsal.renewed:
+        console.print(f"Renewed: {line}", markup=False)
     env, rest = shown["environment"], "" if kept else ", and it left nothing behind"
     last = rehearsal.results[-1].layer
     if last != LAYERS[-1]:

@@ -1,0 +1,1 @@
+"""What the package cache costs: `python -m tests.cache.bench`."""

@@ -1,0 +1,168 @@
+"""Which part of the program may import which: downwards alone, and nothing by a string."""
+
+import ast
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+# Part -> what it may import besides itself: design, section 2. Longest name first where one part is
+# inside another. What people run stands at the end.
+PARTS: Mapping[str, frozenset[str]] = {
+    part: frozenset(below.split())
+    for part, below in {
+        "toolchain": "",
+        "provision": "",
+        "settings": "provision",
+        "places": "settings",
+        "targets": "settings",
+        "layers": "settings places targets",
+        "cli.lib": "settings layers places targets provision toolchain",
+        "cli.ci": "settings layers places targets provision toolchain cli.lib",
+        "rehearsal": "settings layers toolchain cli.lib",
+        "cli.commands.rehearse": "settings layers cli.lib rehearsal",
+        "cli": "settings layers places targets provision toolchain cli.lib cli.ci",
+        "docs": "settings cli cli.lib rehearsal",
+        "bench": "layers cli.lib rehearsal",
+        "__main__": "settings layers",
+    }.items()
+}
+# What the rehearsal takes of the command line.
+OF_CLI = {"backend", "fault", "pulumi", "removals", "repair"}
+# Who may import by a name that is made at run time, and why.
+BY_NAME = {
+    "__main__": "the layer that the stack's name says",
+    "rehearsal.mocks": "the same, without an engine",
+    "rehearsal.sdk": "the SDK's module of a resource type: ten packages take seconds",
+    "cli.main": "the verb that was asked for: a module of cli/commands",
+    "provision.__main__": "the kind that was asked for: a module of provision",
+    "settings.declarations": "every service's declaration: the modules of settings/<layer>",
+}
+
+
+# Known, and about to go (#11.1, #11.5, #11.6): the circles of these, and the recipes' strings.
+MOVING = {
+    *("cli.ci.images", "layers.ground", "layers.machines"),
+    *("toolchain.obtain", "toolchain.pulumi_cli"),
+}
+
+
+@cache
+def modules() -> Mapping[str, ast.Module]:
+    """Every module of the program by name; a benchmark is a module too."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    folders = {name.partition(".")[0] for name in PARTS}
+    found = {}
+    for name in filter(lambda name: (ROOT / name).exists(), listed.splitlines()):
+        dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        python = name.endswith(".py") or name.startswith("bench/")
+        if python and dotted.partition(".")[0] in folders:
+            found[dotted] = ast.parse((ROOT / name).read_text())
+    assert len(found) > 150
+    return found
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Everything in a tree that is run."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):
+            yield from nodes(child)
+
+
+def names(tree: ast.Module) -> Iterator[str]:
+    """Every module that a file imports, in functions too; not for the checker of types alone."""
+    for node in nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in modules() else str(node.module)
+
+
+@cache
+def imports() -> Mapping[str, frozenset[str]]:
+    """Module -> the program's modules that it imports."""
+    return {
+        name: frozenset(found for found in names(tree) if found in modules() and found != name)
+        for name, tree in modules().items()
+    }
+
+
+def part(module: str) -> str:
+    """The part that a module belongs to."""
+    inside = [name for name in PARTS if f"{module}.".startswith(f"{name}.")]
+    return max(inside, key=len)
+
+
+def test_parts_import_downwards() -> None:
+    wrong = [
+        f"{module} -> {found}"
+        for module, those in imports().items()
+        for found in those
+        if part(found) != part(module)
+        and part(found) not in PARTS[part(module)]
+        # `./lab` knows its verbs by the folder, and a verb may use another's function.
+        and not (part(module) == "cli" and found == "cli.commands")
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_the_tests() -> None:
+    """Docs and benchmarks neither; what needs the tests' servers is run from tests/."""
+    found = [module for module, tree in modules().items() if any(map(of_tests, names(tree)))]
+    assert found == []
+
+
+def of_tests(name: str) -> bool:
+    return name.partition(".")[0] == "tests"
+
+
+def test_no_modules_import_each_other() -> None:
+    """In functions neither."""
+    left = {module: set(those) for module, those in imports().items()}
+    while True:
+        importing = {module for module, those in left.items() if those & left.keys()}
+        imported = set().union(*left.values())
+        kept = importing & imported
+        if kept == left.keys():
+            break
+        left = {module: left[module] & kept for module in kept}
+    assert left.keys() <= MOVING
+
+
+def test_the_rehearsal_takes_five_modules_of_the_command_line() -> None:
+    taken = {
+        found.removeprefix("cli.lib.")
+        for module, those in imports().items()
+        if part(module) == "rehearsal"
+        for found in those
+        if found.startswith("cli.")
+    }
+    assert taken == OF_CLI
+
+
+def test_nothing_is_imported_by_a_string() -> None:
+    callers = set()
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = getattr(called, "attr", None) or getattr(called, "id", None)
+            if name in ("import_module", "__import__"):
+                callers.add(module)
+    assert callers - MOVING == set(BY_NAME)
+
+
+def test_nothing_private_of_pulumi_is_used_in_the_rehearsal() -> None:
+    found = [
+        f"{module}: {name}"
+        for module, tree in modules().items()
+        if part(module) == "rehearsal" and module != "rehearsal.mocks"
+        for name in names(tree)
+        if name.startswith("pulumi.") and "._" in name
+    ]
+    assert found == []
