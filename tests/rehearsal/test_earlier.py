@@ -66,15 +66,15 @@ def test_what_changed_since_a_commit_is_told_by_layer(
 ) -> None:
     program = checkout / "layers/foundation/__init__.py"
     now = program.read_text()
-    line = '    root = passwords.make("object-store-root")\n'
-    replace(program, line, f'{line}    passwords.make("gitlab-root")\n')
+    line = "    context.component(StoreContents)\n"
+    replace(program, line, f'{line}    context.secret("gitlab-root")\n')
     generations = {"common.generations": {"vault-services": 2}}
     configure(checkout, {**generations, "foundation.vault.container.memory_mib": 640})
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "earlier")
     program.write_text(now)
     configure(checkout)
-    replace(program, line, f'{line}    passwords.make("gitlab-token")\n')
+    replace(program, line, f'{line}    context.secret("gitlab-token")\n')
 
     assert perform.rehearse(values("HEAD")) == 0
     shown = json.loads(capsys.readouterr().out)
