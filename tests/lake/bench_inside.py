@@ -1,4 +1,4 @@
-"""The parts of bench/lake that run with the packages of the writer's image."""
+"""The parts of the benchmark that run with the packages of the writer's image."""
 
 import json
 import sys

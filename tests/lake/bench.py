@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """What the way into the lake and the way out of it cost, on a real Kafka, PostgreSQL and S3.
 
-    bench/lake [--quick]
+    .venv/bin/python -m tests.lake.bench [--quick]
 
 In: rows per second of the lake writer, from messages that Kafka has to rows of the lake, against
 the same rows inserted into the same lake from memory, in commits of the same size.
@@ -10,7 +9,6 @@ Parquet files of the same bucket, a file for each month; best of five each. --qu
 The last line is one JSON object; bars are for the whole run, as small tables are all overhead.
 """
 
-import own_python  # isort: skip - the first of all
 import argparse
 import json
 import signal
@@ -22,13 +20,13 @@ from pathlib import Path
 from tests.harness.kafka import kafka
 from tests.harness.lakehouse import Lakehouse, Stream, lakehouse, writer
 
-INSIDE = own_python.ROOT / "bench/lake_inside.py"
+INSIDE = Path(__file__).parent / "bench_inside.py"
 BATCH = 20_000
 BARS = {"writer_to_insert": 0.5, "aggregate_to_parquet": 1.3}
 
 
 def inside(lake: Lakehouse, *words: str) -> dict[str, float]:
-    """Run a part of lake_inside.py with the packages of the writer's image."""
+    """Run a part of bench_inside.py with the packages of the writer's image."""
     said: dict[str, float] = json.loads(lake.python(str(INSIDE), *words).stdout)
     return said
 
