@@ -15,7 +15,9 @@ class ObjectStore(Model):
     """The S3 store. Its buckets and consumers are the design's and not a choice."""
 
     flavour: Literal["silo", "minio"] = Field(
-        default="silo", description="Which server; both speak MinIO's S3 and admin API"
+        default="silo",
+        description="Which server; both speak MinIO's S3 and admin API. No public registry has "
+        "MinIO's image since September 2026",
     )
     port: Port = Field(default=9000, description="S3 over TLS")
     console_port: Port = Field(default=9001, description="Web console over TLS")

@@ -12,8 +12,8 @@ from settings import load_file
 from tests.cache.origin import Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running, running, settings
+from tests.harness.patched import sample_file
 
-ROOT = Path(__file__).parents[2]
 Start = Callable[..., Running]
 
 
@@ -49,7 +49,7 @@ def cache(start: Start, origin: Origin) -> Running:
 @pytest.fixture
 def known(cache: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A cache that `./lab cache` finds."""
-    whole = load_file(ROOT / "Pulumi.dev.yaml")
+    whole = load_file(sample_file("dev"))
     own = cache.cache.model_copy(update={"port": cache.site.port})
     foundation = whole.foundation.model_copy(update={"cache": own})
     made = whole.model_copy(update={"foundation": foundation})
