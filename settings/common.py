@@ -46,7 +46,11 @@ class Common(Model):
     target: Target = Field(
         description="What the lab runs on: this machine's Docker engine, or a Proxmox VE node"
     )
-    domain: Domain = Field(default="lab.home.arpa", description="RFC 8375: home.arpa is for homes")
+    # Names made of it have at most 255 characters: apt's lists of what comes through the cache
+    # (NAME_MAX; "File name too long"), with Docker before 27 the lab's images in GitLab's registry.
+    domain: Annotated[Domain, Field(max_length=99)] = Field(
+        default="lab.home.arpa", description="RFC 8375: home.arpa is for homes"
+    )
     timezone: str = Field(
         default="Etc/UTC",
         pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",

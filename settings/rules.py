@@ -15,7 +15,6 @@ from settings.declarations import FIXED, RENEWABLE, why_fixed
 from settings.faults import suggestion
 from settings.foundation.cache import Cache
 from settings.machines import Vm
-from settings.names import ROWS
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
 from settings.platform.runner import Runner
@@ -34,7 +33,6 @@ MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250
 # Metaspace, code cache, thread stacks and network buffers come on top of the JVM's heap.
 HEAP_SHARE = 0.75
 # RFC 6762 gives .local to multicast DNS, RFC 6761 .localhost to the loopback address.
-MOST_NAME = 253  # characters of a name in DNS (RFC 1035)
 RESERVED_DOMAINS = ("local", "localhost")
 CONTENT = {"image_storage": ("import", "vztmpl"), "disk_storage": ("images", "rootdir")}
 
@@ -162,11 +160,7 @@ def disks(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
 
 
 def domain(domain: str) -> Iterator[Fault]:
-    """The domain is one for DNS, with room for a service's name."""
-    most = MOST_NAME - max(len(f"{name}.") for name in ROWS)
-    if len(domain) > most:
-        text = f"has {len(domain)} characters; the most is {most}"
-        yield "common.domain", f"{text}, as the services' names come before it"
+    """The domain is one for DNS."""
     if domain.rpartition(".")[2] in RESERVED_DOMAINS:
         yield "common.domain", f"{domain} never reaches a DNS server; use lab.home.arpa"
 

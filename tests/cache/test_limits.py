@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from settings.addresses import MOST_URL
 from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS, Cache, Kind
 from tests.cache.running import site, write
-from tests.layers.test_limits import HOST, nginx
+from tests.harness.extremes import HOST
+from tests.harness.readers import run
 
 pytestmark = [pytest.mark.lint, pytest.mark.slow]
 
@@ -74,4 +75,5 @@ def test_nginx_takes_every_cache(tmp_path: Path, cache: Cache, resolvers: tuple[
     }
     where = site(tmp_path, resolvers=resolvers, registries=registries)
     write(cache, where)
-    nginx((tmp_path / "nginx.conf").read_text(), tmp_path)
+    said = run("nginx", "-t", "-e", "stderr", "-c", tmp_path / "nginx.conf")
+    assert "[warn]" not in said, said

@@ -1,5 +1,6 @@
 """What would be sent to a node, held against the schema of its API (PVE 9, in fakepve)."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ GPU_LESS = {
     "services.ollama.gpu": False,
 }
 
+VLAN = {"common.target.vlan": 4094, "common.target.mtu": 1500}
+
 
 @pytest.fixture(scope="module")
 def registered() -> dict[str, list[dict[str, Any]]]:
-    """Type -> inputs of every resource of it, with a GPU and with ballooning."""
+    """Type -> inputs of every resource of it, with a GPU, with ballooning, and on a VLAN."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLE["resources"]}
-    for change in ({}, GPU_LESS):
+    for change in ({}, GPU_LESS, VLAN):
         allow = {"common.unpinned_downloads": "allow", **change}
         for layer in shared("lab", allow, layers=("foundation", "platform")).values():
             for resource in layer.resources:
@@ -34,26 +37,25 @@ def registered() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(Dotted path without indices, value) of everything in `value`; a list of texts is one."""
+def leaves(value: Any, path: str = "", number: int = 0) -> Iterator[tuple[str, int, Any]]:
+    """(Dotted path, number of its list's element, value) of everything; a list of texts is one."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from leaves(item, f"{path}.{key}" if path else key)
+            yield from leaves(item, f"{path}.{key}" if path else key, number)
     elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        for item in value:
-            yield from leaves(item, path)
+        for index, item in enumerate(value):
+            yield from leaves(item, path, index)
     else:
-        yield path, value
+        yield path, number, value
 
 
 def calls(kind: str, inputs: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Call -> its parameters. ValueError for a property that the table lacks."""
     table = TABLE["resources"][kind]
-    rows, given = table["properties"], dict(leaves(inputs))
+    rows, given = table["properties"], list(leaves(inputs))
     made: dict[str, dict[str, str]] = {table["call"]: {}}
     # In the table's order: parts of one parameter come from several properties.
-    for path in sorted(given, key=list(rows).index):
-        value = given[path]
+    for path, number, value in sorted(given, key=lambda leaf: list(rows).index(leaf[0])):
         row = {"parameter": rows[path]} if isinstance(rows[path], str) else rows[path]
         if "provider" in row:
             continue
@@ -62,7 +64,7 @@ def calls(kind: str, inputs: dict[str, Any]) -> dict[str, dict[str, str]]:
         shape = row.get("as", "{}")
         text = quote(text, safe="") if shape == "urlencoded" else shape.format(text)
         parameters = made.setdefault(row.get("call", table["call"]), {})
-        name = row["parameter"]
+        name = re.sub("0$", str(number), row["parameter"])
         before = parameters.get(name)
         parameters[name] = text if before is None else before + row.get("glue", ",") + text
     return made
@@ -99,7 +101,7 @@ def test_the_table_has_nothing_that_we_do_not_send(
     registered: dict[str, list[dict[str, Any]]],
 ) -> None:
     for kind, table in TABLE["resources"].items():
-        sent = {path for inputs in registered[kind] for path, _ in leaves(inputs)}
+        sent = {path for inputs in registered[kind] for path, _, _ in leaves(inputs)}
         assert set(table["properties"]) == sent, kind
 
 
