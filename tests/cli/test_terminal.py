@@ -49,7 +49,8 @@ def test_a_sum_that_does_not_fit_is_red(
 
 def test_check(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
     assert checkout.lab("check", "dev", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"file": "Pulumi.dev.yaml", "faults": []}
+    sound = {"file": "Pulumi.dev.yaml", "faults": [], "warnings": []}
+    assert json.loads(capsys.readouterr().out) == sound
     (checkout.root / "stacks/Pulumi.dev-apps.yaml").unlink()
     assert checkout.lab("check", "dev", "--json") == 2
     (fault,) = json.loads(capsys.readouterr().out)["faults"]
