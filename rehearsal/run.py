@@ -1,4 +1,4 @@
-"""The rehearsal: every layer up and at rest, then everything down and the world empty."""
+"""The rehearsal: every layer up and nothing left to do, then all down and the world empty."""
 
 import time
 from collections import defaultdict
@@ -23,7 +23,7 @@ OPERATIONS = ("update", "create", "delete")  # the later one says what became of
 
 
 class RehearsalError(Exception):
-    """The lab does not come up, is not at rest, or leaves something behind."""
+    """The lab does not come up, has something left to do, or leaves something behind."""
 
 
 @dataclass(kw_only=True)
@@ -71,7 +71,7 @@ class Rehearsal:
         self.runner = Runner(self.scratch)
 
     def up(self, layers: tuple[str, ...] = LAYERS) -> None:
-        """Bring layers up, lowest first, each proven to be at rest."""
+        """Bring layers up, lowest first, each with nothing left to do."""
         if self.from_commit is None:
             self.tell("making the stacks")
             self.scratch.initialise()
@@ -81,8 +81,7 @@ class Rehearsal:
             layer = result.layer
             result.up_s = self._bring_up(layer, result.calls)
             self.tell(f"{layer}: nothing left to do?")
-            rest = self._at_rest(layer)
-            result.preview_s, result.resources = rest.seconds, rest.changes.get("same", 0)
+            self._unchanged(result)
 
     def stand(self, commit: str, layers: tuple[str, ...] = LAYERS) -> None:
         """Bring layers up by an earlier commit's program and settings; `up` then changes them."""
@@ -118,7 +117,7 @@ class Rehearsal:
             self.tell(f"{result.layer}: what falls due in {days} days")
             calls: list[Call] = []
             self._bring_up(result.layer, calls, f" in {days} days")
-            self._at_rest(result.layer)
+            self._unchanged(result)
             names = sorted(call.resource for call in calls)
             self.renewed.append(f"{result.layer}, after {days} days: {', '.join(names)}")
         if left := [item.name for item in self._near()]:
@@ -209,15 +208,26 @@ class Rehearsal:
         engine = _Quiet(folder=self.scratch.folder, variables=self.scratch.engine.variables)
         repair.mend(engine, self.scratch.stack(layer), find)
 
-    def _at_rest(self, layer: str) -> Outcome:
-        stack = self.scratch.stack(layer)
-        outcome = self.runner.run("preview", "-s", stack, "--expect-no-changes")
-        if outcome.code:
-            changed = "".join(f"\n  {line}" for line in outcome.changed)
-            raise RehearsalError(
-                f"{failure(layer, outcome)}\nafter `up` nothing should be left to do:{changed}"
+    def _unchanged(self, result: LayerResult) -> None:
+        """Raise RehearsalError where a layer that is up has something left to do."""
+        begin, stack = time.monotonic(), self.scratch.stack(result.layer)
+        found = self.scratch.engine.preview(stack, "--expect-no-changes", "--show-sames")
+        result.preview_s = time.monotonic() - begin
+        if found.code:
+            changed = "".join(
+                f"\n  {step['op']} {step['urn'].rpartition('::')[2]}"
+                f" {', '.join(step.get('detailedDiff') or step.get('diffReasons') or ())}"
+                for step in found.steps
+                if step["op"] != "same"
             )
-        return outcome
+            raise RehearsalError(
+                f"{result.layer}: after `up` nothing should be left to do:{changed}\n{found.why}"
+            )
+        states = [step.get("newState") or {} for step in found.steps]
+        result.resources = sum(
+            bool(state.get("custom")) and not state["type"].startswith("pulumi:")
+            for state in states
+        )
 
 
 class _Quiet(Engine):

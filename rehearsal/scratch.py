@@ -232,7 +232,6 @@ def variables(folder: Path) -> dict[str, str]:
         # The simulators are on PATH; looking for plugins elsewhere costs seconds of retries.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
-        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
         "PULUMI_HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
     }
@@ -241,28 +240,20 @@ def variables(folder: Path) -> dict[str, str]:
 
 
 def facts(settings: Settings) -> WorldFacts:
-    """The simulated ground that these settings describe."""
+    """What these settings say of the machines, servers and names that are there."""
     names = {name: str(address) for address, row in hosts(settings).items() for name in row}
     registry = endpoints(settings).get("registry")
     own = (f"{registry.host}:{registry.port}/",) if registry else ()
     shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
-    node = settings.common.target
-    if node.kind == "docker":
-        return replace(
-            shared,
-            engine_address=str(node.address),
-            engine_cores=node.cores,
-            engine_gpu=settings.services.ollama.gpu,
-        )
-    machine = settings.platform.docker.machine
+    target = settings.common.target
+    if target.kind == "docker":
+        gpu = settings.services.ollama.gpu
+        return replace(shared, engine_address=str(target.address), engine_gpu=gpu)
+    guests = [guest for _, guest in machines(settings)]
     return replace(
         shared,
-        node=node.node,
-        cores=node.cores,
-        memory_mib=node.memory_mib,
-        reserved_mib=node.reserved_mib,
-        bridges=tuple(nic.bridge for _, guest in machines(settings) for nic in guest.nics(node)),
-        storages=node.storages,
-        pci=tuple(node.pci.values()),
-        engine_cores=machine.cores if machine else 1,
+        node=target.node,
+        bridges=tuple(nic.bridge for guest in guests for nic in guest.nics(target)),
+        storages=target.storages,
+        pci=tuple(target.pci.values()),
     )

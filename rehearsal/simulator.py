@@ -1,6 +1,6 @@
 """A provider plugin, simulated: Pulumi's ResourceProvider service over the simulated world.
 
-Source of the protocol: pulumi.runtime.proto.provider_pb2.
+Source of the protocol: pulumi.runtime.proto.
 """
 
 import secrets
@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf import empty_pb2
 from google.protobuf.struct_pb2 import Struct
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2 as proto
 
 from rehearsal import catalogue, check, diff, operations, sdk, wire
 from rehearsal.catalogue import Limit
@@ -43,9 +44,9 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
         self._configs: dict[str, Mapping[str, Any]] = {}
 
     def Handshake(
-        self, request: provider_pb2.ProviderHandshakeRequest, context: Context
-    ) -> provider_pb2.ProviderHandshakeResponse:
-        return provider_pb2.ProviderHandshakeResponse(
+        self, request: proto.ProviderHandshakeRequest, context: Context
+    ) -> proto.ProviderHandshakeResponse:
+        return proto.ProviderHandshakeResponse(
             accept_secrets=True, accept_resources=True, accept_outputs=True
         )
 
@@ -55,33 +56,27 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
     def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
         return empty_pb2.Empty()
 
-    def CheckConfig(
-        self, request: provider_pb2.CheckRequest, context: Context
-    ) -> provider_pb2.CheckResponse:
+    def CheckConfig(self, request: proto.CheckRequest, context: Context) -> proto.CheckResponse:
         shape = sdk.shape(self.package, f"pulumi:providers:{self.package}")
         if shape is None:
             raise LookupError(f"the SDK of {self.package} has no provider")
         faults = check.check_provider(shape.inputs, settings(request.news))
-        return provider_pb2.CheckResponse(
-            inputs=request.news, failures=failures(name_of(request), faults)
-        )
+        return proto.CheckResponse(inputs=request.news, failures=failures(name_of(request), faults))
 
-    def DiffConfig(
-        self, request: provider_pb2.DiffRequest, context: Context
-    ) -> provider_pb2.DiffResponse:
+    def DiffConfig(self, request: proto.DiffRequest, context: Context) -> proto.DiffResponse:
         """Providers change in place: no one of these calls a new server a new provider."""
         found = dict(diff.changes(settings(request.old_inputs), settings(request.news)))
-        response = provider_pb2.DiffResponse
+        response = proto.DiffResponse
         kind = response.DIFF_SOME if found else response.DIFF_NONE
         return response(changes=kind, diffs=sorted(found))
 
     def Configure(
-        self, request: provider_pb2.ConfigureRequest, context: Context
-    ) -> provider_pb2.ConfigureResponse:
+        self, request: proto.ConfigureRequest, context: Context
+    ) -> proto.ConfigureResponse:
         config = settings(request.args)
         self._configs[context.peer()] = config
         self._ended(context, lambda: self._accept(config))
-        return provider_pb2.ConfigureResponse(
+        return proto.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=True
         )
 
@@ -93,23 +88,19 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             if known.early and config.get(known.early, True) not in (False, "false"):
                 reach(self.world, self.package, config)
 
-    def Invoke(
-        self, request: provider_pb2.InvokeRequest, context: Context
-    ) -> provider_pb2.InvokeResponse:
+    def Invoke(self, request: proto.InvokeRequest, context: Context) -> proto.InvokeResponse:
         """The program reads nothing through providers; values flow from layer to layer."""
         context.abort(
             grpc.StatusCode.UNKNOWN, str(RefusedError("function-unknown", token=request.tok))
         )
 
-    def Check(
-        self, request: provider_pb2.CheckRequest, context: Context
-    ) -> provider_pb2.CheckResponse:
+    def Check(self, request: proto.CheckRequest, context: Context) -> proto.CheckResponse:
         token = token_of(request)
         shape = sdk.shape(self.package, token)
         if shape is None:
             reason = f"the provider {self.package} has no resource type {token}"
-            failure = provider_pb2.CheckFailure(reason=reason)
-            return provider_pb2.CheckResponse(failures=[failure])
+            failure = proto.CheckFailure(reason=reason)
+            return proto.CheckResponse(failures=[failure])
         news = Struct()
         news.CopyFrom(request.news)
         if catalogue.autonamed(self.package, token) and "name" not in news.fields:
@@ -124,11 +115,9 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
                 refuse(token, catalogue.kind(token).limits, inputs)
             except RefusedError as refused:
                 faults = [check.Fault(refused.at, str(refused))]
-        return provider_pb2.CheckResponse(inputs=news, failures=failures(name_of(request), faults))
+        return proto.CheckResponse(inputs=news, failures=failures(name_of(request), faults))
 
-    def Diff(
-        self, request: provider_pb2.DiffRequest, context: Context
-    ) -> provider_pb2.DiffResponse:
+    def Diff(self, request: proto.DiffRequest, context: Context) -> proto.DiffResponse:
         token = token_of(request)
         new = wire.plain(request.news)
         by_hand = catalogue.autonamed(self.package, token) and DEFAULTS not in request.news.fields
@@ -139,23 +128,17 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
     def _renewed(self, token: str, known: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
         return RENEWALS[token](self.world, known, new) if token in RENEWALS else set()
 
-    def Create(
-        self, request: provider_pb2.CreateRequest, context: Context
-    ) -> provider_pb2.CreateResponse:
+    def Create(self, request: proto.CreateRequest, context: Context) -> proto.CreateResponse:
         step = self._step(request, context, "create", request.properties)
         if request.preview:
             unknown = dict.fromkeys(self._computed(step), wire.UNKNOWN)
-            return provider_pb2.CreateResponse(
-                properties=self._told(request.properties, step, unknown)
-            )
+            return proto.CreateResponse(properties=self._told(request.properties, step, unknown))
         secret = self._secret(request.properties, step)
         made = self._ended(context, lambda: operations.create(step, secret))
         told = self._told(request.properties, step, made.outputs)
-        return provider_pb2.CreateResponse(id=made.id, properties=told)
+        return proto.CreateResponse(id=made.id, properties=told)
 
-    def Update(
-        self, request: provider_pb2.UpdateRequest, context: Context
-    ) -> provider_pb2.UpdateResponse:
+    def Update(self, request: proto.UpdateRequest, context: Context) -> proto.UpdateResponse:
         known = wire.plain(request.olds)
         step = self._step(request, context, "update", request.news)
         computed = {name: known[name] for name in self._computed(step) if name in known}
@@ -163,42 +146,40 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             if self._renewed(step.type, known, step.inputs):
                 computed = dict.fromkeys(computed, wire.UNKNOWN)
             told = self._told(request.news, step, computed)
-            return provider_pb2.UpdateResponse(properties=told)
+            return proto.UpdateResponse(properties=told)
         if step.old is None and not catalogue.kind(step.type).in_state:
             context.abort(grpc.StatusCode.UNKNOWN, str(RefusedError("gone", id=request.id)))
         there = self._there(step, request.id, wire.plain(request.old_inputs), computed)
         secret = self._secret(request.news, step)
         made = self._ended(context, lambda: operations.update(there, secret))
         told = self._told(request.news, step, computed | made.outputs)
-        return provider_pb2.UpdateResponse(properties=told)
+        return proto.UpdateResponse(properties=told)
 
-    def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
+    def Delete(self, request: proto.DeleteRequest, context: Context) -> empty_pb2.Empty:
         step = self._step(request, context, "delete", request.old_inputs)
         there = self._there(step, request.id, step.inputs, wire.plain(request.properties))
         self._ended(context, lambda: operations.delete(there))
         return empty_pb2.Empty()
 
-    def Read(
-        self, request: provider_pb2.ReadRequest, context: Context
-    ) -> provider_pb2.ReadResponse:
+    def Read(self, request: proto.ReadRequest, context: Context) -> proto.ReadResponse:
         """What is there, by its id or the id that it is imported by; empty where it is gone."""
         step = self._step(request, context, "update", request.inputs)
         kind = catalogue.kind(step.type)
         if kind.in_state:
-            return provider_pb2.ReadResponse(
+            return proto.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
             )
         self._ended(context, lambda: reach(self.world, self.package, step.config))
         item = step.old
         if item is None:
-            return provider_pb2.ReadResponse()
+            return proto.ReadResponse()
         hidden = () if request.properties.fields else kind.unread
         values = {k: v for k, v in {**item.inputs, **item.outputs}.items() if k not in hidden}
         inputs = wire.struct(item.inputs, item.secrets)
         if DEFAULTS in request.inputs.fields:
             inputs.fields[DEFAULTS].CopyFrom(request.inputs.fields[DEFAULTS])
         properties = wire.struct(values, item.secrets)
-        return provider_pb2.ReadResponse(id=item.id, properties=properties, inputs=inputs)
+        return proto.ReadResponse(id=item.id, properties=properties, inputs=inputs)
 
     def _step(self, request: Any, context: Context, operation: Operation, inputs: Struct) -> Step:
         """The operation that a call asks for, on what is there under its id."""
@@ -296,11 +277,9 @@ def name_of(request: Any) -> str:
     return str(request.name or request.urn.split("::", 3)[3])
 
 
-def failures(name: str, faults: Iterable[check.Fault]) -> list[provider_pb2.CheckFailure]:
+def failures(name: str, faults: Iterable[check.Fault]) -> list[proto.CheckFailure]:
     """In the bridge's words. Without `property`, for which the engine would print the value."""
     return [
-        provider_pb2.CheckFailure(
-            reason=f"{fault.reason}. Examine values at '{name}.{fault.path}'."
-        )
+        proto.CheckFailure(reason=f"{fault.reason}. Examine values at '{name}.{fault.path}'.")
         for fault in faults
     ]

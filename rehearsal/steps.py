@@ -6,11 +6,9 @@ import shlex
 import signal
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rehearsal.scratch import Scratch
 
@@ -20,13 +18,11 @@ NOISE = "from $PATH at"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a command ended. changes counts operations on what a provider made."""
+    """How a command ended."""
 
     command: tuple[str, ...]
     code: int
     seconds: float
-    changes: Mapping[str, int]
-    changed: tuple[str, ...]
     errors: tuple[str, ...]
 
     @property
@@ -53,14 +49,14 @@ class Runner:
         name = f"{self._number:02}-{arguments[0]}"
         events, said = logs / f"{name}.jsonl", logs / f"{name}.txt"
         begin = time.monotonic()
-        with events.open("wb") as output, said.open("wb") as errors:
+        with events.open("wb") as output, said.open("wb") as messages:
             self.process = subprocess.Popen(
                 ["pulumi", *arguments, "--json", "--non-interactive"],
                 cwd=self.scratch.folder,
                 env=dict(self.scratch.engine.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=errors,
+                stderr=messages,
                 process_group=0,
             )
             try:
@@ -68,14 +64,11 @@ class Runner:
             finally:
                 self.kill()
                 self.process = None
-        read = _Events(events)
         return Outcome(
             command=arguments,
             code=code,
             seconds=time.monotonic() - begin,
-            changes=read.changes,
-            changed=tuple(read.changed),
-            errors=tuple(read.errors or _last_lines(said, code)),
+            errors=tuple(errors(events)) or _last_lines(said, code),
         )
 
     def kill(self) -> None:
@@ -87,49 +80,23 @@ class Runner:
             process.wait()
 
 
-def _last_lines(file: Path, code: int) -> list[str]:
+def _last_lines(file: Path, code: int) -> tuple[str, ...]:
     lines = file.read_text(errors="replace").splitlines() if code > 0 else []
-    return [line for line in lines if NOISE not in line][-20:]
+    return tuple(line for line in lines if NOISE not in line)[-20:]
 
 
-class _Events:
-    """The engine's events, one JSON object a line (pulumi sdk/go/common/apitype/events.go)."""
+def errors(events: Path) -> Iterator[str]:
+    """The errors among an engine's events, one JSON object a line.
 
-    def __init__(self, file: Path):
-        self.changes: Counter[str] = Counter()
-        self.changed: list[str] = []
-        self.errors: list[str] = []
-        for event in self._read(file):
-            self._step((event.get("resourcePreEvent") or {}).get("metadata"))
-            self._diagnostic(event.get("diagnosticEvent"))
-
-    @staticmethod
-    def _read(file: Path) -> Iterator[dict[str, Any]]:
-        for line in file.read_bytes().splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # the last line of an engine that was killed
-            if isinstance(event, dict):
-                yield event
-
-    def _step(self, step: Mapping[str, Any] | None) -> None:
-        if step is None or step["type"].startswith(("pulumi:pulumi:", "pulumi:providers:")):
-            return
-        operation = step["op"]
-        if not (step.get("new") or step.get("old") or {}).get("custom"):
-            return  # a component, which is nothing by itself
-        self.changes[operation] += 1
-        if operation not in ("same", "read", "refresh"):
-            paths = ", ".join(step.get("detailedDiff") or step.get("diffs") or [])
-            self.changed.append(f"{operation} {step['urn'].rpartition('::')[2]} {paths}".strip())
-
-    def _diagnostic(self, event: Mapping[str, Any] | None) -> None:
-        if event is None or event["severity"] not in ("error", "info#err"):
-            return
+    Source: pulumi sdk/go/common/apitype/events.go.
+    """
+    for line in events.read_bytes().splitlines():
+        try:
+            event = json.loads(line)["diagnosticEvent"]
+        except (ValueError, TypeError, KeyError):
+            continue  # another event, or the last line of an engine that was killed
         message = event["message"].strip()
-        if message and message not in ("update failed", "preview failed"):
-            name = event.get("urn", "").rpartition("::")[2]
-            kind = event.get("urn", "").split("::")[2:3]
-            where = f"{name} ({kind[0].rpartition('$')[2]}): " if kind else ""
-            self.errors.append(f"{where}{message}")
+        if event["severity"] not in ("error", "info#err") or message in ("", "update failed"):
+            continue
+        *_, types, name = f"::::{event.get('urn', '')}".split("::")
+        yield f"{name} ({types.rpartition('$')[2]}): {message}" if name else message

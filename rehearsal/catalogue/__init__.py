@@ -43,7 +43,7 @@ class Limit:
     """What each value at a path must be; else it is refused.
 
     matches is a pattern for the whole of a text; json says that a text is JSON, certificate that
-    a file of this name holds a certificate.
+    a file of this name holds a certificate, never that nothing but false may be given.
     """
 
     property: str
@@ -53,6 +53,7 @@ class Limit:
     at_least: float | None = None
     json: bool = False
     certificate: bool = False
+    never: bool = False
 
     def keeps(self, value: Any) -> bool:
         """Whether a value is what it must be."""
@@ -63,7 +64,7 @@ class Limit:
                 x509.load_pem_x509_certificate(Path(value).read_bytes())
         except (ValueError, OSError):
             return False
-        return (
+        return not (self.never and value) and (
             (not self.one_of or value in self.one_of)
             and re.fullmatch(self.matches or ".*", str(value), re.DOTALL) is not None
             and (self.at_least is None or value >= self.at_least)
@@ -71,11 +72,12 @@ class Limit:
 
     def refuse(self, values: Mapping[str, Any]) -> None:
         """RefusedError for the first value that is not what it must be; unknown ones may be it."""
+        top = self.property.partition("[")[0]
+        known = ", ".join(map(str, self.one_of))
+        words = {"name": values.get("name"), "option": self.property, "known": known}
         for value in at(values, self.property):
             if not isinstance(value, Unknown) and not self.keeps(value):
-                name = values.get("name")
-                words = {"value": value, "name": name, "known": ", ".join(map(str, self.one_of))}
-                raise RefusedError(self.refusal, at=self.property.partition("[")[0], **words)
+                raise RefusedError(self.refusal, at=top, value=value, **words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,13 +105,6 @@ def memory_makes_sense(step: Step) -> None:
 
 
 @rule(CONTAINER)
-def processors_are_there(step: Step) -> None:
-    cores = step.world.facts.engine_cores
-    if float(step.inputs.get("cpus") or 0) > cores:
-        raise RefusedError("docker-cpus", cores=cores)
-
-
-@rule(CONTAINER)
 def gpu_is_there(step: Step) -> None:
     wanted = step.inputs.get("gpus") or step.inputs.get("deviceRequests")
     if wanted and not _engine_has_gpu(step):

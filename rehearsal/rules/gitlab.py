@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import zoneinfo
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -24,12 +23,6 @@ PROJECT_TOKEN = "gitlab:index/projectAccessToken:ProjectAccessToken"  # noqa: S1
 MASKED = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 MASKED_RAW = re.compile(r"\S{8,}")
 LONGEST_TOKEN = timedelta(days=365)
-# minute, hour, day of month, month, day of week: what Fugit, GitLab's parser, takes.
-CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-NAMES = frozenset(
-    {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
-    | {"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-)
 RUNNER_OWNERS = {"group_type": "groupId", "project_type": "projectId"}
 
 
@@ -66,38 +59,6 @@ def token_is_whole(inputs: Mapping[str, Any]) -> None:
         raise RefusedError("gitlab-token-one-of", at="expiresAt")
     if inputs.get("scopes") == []:
         raise RefusedError("gitlab-token-no-scope", at="scopes")
-
-
-@rule(SCHEDULE)
-def schedule_is_valid(step: Step) -> None:
-    cron = str(step.inputs["cron"])
-    if not cron_is_valid(cron):
-        raise RefusedError("gitlab-cron", cron=cron)
-    zone = str(step.inputs.get("cronTimezone", "UTC"))
-    if zone not in zoneinfo.available_timezones():
-        raise RefusedError("gitlab-timezone", zone=zone)
-
-
-def cron_is_valid(text: str) -> bool:
-    """Whether a line has five fields, each a list of numbers, names, ranges or steps in range."""
-    fields = text.lower().split()
-    return len(fields) == len(CRON) and all(
-        _cron_item(item, *limits)
-        for field, limits in zip(fields, CRON, strict=True)
-        for item in field.split(",")
-    )
-
-
-def _cron_item(item: str, low: int, high: int) -> bool:
-    span, slash, step = item.partition("/")
-    if slash and not (step.isdecimal() and int(step) > 0):
-        return False
-    if span == "*":
-        return True
-    return all(
-        word in NAMES or (word.isdecimal() and low <= int(word) <= high)
-        for word in span.split("-", 1)
-    )
 
 
 @rule(RUNNER)

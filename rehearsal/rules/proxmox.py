@@ -17,18 +17,6 @@ MAPPING = "proxmoxve:hardware/mapping/pci:Pci"
 WORDS = {VM: "VM", LXC: "CT"}
 # Hex digits of a checksum: the lengths of the digests that PVE's API schema names.
 DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
-# Settings that no API token may touch, root@pam's own included; bpg's documentation of each.
-ROOT_ONLY = {
-    VM: (
-        "amdSev", "cpu.affinity", "cpu.architecture", "initialization.upgrade",
-        "memory.hugepages", "memory.keepHugepages", "rngs", "kvmArguments", "hookScriptFileId",
-    ),
-    LXC: ("features.fuse", "features.keyctl", "features.mknod", "features.mounts", "idmaps"),
-}  # fmt: skip
-
-
-def _dig(values: Mapping[str, Any], path: str, default: Any = None) -> Any:
-    return next(at(values, path), default)
 
 
 def running(step: Step) -> Iterator[Item]:
@@ -62,17 +50,6 @@ def id_is_free(step: Step) -> None:
 
 
 @rule(VM, LXC)
-def address_is_free(step: Step) -> None:
-    path = "initialization.ipConfigs[].ipv4.address"
-    for address in (a.partition("/")[0] for a in at(step.inputs, path) if a != "dhcp"):
-        for other in step.others(VM, LXC):
-            if address in (a.partition("/")[0] for a in at(other.inputs, path)):
-                raise RefusedError(
-                    "pve-address-in-use", address=address, what=WORDS[other.type], id=other.id
-                )
-
-
-@rule(VM, LXC)
 def bridge_is_there(step: Step) -> None:
     path = "networkDevices[].bridge" if step.type == VM else "networkInterfaces[].bridge"
     for bridge in at(step.inputs, path):
@@ -89,22 +66,10 @@ def _storage(step: Step, name: str, content: str) -> None:
 
 
 @rule(VM, LXC)
-def disks_fit(step: Step) -> None:
-    wanted: dict[str, float] = {}
+def storage_takes_disks(step: Step) -> None:
     for disk in _disks(step.type, step.inputs):
         name = disk.get("datastoreId", "local-lvm")  # bpg's default
         _storage(step, name, "images" if step.type == VM else "rootdir")
-        wanted[name] = wanted.get(name, 0) + disk.get("size", 8)
-    for name, size in wanted.items():
-        taken = sum(
-            disk.get("size", 8)
-            for machine in step.others(VM, LXC)
-            for disk in _disks(machine.type, machine.inputs)
-            if disk.get("datastoreId", "local-lvm") == name
-        )
-        free = step.world.facts.storages[name].capacity_gib - taken
-        if size > free:
-            raise RefusedError("pve-storage-full", storage=name, size=size, free=free)
 
 
 @rule(VM, LXC, on=("update",))
@@ -117,57 +82,8 @@ def disks_only_grow(step: Step) -> None:
 
 
 @rule(VM)
-def cores_exist(step: Step) -> None:
-    cores = _dig(step.inputs, "cpu.cores", 1) * _dig(step.inputs, "cpu.sockets", 1)
-    if cores > step.world.facts.cores:
-        raise RefusedError("pve-cores", cores=step.world.facts.cores)
-
-
-def _floor(type_: str, inputs: Mapping[str, Any]) -> int:
-    """The memory that a machine surely takes, in MiB: reference budget, section 1."""
-    dedicated: int = _dig(inputs, "memory.dedicated", 512)
-    floating: int = _dig(inputs, "memory.floating", 0)
-    balloons = type_ == VM and floating and not inputs.get("hostpcis")
-    return floating if balloons else dedicated
-
-
-@rule(VM, LXC)
-def memory_is_there(step: Step) -> None:
-    if not step.inputs.get("started", True):
-        return
-    facts = step.world.facts
-    taken = sum(_floor(machine.type, machine.inputs) for machine in running(step))
-    free = facts.memory_mib - facts.reserved_mib - taken
-    needed = _floor(step.type, step.inputs)
-    if needed > free:
-        raise RefusedError("pve-memory", needed=needed, free=free)
-
-
-@rule(VM)
-def images_are_there(step: Step) -> None:
-    if step.operation == "update":
-        return  # a disk is imported once
-    for volume in (*at(step.inputs, "disks[].importFrom"), *at(step.inputs, "disks[].fileId")):
-        if not any(file.id == volume for file in step.others(FILE)):
-            raise RefusedError("pve-image-missing", volume=volume)
-
-
-@rule(LXC, on=("create",))
-def template_is_there(step: Step) -> None:
-    volume = _dig(step.inputs, "operatingSystem.templateFileId")
-    if volume and not any(file.id == volume for file in step.others(FILE)):
-        raise RefusedError("pve-template-missing", volume=volume)
-
-
-@rule(VM)
 def devices_are_free(step: Step) -> None:
-    known = {item.id for item in step.others(MAPPING)}
-    for device in step.inputs.get("hostpcis") or []:
-        if device.get("id"):
-            raise RefusedError("pve-hostpci-raw", device=device.get("device"))
-        mapping = device.get("mapping")
-        if mapping not in known:
-            raise RefusedError("pve-mapping-unknown", mapping=mapping)
+    for mapping in at(step.inputs, "hostpcis[].mapping"):
         for other in running(step):
             if mapping in at(other.inputs, "hostpcis[].mapping"):
                 raise RefusedError("pve-mapping-taken", mapping=mapping, id=other.id)
@@ -182,16 +98,6 @@ def device_is_in_the_node(step: Step) -> None:
             raise RefusedError(
                 "pve-device-missing", path=path, id=entry["id"], node=step.world.facts.node
             )
-
-
-@rule(VM, LXC)
-def tokens_are_not_root(step: Step) -> None:
-    if "apiToken" not in step.config:
-        return
-    for path in ROOT_ONLY[step.type]:
-        if _dig(step.inputs, path):
-            word = "pve-lxc-feature" if path.startswith("features.") else "pve-root-only"
-            raise RefusedError(word, option=path)
 
 
 @rule(FILE)

@@ -71,7 +71,7 @@ class Lab:
             process = subprocess.Popen(
                 ["pulumi", *arguments, "--non-interactive"],
                 cwd=self.scratch.folder,
-                env=self._variables(),
+                env=dict(self.scratch.engine.variables),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -88,11 +88,6 @@ class Lab:
         answer = Answer(code=code, said=log.read_text(errors="replace"))
         self.said.append(answer.said)
         return answer
-
-    def _variables(self) -> dict[str, str]:
-        # With it `preview --json` would be a stream of events; people get one document.
-        streaming = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW"
-        return {k: v for k, v in self.scratch.engine.variables.items() if k != streaming}
 
     def up(self, layer: str) -> Answer:
         """Plain `pulumi up` of a layer, without asking."""

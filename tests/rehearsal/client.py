@@ -17,9 +17,6 @@ from settings.target import PciDevice, Storage
 # A node like the reference lab's.
 FACTS = WorldFacts(
     node="pve",
-    cores=16,
-    memory_mib=32768,
-    reserved_mib=2048,
     bridges=("vmbr0",),
     storages={
         "local": Storage(content=("iso", "vztmpl", "import"), capacity_gib=100),

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from rehearsal import wire
 from rehearsal.rules import docker, gitlab, local, proxmox, stores, tls
-from tests.rehearsal.client import FACTS, Lab
+from tests.rehearsal.client import Lab
 
 Provocation = Callable[[Lab], object]
 PROVOCATIONS: dict[str, Provocation] = {}
@@ -230,29 +229,9 @@ def pve_id(lab: Lab) -> None:
     vm(lab, 201)
 
 
-@provokes("pve-address-in-use")
-def pve_address(lab: Lab) -> None:
-    vm(lab, 201)
-    lxc(lab, 102, initialization={"ipConfigs": [{"ipv4": {"address": "192.168.1.201/24"}}]})
-
-
-@provokes("pve-storage-full")
-def pve_storage_full(lab: Lab) -> None:
-    lxc(lab, 101, disk={"datastoreId": "local-lvm", "size": 801})
-    vm(lab)
-
-
 @provokes("pve-disk-shrink")
 def pve_shrink(lab: Lab) -> None:
     lab.update(proxmox.LXC, lxc(lab), lxc_inputs(), disk={"datastoreId": "local-lvm", "size": 10})
-
-
-@provokes("pve-memory")
-def pve_memory(lab: Lab) -> None:
-    vm(lab, 201, memory={"dedicated": 20480, "floating": 12288})
-    mapping(lab)
-    vm(lab, 202, hostpcis=[{"device": "hostpci0", "mapping": "gpu"}],
-       memory={"dedicated": 20480, "floating": 2048})  # fmt: skip
 
 
 @provokes("pve-mapping-exists")
@@ -280,7 +259,6 @@ PROVOCATIONS |= {
     "pve-bridge-unknown": lambda lab: vm(lab, networkDevices=[{"bridge": "vmbr7"}]),
     "pve-storage-unknown": lambda lab: image(lab, datastoreId="ceph"),
     "pve-content-type": lambda lab: image(lab, datastoreId="local-lvm"),
-    "pve-cores": lambda lab: vm(lab, cpu={"cores": 9, "sockets": 2}),
     "pve-image-missing": lambda lab: vm(lab, disks=[{"interface": "scsi0", "importFrom": VOLUME}]),
     "pve-template-missing": lambda lab: lxc(lab, operatingSystem={"templateFileId": TEMPLATE}),
     "pve-mapping-unknown": lambda lab: vm(lab, hostpcis=[{"device": "hostpci0", "mapping": "gpu"}]),
@@ -350,7 +328,6 @@ PROVOCATIONS |= {
     "docker-reference": lambda lab: pulled(lab, name="Nginx:1.27"),
     "docker-memory-minimum": lambda lab: container(lab, memory=4, memorySwap=4),
     "docker-memory-swap": lambda lab: container(lab, memory=512, memorySwap=256),
-    "docker-cpus": lambda lab: container(lab, cpus="32"),
     "docker-gpu": lambda lab: container(lab, gpus="all"),
     "docker-mount-path": lambda lab: container(
         lab, volumes=[{"volumeName": "data", "containerPath": "data"}]
@@ -406,8 +383,6 @@ PROVOCATIONS |= {
         expiresAt="2099-01-01",
         rotationConfiguration={"expirationDays": 30, "rotateBeforeDays": 10},
     ),
-    "gitlab-cron": lambda lab: schedule(lab, cron="61 3 * * *"),
-    "gitlab-timezone": lambda lab: schedule(lab, cronTimezone="Europe/Bern"),
     "gitlab-ref": lambda lab: schedule(lab, ref="main"),
 }
 case("gitlab-path", gitlab.PROJECT, name="Data", path="-data")
@@ -576,7 +551,6 @@ def command_unreachable(lab: Lab) -> None:
 
 def everything_fits(lab: Lab) -> None:
     """The reference lab's machines, one after the other; nothing of this may be refused."""
-    lab.world.facts = replace(FACTS, reserved_mib=2048)
     image(lab)
     mapping(lab)
     for number, memory in ((101, 2048), (102, 1024), (103, 1024)):

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import folder
-from rehearsal.steps import _Events
+from rehearsal import folder, steps
 from settings import load_file
 from settings.names import endpoints
 
@@ -179,20 +178,9 @@ def test_a_wrong_word_is_refused_before_anything_runs(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_events_are_counted_without_components_stacks_and_providers(tmp_path: Path) -> None:
-    def step(op: str, type_: str, *, custom: bool) -> str:
-        urn = f"urn:pulumi:s::p::{type_}::it"
-        state = {"custom": custom}
-        return json.dumps(
-            {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type_, "new": state}}}
-        )
-
+def test_errors_are_read_from_events_that_were_cut_off(tmp_path: Path) -> None:
     lines = [
-        step("create", "pulumi:pulumi:Stack", custom=False),
-        step("create", "pulumi:providers:docker", custom=True),
-        step("create", "datalab:services:Kafka", custom=False),
-        step("create", "docker:index/container:Container", custom=True),
-        step("same", "docker:index/volume:Volume", custom=True),
+        json.dumps({"resourcePreEvent": {"metadata": {"op": "create"}}}),
         json.dumps(
             {
                 "diagnosticEvent": {
@@ -202,12 +190,14 @@ def test_events_are_counted_without_components_stacks_and_providers(tmp_path: Pa
                 }
             }
         ),
+        json.dumps({"diagnosticEvent": {"severity": "error", "message": "no stack"}}),
+        json.dumps({"diagnosticEvent": {"severity": "warning", "message": "it is deprecated"}}),
         json.dumps({"diagnosticEvent": {"severity": "error", "message": "update failed"}}),
         '{"cut off',
     ]
     file = tmp_path / "events.jsonl"
     file.write_text("\n".join(lines))
-    read = _Events(file)
-    assert read.changes == {"create": 1, "same": 1}
-    assert read.changed == ["create it"]
-    assert read.errors == ["data (docker:index/volume:Volume): No such volume"]
+    assert list(steps.errors(file)) == [
+        "data (docker:index/volume:Volume): No such volume",
+        "no stack",
+    ]
