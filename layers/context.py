@@ -1,4 +1,4 @@
-"""What a component gets beside its name: a LayerContext, which answers what it asks for."""
+"""A component is given its name and a LayerContext, which answers what it asks for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,7 +54,7 @@ class Component(pulumi.ComponentResource):
 
     @classmethod
     def providers(cls, context: "LayerContext") -> Sequence[pulumi.ProviderResource]:
-        """What it needs beside the providers of every component of its layer."""
+        """The providers that it needs and the others of its layer do not."""
         return ()
 
     def __init__(

@@ -72,7 +72,7 @@ class Container(Model):
     memory_mib: int = Field(
         ge=32, le=MOST_MIB, description="Memory limit in MiB; there is no swap beyond it"
     )
-    # In tenths: the provider reads hundredths back rounded, and would never be at rest
+    # In tenths: the provider reads hundredths back rounded, and would see a change at every `up`
     # (terraform-provider-docker, nanoInt64ToDecimalString).
     cpus: float | None = Field(
         default=None,

@@ -74,7 +74,7 @@ class Endpoint:
     scheme: str
     host: str
     port: int
-    address: IPv4Address  # of whoever listens; providers use it, as DNS may not know the lab yet
+    address: IPv4Address  # of its host; providers use it, as DNS may not know the lab yet
     inner_scheme: str
     inner_host: str
     inner_port: int

@@ -91,7 +91,7 @@ def _container(
         user=spec.user,
         restart="unless-stopped",
         memory=spec.memory_mib,
-        # Without it the provider reads back twice the memory and is never at rest.
+        # Without it the provider reads back twice the memory, a change at every `up`.
         memory_swap=spec.memory_mib,
         cpus=None if spec.cpus is None else _cores(spec.cpus),
         shm_size=spec.shm_mib,
@@ -131,7 +131,7 @@ def _container(
             parent=parent,
             # First, or Docker makes them without their labels; and a volume in use stays.
             depends_on=after,
-            # One container a name and a port: the new one cannot stand beside the old one.
+            # One container a name and a port: the new one cannot run next to the old one.
             delete_before_replace=True,
             # An edited health check is silently not applied (kreuzwerker#988).
             replace_on_changes=["healthcheck"],
@@ -250,7 +250,7 @@ class ContainerNetwork(pulumi.ComponentResource):
                 )
             ],
             # A name and a subnet that the old one still holds cannot be had twice. Upper layers'
-            # containers that data stands on stay in it, and Docker deletes none that is in use.
+            # containers that hold data stay in it, and Docker deletes none that is in use.
             opts=pulumi.ResourceOptions(
                 parent=self, delete_before_replace=True, protect=args.protect
             ),

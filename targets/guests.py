@@ -12,7 +12,7 @@ import pulumi_proxmoxve as proxmox
 from settings import machines
 from settings.target import ProxmoxTarget
 
-TAGS = ["datalab"]  # PVE sorts and lower-cases tags; anything else would never be at rest
+TAGS = ["datalab"]  # PVE sorts and lower-cases tags; anything else would be a change at every `up`
 # The user of the cloud-init drive; it may become root without a password. In an LXC, PVE gives
 # the key to root.
 VM_USER = "datalab"
@@ -97,7 +97,7 @@ class Lxc(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # One machine an id: the new one cannot stand beside the old one (bpg#731).
+                # One machine an id: the new one cannot be next to the old one (bpg#731).
                 delete_before_replace=True,
                 ignore_changes=[
                     # Both only say what it was made from, and would replace it: a new template is

@@ -84,7 +84,7 @@ class BuiltImage(pulumi.ComponentResource):
     def _build(self, name: str, tag: str, args: BuiltImageArgs) -> docker.Image:
         recipe, builder, registry = args.recipe, args.builder, args.builder.registry
         # Not docker-build: it cannot give the lab's engine a client certificate (no TLS options in
-        # its v0.0.22), and builds would need an engine beside whoever runs `up`.
+        # its v0.0.22), and builds would need an engine on the machine that runs `up`.
         return docker.Image(
             f"{name}-build",
             image_name=(

@@ -27,6 +27,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     context.mirrors = cache.urls.apply(partial(for_machines, settings.foundation.cache))
     context.component(StoreContents)
     context.component(VaultContents)
+    context.deploy()
     store, vault = context.endpoint("store"), context.endpoint("vault")
     FoundationOutputs(
         object_store=pulumi.Output.from_input(

@@ -104,7 +104,7 @@ def _container(context: LayerContext, config: pulumi.Output[str]) -> Container |
             "/etc/gitlab-runner/config.toml": File(content=config, mode="0600"),
             "/etc/gitlab-runner/certs/ca.crt": File(content=context.ca),
         },
-        # Its jobs are containers beside it; a person who may run jobs here is root on this machine.
+        # Its jobs are containers next to it; who may run jobs here is root on this machine.
         host_paths={docker_engine.mounted_socket(): docker_engine.SOCKET},
         health=Health(test=("CMD", "gitlab-runner", "verify"), interval_s=60, timeout_s=20),
     )

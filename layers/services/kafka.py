@@ -97,7 +97,7 @@ def _container(context: LayerContext, identity: pulumi.Output[str]) -> Container
         environment={
             "CLUSTER_ID": identity,
             # Java makes threads for the host's cores where the container has no limit of its own:
-            # beside the heap that is 45 MiB more on 64 than on 2 (Kafka 4.0).
+            # on top of the heap that is 45 MiB more on 64 than on 2 (Kafka 4.0).
             "KAFKA_HEAP_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:ActiveProcessorCount={CORES}",
         },
         files={

@@ -28,8 +28,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "vault": ("create_role",),
 }
 WORKERS = tuple(role for role, rights in ROLES.items() if rights)
-# Databases that every server has -> who may enter them. By default that is everybody, and whoever
-# takes an advisory lock there, as `provision` does, keeps it from all others.
+# Databases that every server has -> who may enter them. By default that is everybody, and who takes
+# an advisory lock there, as `provision` does, keeps it from all others.
 COMMON: Mapping[str, tuple[str, ...]] = {"postgres": WORKERS, "template1": ()}
 # With it the lab's own get in when other projects hold all other connections.
 RESERVED = "pg_use_reserved_connections"

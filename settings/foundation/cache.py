@@ -69,7 +69,7 @@ class Upstream(Model):
     index_ttl_s: int | None = Field(
         default=None,
         ge=0,
-        # A day: what was withdrawn or mended upstream must not live on for longer.
+        # A day: what was withdrawn or fixed upstream must not live on for longer.
         le=86_400,
         description="How long an index counts as fresh; default by kind. For apt only above 0 "
         "where the archive has by-hash",

@@ -17,7 +17,7 @@ class Vault(Model):
     )
     unseal: Literal["automatic", "manual"] = Field(
         default="automatic",
-        description="Automatic keeps the key in a root-only file beside the data",
+        description="Automatic keeps the key in a root-only file next to the data",
     )
     port: Port = 8200
     container: Container | None = None

@@ -60,7 +60,7 @@ dev, lab = (load_file(Path(f"Pulumi.{env}.yaml")) for env in ("dev", "lab"))
 def grown(example: str, folder: Path) -> Copy:
     """A copy of the checkout in `folder` with the files of examples/`example` added.
 
-    images.yaml gets the example's line; every other file is new.
+    A file that there is already gets the example's lines.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -79,14 +79,21 @@ def grown(example: str, folder: Path) -> Copy:
         str(file.relative_to(added)) for file in sorted(added.rglob("*.*")) if file.is_file()
     )
     for name in touched:
-        if name == "images.yaml":
-            catalogue = (folder / name).read_text()
-            line = (added / name).read_text()
-            (folder / name).write_text(catalogue.replace("images:\n", f"images:\n{line}", 1))
+        if (folder / name).exists():
+            add_lines(folder / name, (added / name).read_text())
         else:
-            assert not (folder / name).exists(), f"{name} is no new file"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(added / name, folder / name)
     return Copy(folder, touched)
+
+
+def add_lines(file: Path, text: str) -> None:
+    """Add lines of YAML to a file below the keys above them, which it has."""
+    there = file.read_text().splitlines(keepends=True)
+    added = text.splitlines(keepends=True)
+    last = max(number for number, line in enumerate(added) if line in there)
+    at = there.index(added[last]) + 1
+    file.write_text("".join([*there[:at], *added[last + 1 :], *there[at:]]))
 
 
 @pytest.fixture(scope="session")
