@@ -11,16 +11,22 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def replace(target: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all, and never open to more than `mode`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.new")
+    new.unlink(missing_ok=True)  # of a killed run; its mode would stay
     try:
-        new.write_bytes(content)
+        with open(new, "xb", opener=_own) as file:
+            file.write(content)
         new.chmod(mode)
         new.replace(target)
     except OSError:
         new.unlink(missing_ok=True)  # a full disk is not filled further
         raise
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def explain(error: OSError) -> str | None:

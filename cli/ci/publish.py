@@ -1,8 +1,6 @@
 """`./lab gitlab publish ENV`: this repository into the lab's GitLab, run from outside the lab."""
 
 import argparse
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,30 +60,23 @@ def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
         if last:
             break
         # Everything below it must stand; `up` says which command to run where it does not.
-        options = {"env": values.env, "layer": "services", "data": False, "extra": []}
-        if code := stacks.up(argparse.Namespace(**options, yes=values.yes)):
+        if code := stacks.up(values.env, "services", yes=values.yes):
             raise Fault(f"{LAYERS[2]} did not come up, so there is no project to push to", code)
     raise Fault(f"{stack} has no GitLab project; is platform.gitlab.enabled new? ./lab up first")
 
 
 def push(remote: str, token: str, authority: str) -> None:
     """Push HEAD as the project's main branch; Fault when main has commits that HEAD lacks."""
-    done = subprocess.run(
-        ["git", *HELPER_ONLY, "push", remote, f"HEAD:refs/heads/{BRANCH}"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "DATALAB_PUSH_TOKEN": token,
-            "GIT_SSL_CAINFO": authority,
-            "GIT_TERMINAL_PROMPT": "0",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        raise Fault(f"git push: {done.stderr.replace(token, '***').strip()[-500:]}")
+    try:
+        git(
+            *("push", remote, f"HEAD:refs/heads/{BRANCH}"),
+            options=HELPER_ONLY,
+            DATALAB_PUSH_TOKEN=token,
+            GIT_SSL_CAINFO=authority,
+            GIT_TERMINAL_PROMPT="0",
+        )
+    except Fault as fault:
+        raise Fault(str(fault).replace(token, "***")) from None
 
 
 def keep_forks_out(url: str, token: str, project: str, authority: str | None) -> None:

@@ -122,11 +122,8 @@ def deploy(env: str, layer: str) -> int:
             f"{layer} is not deployed:\n{lines}\n"
             "Open a merge request that shows it, or run ./lab up from outside the lab."
         )
-    if now.steps:
-        options = {"env": env, "layer": layer, "yes": True, "data": False, "extra": []}
-        code = stacks.up(argparse.Namespace(**options))
-        if code:
-            return code
+    if now.steps and (code := stacks.up(env, layer, yes=True)):
+        return code
     return probe.probe(engine, f"{env}-{layer}")
 
 

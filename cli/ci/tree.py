@@ -1,6 +1,8 @@
 """The files as they will be once the merge request is in."""
 
+import os
 import subprocess
+from collections.abc import Sequence
 
 from cli.lib.fault import Fault
 from toolchain.install import ROOT
@@ -9,18 +11,19 @@ from toolchain.install import ROOT
 NOBODY = ("-c", "user.name=datalab", "-c", "user.email=datalab@localhost")
 
 
-def git(*words: str) -> str:
-    """Output of git in the checkout; Fault with what it says when it fails."""
+def git(*words: str, options: Sequence[str] = (), **variables: str) -> str:
+    """Output of git in the checkout, with more variables; Fault with what it says when it fails."""
     done = subprocess.run(
-        ["git", *words],
+        ["git", *options, *words],
         cwd=ROOT,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        raise Fault(f"git {words[0]}: {(done.stderr or done.stdout).strip()[:500]}")
+        raise Fault(f"git {words[0]}: {(done.stderr or done.stdout).strip()[-500:]}")
     return done.stdout.strip()
 
 
@@ -37,7 +40,7 @@ def merge(branch: str) -> str:
     git("fetch", "--quiet", "origin", branch)
     base = git("rev-parse", "FETCH_HEAD")
     try:
-        git(*NOBODY, "merge", "--quiet", "--no-edit", base)
+        git("merge", "--quiet", "--no-edit", base, options=NOBODY)
     except Fault as fault:
         raise Fault(f"this branch conflicts with {branch}, rebase it: {fault}") from None
     return base

@@ -24,4 +24,4 @@ def run(values: argparse.Namespace) -> int:
     """Take layers down; protected data stays unless `--data` was confirmed."""
     from cli.lib.stacks import down
 
-    return down(values)
+    return down(values.env, values.layer, yes=values.yes, data=values.data, extra=values.extra)

@@ -52,11 +52,8 @@ def run(values: argparse.Namespace) -> int:
     new = stackfile.with_value(stackfile.read(file), ("config", *path), raised)
     stackfile.write(file, new)
     say(f"{'.'.join(path)}: {raised} in {file.name}")
-    values.layer, values.extra, values.data = None, [], False
     if name == STATE_KEY and backend.url(values.env) != backend.file_url(values.env):
         with state.as_root(values.env, engine):
-            values.layer = LAYERS[0]
-            if code := stacks.up(values):
+            if code := stacks.up(values.env, LAYERS[0], yes=values.yes):
                 return code
-        values.layer = None
-    return stacks.up(values)
+    return stacks.up(values.env, yes=values.yes)

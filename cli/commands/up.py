@@ -24,4 +24,4 @@ def run(values: argparse.Namespace) -> int:
     """Bring layers up; what the settings have switched off goes first, from the top."""
     from cli.lib.stacks import up
 
-    return up(values)
+    return up(values.env, values.layer, yes=values.yes, data=values.data, extra=values.extra)

@@ -12,6 +12,7 @@ from cli.lib.backend import DOCKER_CONTEXT
 from cli.lib.fault import Fault, say
 from cli.lib.pulumi import Engine, visible
 from settings import docker_engine
+from toolchain import files
 from toolchain.private import private_folder
 
 TIMEOUT_S = 60
@@ -31,9 +32,7 @@ def client_certificate(pems: Mapping[str, str]) -> Iterator[dict[str, str]]:
         variables = {}
         for file, text in pems.items():
             if text:
-                path = folder / file
-                path.touch(0o600)
-                path.write_text(text)
+                files.replace(folder / file, text.encode(), 0o600)
                 variables = {"DOCKER_CERT_PATH": str(folder), "DOCKER_TLS_VERIFY": "1"}
         yield variables
 

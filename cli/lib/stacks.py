@@ -1,6 +1,5 @@
 """`preview`, `up` and `down`: plain Pulumi, layer after layer."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -29,41 +28,45 @@ def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) ->
         )
 
 
-def up(values: argparse.Namespace) -> int:
+def up(
+    env: str,
+    layer: str | None = None,
+    *,
+    yes: bool = False,
+    data: bool = False,
+    extra: Sequence[str] = (),
+) -> int:
     """Bring layers up, lowest first; stops at the first that fails.
 
     What the settings have switched off is deleted before that, from the top.
     """
-    engine, settings = prepare(values.env)
-    layers = chosen(values.layer)
+    engine, settings = prepare(env)
+    layers = chosen(layer)
     known = engine.stacks()
-    require_stacks(values.env, layers, known)
+    require_stacks(env, layers, known)
     reach.require(engine, settings, layers)
-    first, data = removed_first(engine, values, known)
-    if data:
+    first, topics_too = removed_first(engine, env, layer, known, data=data)
+    if topics_too:
         engine = replace(engine, variables={**engine.variables, DELETE_DATA: "yes"})
-    for layer in (*first, *layers):
-        stack = f"{values.env}-{layer}"
-        settle(engine, values.env, layer, yes=values.yes)
-        yes = ["--yes"] if values.yes else []
-        code = engine.run("up", "-s", stack, *yes, *values.extra)
-        if code:
+    for each in (*first, *layers):
+        stack = f"{env}-{each}"
+        settle(engine, env, each, yes=yes)
+        if code := engine.run("up", "-s", stack, *(["--yes"] if yes else []), *extra):
             return code
-        if layer == LAYERS[0] and engine.stacks().get(stack):
+        if each == LAYERS[0] and engine.stacks().get(stack):
             state.keep_copy(engine, stack, settings.common.rescue.path)
         docker.require_health(engine, stack)
     return 0
 
 
 def removed_first(
-    engine: Engine, values: argparse.Namespace, known: Mapping[str, int]
+    engine: Engine, env: str, alone: str | None, known: Mapping[str, int], *, data: bool
 ) -> tuple[list[str], bool]:
     """The layers to bring up before the others, as they lose what stands on a lower one's loss.
 
     Also whether topics that left the settings go with their data.
     Fault where what would go is protected, or a layer is asked for alone that others stand on.
     """
-    env, alone = values.env, values.layer
     lowest = LAYERS.index(alone) if alone else 0
     there = [layer for layer in LAYERS[lowest:] if known.get(f"{env}-{layer}")]
     if alone not in (None, *there):
@@ -75,10 +78,10 @@ def removed_first(
     if own and own.servers and upper:
         gone = ", ".join(map(removals.name, own.servers))
         raise Fault(f"{', '.join(upper)} stands on {gone}, which is switched off: ./lab up {env}")
-    data = removals.allow(engine, env, [own] if own else found, data=values.data)
+    topics = removals.allow(engine, env, [own] if own else found, data=data)
     if first:
         say(f"what the settings have switched off goes from the top: {', '.join(first)} first")
-    return first, data
+    return first, topics
 
 
 def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
@@ -95,36 +98,43 @@ def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
     repair.mend(engine, stack)
 
 
-def down(values: argparse.Namespace) -> int:
+def down(
+    env: str,
+    layer: str | None = None,
+    *,
+    yes: bool = False,
+    data: bool = False,
+    extra: Sequence[str] = (),
+) -> int:
     """Take layers down, highest first.
 
     Protected data stays, and with it the servers that it stands on, which are named at the end;
     unless `--data` was confirmed.
     """
-    engine, settings = prepare(values.env)
+    engine, settings = prepare(env)
     known = engine.stacks()
-    trust(engine, values.env, settings)
-    layers = [name for name in reversed(chosen(values.layer)) if known.get(f"{values.env}-{name}")]
+    trust(engine, env, settings)
+    layers = [name for name in reversed(chosen(layer)) if known.get(f"{env}-{name}")]
     if not layers:
-        say(f"nothing of {values.env} is up")
+        say(f"nothing of {env} is up")
         return 0
     options = ["--exclude-protected"]
-    if values.data:
-        stands = engine.variables["PULUMI_BACKEND_URL"] != file_url(values.env)
+    if data:
+        stands = engine.variables["PULUMI_BACKEND_URL"] != file_url(env)
         if stands and LAYERS[0] in layers:
             raise Fault(
-                f"the state of {values.env} is in the store that would be deleted: run "
-                f"./lab state rescue {values.env} first"
+                f"the state of {env} is in the store that would be deleted: run "
+                f"./lab state rescue {env} first"
             )
-        ask.typed(values.env, f"This deletes the data of {values.env}: {', '.join(layers)}")
+        ask.typed(env, f"This deletes the data of {env}: {', '.join(layers)}")
         options = ["--ignore-protect"]
-    yes = ["--yes"] if values.yes or values.data else []
-    for layer in layers:
-        code = engine.run("destroy", "-s", f"{values.env}-{layer}", *options, *yes, *values.extra)
-        if code:
+    if yes or data:
+        options.append("--yes")
+    for each in layers:
+        if code := engine.run("destroy", "-s", f"{env}-{each}", *options, *extra):
             return code
-    for layer in layers:
-        stack = f"{values.env}-{layer}"
+    for each in layers:
+        stack = f"{env}-{each}"
         if left := servers(engine, stack):
             say(f"{stack}: still up, as data stands on it: {', '.join(left)}")
     return 0

@@ -1,6 +1,5 @@
 """`./lab ci` against GitLab's stand-in: note, stale notes, reviewed previews, gate, drift."""
 
-import argparse
 import base64
 import io
 import json
@@ -194,8 +193,9 @@ def test_a_deployment_does_what_was_reviewed(  # noqa: PLR0917
         ),
     )
 
-    def up(values: argparse.Namespace) -> int:
-        done.append(values.layer)
+    def up(env: str, layer: str, *, yes: bool) -> int:
+        assert yes
+        done.append(layer)
         return 0
 
     def probed(engine: object, stack: str) -> int:

@@ -1,6 +1,5 @@
 """One environment on the real engine with simulated providers, for tests."""
 
-import argparse
 import functools
 import json
 import os
@@ -144,9 +143,7 @@ class Lab:
         )
         monkeypatch.setattr(stacks, "trust", lambda *_: None)
         try:
-            return stacks.down(
-                argparse.Namespace(env=self.env, layer=None, data=False, yes=True, extra=[])
-            )
+            return stacks.down(self.env, yes=True)
         finally:
             self.scratch.kill_leftovers()
 
@@ -167,9 +164,7 @@ class Lab:
         monkeypatch.setattr(docker, "require_health", lambda *_: None)  # no container runs
         monkeypatch.setattr(reach, "require", lambda *_: None)
         try:
-            return stacks.up(
-                argparse.Namespace(env=self.env, layer=layer, data=data, yes=True, extra=[])
-            )
+            return stacks.up(self.env, layer, yes=True, data=data)
         finally:
             self.scratch.kill_leftovers()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import private
+from toolchain import files, private
 
 SLEEPER = (
     "from toolchain.private import private_folder\n"
@@ -132,3 +132,28 @@ def test_a_killed_ansible_leaves_no_agent_and_its_sockets_have_short_paths(place
     while Path(f"/proc/{agent}").exists() and time.monotonic() < end:
         time.sleep(0.2)
     assert not Path(f"/proc/{agent}").exists()
+
+
+def test_a_file_for_one_user_was_never_open_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its first byte and its mode the store's key could be read by anybody."""
+    modes: list[int] = []
+    written = Path.chmod
+
+    def chmod(path: Path, mode: int) -> None:
+        modes.append(path.stat().st_mode & 0o777)
+        written(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    left = tmp_path / ".key.new"
+    left.write_text("of a killed run")
+    before = os.umask(0)
+    try:
+        files.replace(tmp_path / "key", b"secret", 0o600)
+        files.replace(tmp_path / "page", b"public", 0o644)
+    finally:
+        os.umask(before)
+    assert modes == [0o600, 0o600]
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "page").stat().st_mode & 0o777 == 0o644
