@@ -41,7 +41,8 @@ def insert(stream: str, batch: str) -> dict[str, float]:
             lake.execute(
                 f"ALTER TABLE {target} SET PARTITIONED BY (year(created_at), month(created_at))"
             )
-            rows = max(rows, lake.execute(f"SELECT count(*) FROM memory.{table}").fetchone()[0])
+            counted = lake.execute(f"SELECT count(*) FROM memory.{table}").fetchall()
+            rows = max(rows, int(counted[0][0]))
         begin = time.perf_counter()
         for first in range(0, rows, half):
             lake.begin()
