@@ -1,10 +1,12 @@
 """docs/settings.md and the JSON schema for editors, from the models in settings/."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
 
 from settings import PROJECT, SECRET_KEYS, Settings, schema
+from settings.defaults import SCHEMA_KEY
 from settings.faults import expected, kinds, resolve
 from settings.rules import RULES
 from settings.stackfile import ROOT_KEYS
@@ -16,7 +18,8 @@ Made from settings/ by `python -m docs.generate`.
 Everything that a person may set for an environment stands in `Pulumi.dev.yaml` or
 `Pulumi.lab.yaml`, below `config:`; a key `common.domain` is the key `domain` below
 `datalab:common`. `./lab check ENV` names every fault, with its key, before anything is touched.
-Sizes end in their unit. A key without a default is required.
+Sizes end in their unit. A key without a default is required. Maps that have entries by default are
+added to; null takes one of those away: `ghcr: null` below `foundation.cache.upstreams`.
 """
 SECRETS = """## Secrets
 
@@ -29,6 +32,7 @@ fault. Every password that the lab needs for itself is generated.
 | `datalab:upstreamPasswords` | upstreams with a `user` | a JSON map from upstreams of the cache \
 to passwords: [Upstreams with a login](cache.md#upstreams-with-a-login) |
 """
+TARGETS = ("docker", "proxmox")
 Schema = dict[str, Any]
 
 
@@ -87,7 +91,7 @@ def _rows(
             inner = resolve(found["items"], root)
             entry = _named(found["items"])
             allowed = f"{allowed}, each {expected(inner)}"
-        default = _code(field["default"]) if "default" in field else ""
+        default = _default(field)
         meaning = field.get("description") or found.get("description", "")
         yield key, [allowed.replace("|", "\\|"), default, " ".join(meaning.split()).rstrip(".")]
 
@@ -120,6 +124,28 @@ def _is_shared(name: str) -> bool:
     return json.dumps(schema()).count(f'"#/$defs/{name}"') > 1
 
 
+def _default(field: Schema) -> str:
+    """What a setting is where the file does not say it, by kind of target where that differs."""
+    found: dict[str, Any] = field.get(SCHEMA_KEY, {})
+    plain = _code(field["default"]) if "default" in field else ""
+    if not found:
+        return plain
+    if [*found.values()] == [next(iter(found.values()))] * len(TARGETS):
+        return _entries(next(iter(found.values())))
+    other = field.get("default")
+    cells = [f"{_entries(value)} ({kind})" for kind, value in found.items()]
+    if other is not None:
+        cells += [f"{plain} ({kind})" for kind in TARGETS if kind not in found]
+    return "; ".join(cells)
+
+
+def _entries(value: Any) -> str:
+    """A default; of a map of maps its names."""
+    if isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values()):
+        return ", ".join(f"`{name}`" for name in value)
+    return _code(value)
+
+
 def _code(value: Any) -> str:
     """A value as it would stand in the file, in short."""
     if value is None:
@@ -130,13 +156,13 @@ def _code(value: Any) -> str:
 
 def json_schema() -> str:
     """The schema of a stack file, by which an editor completes and checks it."""
-    root = schema()
+    root = _optional(copy.deepcopy(schema()))
     sections = {f"{PROJECT}:{name}": part for name, part in root["properties"].items()}
     secret = {"type": "object", "properties": {"secure": {"type": "string"}}}
     config = {
         "type": "object",
         "properties": {**sections, **{f"{PROJECT}:{key}": secret for key in SECRET_KEYS}},
-        "required": list(sections),
+        "required": [f"{PROJECT}:common"],
         "patternProperties": {"^pulumi:": {}},
         "additionalProperties": False,
     }
@@ -150,3 +176,21 @@ def json_schema() -> str:
         "$defs": root["$defs"],
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _optional(root: Schema) -> Schema:
+    """The schema, where what has a default is not required, and null takes an entry of it away."""
+    for layer in Settings.model_fields:
+        if layer != "common":
+            name = root["properties"][layer]["$ref"].rpartition("/")[2]
+            root["$defs"][name].pop("required", None)
+    for model in root["$defs"].values():
+        for name, field in model.get("properties", {}).items():
+            if field.pop(SCHEMA_KEY, None) is None:
+                continue
+            model["required"] = [key for key in model.get("required", ()) if key != name]
+            patterns = field.get("patternProperties", {})
+            patterns |= {key: {"anyOf": [part, {"type": "null"}]} for key, part in patterns.items()}
+            if isinstance(rest := field.get("additionalProperties"), dict):
+                field["additionalProperties"] = {"anyOf": [rest, {"type": "null"}]}
+    return root

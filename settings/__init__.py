@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ from settings.base import Model, dotted
 from settings.budget import Budget, budget
 from settings.common import Common
 from settings.declarations import BY_MODEL, Layer, layer_model
+from settings.defaults import filled, unlisted
 from settings.rules import check
 from settings.sections import Sections, sections
 from settings.stackfile import StackFileError, read_config
@@ -76,22 +78,32 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
         raise SettingsError(images.PATH.name, error.faults) from None
     tree: dict[str, Any] = {}
     found: list[str] = []
+    misspelt: list[str] = []
     for key, value in config.items():
         namespace, _, name = key.partition(":")
         if namespace == PROJECT and name in Settings.model_fields:
             tree[name] = _parsed(value)
         else:
             found += _other_key(key, value)
+            misspelt += get_close_matches(name, Settings.model_fields, n=1)
     old = replaced.keys(tree.get("common"))
     if old:
         tree["common"] = replaced.with_target(tree["common"])
+    kind = _kind(tree.get("common"))
     try:
+        hidden = list(faults.secrets_in(tree))
+        for path in list(unlisted(Settings, tree, kind)) if old else ():
+            if path[0] in tree:
+                _take_away(tree, path)
+        tree = filled(Settings, tree, kind)
         # As JSON, because that is what the program gets: lists, no dates, text for addresses.
         text = json.dumps(tree, ensure_ascii=False).encode(errors="replace")
     except RecursionError:
         raise SettingsError(source, (f"{PROJECT}: is nested too deeply",)) from None
     settings, sound, wrong = _validate(text)
-    hidden = list(faults.secrets_in(tree))
+    for layer in misspelt:
+        # What is there under a wrong name is not missing as well.
+        sound = Sections({k: part for k, part in sound.items() if not k.startswith(f"{layer}.")})
     found += [
         f"{PROJECT}:{dotted(place)}: no secret belongs here; the secrets are keys of their "
         f"own: {', '.join(f'{PROJECT}:{key}' for key in SECRET_KEYS)}"
@@ -116,6 +128,20 @@ def load_file(path: Path) -> Settings:
         return load(read_config(path), path.name)
     except StackFileError as error:
         raise SettingsError(path.name, (str(error),)) from None
+
+
+def _kind(common: Any) -> str:
+    """The kind of target in the section `common`; one where there is a fault instead."""
+    target = common.get("target") if isinstance(common, dict) else None
+    kind = target.get("kind") if isinstance(target, dict) else None
+    return "proxmox" if kind == "proxmox" else "docker"
+
+
+def _take_away(tree: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Say in a tree that a default entry is not wanted."""
+    for step in path[:-1]:
+        tree = tree.setdefault(step, {})
+    tree[path[-1]] = None
 
 
 def _parsed(value: Any) -> Any:
@@ -160,7 +186,8 @@ def _validate(
         settings = Settings.model_validate_json(text, strict=True)
     except ValidationError as error:
         wrong = list(faults.explain(error, schema()))
-        return None, _sound(json.loads(text), {place[:2] for place, _ in wrong}), wrong
+        places = (*(place for place, _ in wrong), *faults.meant(error, schema()))
+        return None, _sound(json.loads(text), {place[:2] for place in places}), wrong
     return settings, sections(settings), []
 
 

@@ -22,7 +22,10 @@ def generation(generations: Mapping[str, int], name: str) -> int:
 class Rescue(Model):
     """Where the foundation's state is copied after every `up`, apart from its backend."""
 
-    path: Folder = Field(description="Folder; relative to the project, or with ~ for your home")
+    path: Folder = Field(
+        default=PurePath(".state/rescue"),
+        description="Folder; relative to the project, or with ~ for your home",
+    )
 
 
 class Certificates(Model):
@@ -77,7 +80,7 @@ class Common(Model):
         description="What `up` does with a download (a machine's image, its programs, what the "
         "deployer's image installs) that has no checksum in images.sum",
     )
-    rescue: Rescue
+    rescue: Rescue = Rescue()
     certificates: Certificates = Certificates()
     generations: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default={},

@@ -115,7 +115,7 @@ def explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, st
 
 def _explain(error: ValidationError, root: Schema) -> Iterator[tuple[Location, str]]:
     details = error.errors()
-    misspelt = {place for detail in details for place in _meant(detail, root)}
+    misspelt = set(meant(error, root))
     for detail in details:
         location, kind, given = detail["loc"], detail["type"], detail["input"]
         if kind == "missing" and location in misspelt:
@@ -152,12 +152,13 @@ def _known(location: Location, root: Schema) -> list[str]:
     return sorted(at(location[:-1], root).get("properties", {}))
 
 
-def _meant(detail: Any, root: Schema) -> Iterator[Location]:
-    """The setting that an unknown one is likely to be."""
-    location = detail["loc"]
-    if detail["type"] == "extra_forbidden":
-        close = get_close_matches(str(location[-1]), _known(location, root), n=1)
-        yield from ((*location[:-1], name) for name in close)
+def meant(error: ValidationError, root: Schema) -> Iterator[Location]:
+    """The settings that unknown ones are likely to be."""
+    for detail in error.errors():
+        location = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            close = get_close_matches(str(location[-1]), _known(location, root), n=1)
+            yield from ((*location[:-1], name) for name in close)
 
 
 def _meaning(schema: Schema) -> str:

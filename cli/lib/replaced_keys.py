@@ -6,7 +6,9 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from cli.lib.fault import Fault
-from settings import PROJECT, replaced
+from cli.lib.stackfile import with_value
+from settings import PROJECT, Settings, replaced
+from settings.defaults import unlisted
 from settings.stackfile import StackFileError, document
 
 Edit = tuple[int, int, str]  # from, to, and what comes there
@@ -28,7 +30,7 @@ def rewritten(text: str) -> str:
     try:
         new = _edited(text, list(_edits(text, key, str(common.get("place")))))
         if document(new) == wanted:
-            return new
+            return _unlisted(new, str(common["place"]))
     except (LookupError, ValueError, StackFileError):
         pass
     raise Fault(
@@ -36,6 +38,16 @@ def rewritten(text: str) -> str:
         "common.target yourself: docs/settings.md has its keys",
         2,
     )
+
+
+def _unlisted(text: str, place: str) -> str:
+    """The text with null for the entries that maps have by default now, and this one had not."""
+    config = document(text)["config"]
+    tree = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
+    for layer, *path in unlisted(Settings, tree, place):
+        if layer in tree:
+            text = with_value(text, ("config", f"{PROJECT}:{layer}", *path), None)
+    return text
 
 
 def _edits(text: str, key: str, place: str) -> Iterator[Edit]:

@@ -1,9 +1,12 @@
 """The model server's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings import images
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.recipe import Recipe
 from settings.service import Listener, Service
 from settings.services.kafka import TopicName
@@ -19,7 +22,9 @@ class ModelServer(Model):
     feedback_topic: TopicName = Field(
         default="ml_inference_feedback", description="A key of services.kafka.topics"
     )
-    container: Container
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 512}, proxmox={"memory_mib": 1024})
+    ]
 
 
 def recipe() -> Recipe:

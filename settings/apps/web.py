@@ -1,7 +1,10 @@
 """The web application's settings and declaration."""
 
+from typing import Annotated
+
 from settings import images
 from settings.base import Container, Model, Port
+from settings.defaults import always
 from settings.recipe import Recipe
 from settings.service import Listener, Service
 
@@ -10,7 +13,7 @@ class Web(Model):
     """The NodeJS web application."""
 
     port: Port = 3000
-    container: Container
+    container: Annotated[Container, always({"memory_mib": 256})]
 
 
 def recipe() -> Recipe:

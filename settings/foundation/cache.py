@@ -1,16 +1,18 @@
 """Settings of the package cache, and the addresses under which clients find its upstreams."""
 
 from ipaddress import IPv4Network
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from settings.addresses import Origin, Url
 from settings.base import Container, Domain, Model, Name, Port, User
+from settings.defaults import ByTarget
 from settings.images import catalogue
 from settings.machines import Lxc
 from settings.service import Listener, Service
+from settings.upstreams import DOCKER, PROXMOX
 
 Kind = Literal["apt", "apk", "pypi", "npm", "oci", "pulumi", "files"]
 
@@ -170,10 +172,10 @@ class Cache(Model):
     clients: tuple[IPv4Network, ...] = Field(
         default=PRIVATE, min_length=1, max_length=256, description="Networks that may use it"
     )
-    upstreams: dict[Name, Upstream] = Field(
+    upstreams: Annotated[dict[Name, Upstream], ByTarget(docker=DOCKER, proxmox=PROXMOX)] = Field(
         max_length=MOST_UPSTREAMS, description="What it serves, by name"
     )
-    container: Container | None = None
+    container: Annotated[Container | None, ByTarget(docker={"memory_mib": 256})] = None
     machine: Lxc | None = None
 
     @field_validator("upstreams")

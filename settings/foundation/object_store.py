@@ -1,10 +1,11 @@
 """The object store's settings and declaration."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.machines import Lxc
 from settings.service import Listener, Login, Service, secrets
 
@@ -27,7 +28,7 @@ class ObjectStore(Model):
         le=3650,
         description="How long old versions of state and backups are kept. State has no other undo",
     )
-    container: Container | None = None
+    container: Annotated[Container | None, ByTarget(docker={"memory_mib": 512})] = None
     machine: Lxc | None = None
 
 

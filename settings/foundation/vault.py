@@ -1,10 +1,11 @@
 """Vault's settings and declaration."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.machines import Lxc
 from settings.service import Listener, Service, secrets
 
@@ -20,7 +21,7 @@ class Vault(Model):
         description="Automatic keeps the key in a root-only file next to the data",
     )
     port: Port = 8200
-    container: Container | None = None
+    container: Annotated[Container | None, ByTarget(docker={"memory_mib": 512})] = None
     machine: Lxc | None = None
 
 

@@ -1,8 +1,11 @@
 """GitLab's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.machines import Vm
 from settings.service import Listener, Login, Service, secrets
 
@@ -11,13 +14,15 @@ class GitLab(Model):
     """GitLab with its container registry."""
 
     enabled: bool = Field(default=True, description="Whether there is one; it needs 8 GiB")
-    port: Port = Field(default=443, description="Web interface and API")
+    port: Annotated[Port, ByTarget(docker=8929)] = Field(
+        default=443, description="Web interface and API"
+    )
     ssh_port: Port = Field(default=2222, description="Git over SSH, where GitLab is a container")
     registry_port: Port = Field(default=5050, description="Container registry")
     # On the machine and in the store, where they are old versions after that (noncurrent_days).
     # S3's PutBucketLifecycleConfiguration takes no less than one day; 3,650 are ten years.
     backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
-    container: Container | None = None
+    container: Annotated[Container | None, ByTarget(docker={"memory_mib": 8192, "cpus": 4})] = None
     machine: Vm | None = None
 
 

@@ -1,11 +1,13 @@
 """The settings of GitLab's runner."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import Field
 
 from settings import images, pins
 from settings.base import Container, Model
+from settings.defaults import ByTarget, always
 from settings.recipe import Recipe
 from settings.service import Service
 
@@ -25,16 +27,18 @@ class Runner(Model):
         le=64,
         description="Jobs at a time, among them one large job and one provisioner",
     )
-    job: Container = Field(default=Container(memory_mib=512), description="What one job may use")
-    large_job: Container = Field(
-        default=Container(memory_mib=1600),
+    job: Annotated[Container, ByTarget(docker={"memory_mib": 512}, proxmox={"memory_mib": 768})] = (
+        Field(description="What one job may use")
+    )
+    large_job: Annotated[Container, always({"memory_mib": 1600})] = Field(
         description="What the one job with the tag datalab-large may use, such as the lab's own",
     )
-    provision_job: Container = Field(
-        default=Container(memory_mib=192),
+    provision_job: Annotated[Container, always({"memory_mib": 192})] = Field(
         description="What the one job with the tag datalab-provision may use",
     )
-    container: Container | None = Field(default=None, description="The runner itself, in `dev`")
+    container: Annotated[Container | None, ByTarget(docker={"memory_mib": 128})] = Field(
+        default=None, description="The runner itself, in `dev`"
+    )
 
     @property
     def slots(self) -> dict[str, int]:
@@ -91,7 +95,6 @@ SERVICE = Service(
     key="platform.runner",
     settings=Runner,
     order=30,
-    default=Runner(),
     # What jobs run in: the runner image those of every project, the deployer this one's.
     images={"runner": runner, "deployer": deployer},
 )

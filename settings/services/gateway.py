@@ -1,16 +1,23 @@
 """The gateway's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.service import Listener, Service
 
 
 class Gateway(Model):
     """nginx in front of every web page, with the lab's certificate."""
 
-    port: Port = Field(description="HTTPS for every web page")
-    container: Container
+    port: Annotated[Port, ByTarget(docker=8443, proxmox=443)] = Field(
+        description="HTTPS for every web page"
+    )
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 64}, proxmox={"memory_mib": 128})
+    ]
 
 
 SERVICE = Service(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from settings.base import Model, Name
+from settings.defaults import ByTarget
 from settings.service import Service
 
 # GitLab's lib/gitlab/path_regex.rb: TOP_LEVEL_ROUTES, of former versions too, and
@@ -76,12 +77,20 @@ class Schedule(Model):
     workflow: Workflow = Field(description="The input of .gitlab-ci.yml that it sets to true")
 
 
+SCHEDULES = {
+    # Tokens are renewed: what was reviewed and nothing else.
+    "renewal": {"cron": "47 2 * * *", "workflow": "deploy"},
+    "drift": {"cron": "17 3 * * *", "workflow": "drift"},
+    "images": {"cron": "41 4 * * 0", "workflow": "images"},
+}
+
+
 class GitLabProject(Model):
     """This repository's own home in the lab's GitLab."""
 
     group: GroupPath = Field(default="datalab", description="Path of the group")
     project: ProjectPath = Field(default="datalab", description="Path of the project in it")
-    schedules: dict[Name, Schedule] = Field(
+    schedules: Annotated[dict[Name, Schedule], ByTarget(proxmox=SCHEDULES)] = Field(
         default={},
         max_length=MOST_SCHEDULES,
         description="What GitLab starts by the clock, by name",
@@ -104,5 +113,4 @@ SERVICE = Service(
     key="services.gitlab_project",
     settings=GitLabProject,
     order=80,
-    default=GitLabProject(),
 )

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from provision import specs
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget, always
 from settings.service import Listener, Service
 
 # In 256 MiB, the least heap, Kafka 4.0 made a thousand partitions in 8 to 10 s up to 3,000, and not
@@ -40,16 +41,26 @@ class Topic(Model):
     group: TopicName = Field(description="The consumer group that reads it")
 
 
+# Between the model server and the lakehouse.
+TOPICS = {
+    "ml_inference_results": {"group": "lakehouse-inference-result-consumer"},
+    "ml_inference_feedback": {"group": "lakehouse-inference-feedback-consumer"},
+}
+
+
 class Kafka(Model):
     """One Kafka broker in KRaft mode."""
 
     port: Port = Field(default=9092, description="The listener for clients outside the network")
-    heap_mib: int = Field(default=512, ge=256, le=32_768, description="Heap of the JVM")
-    # No default topic: the apps' topics are a contract between the model server and the lakehouse.
-    topics: dict[TopicName, Topic] = Field(
+    heap_mib: Annotated[int, ByTarget(docker=384)] = Field(
+        default=512, ge=256, le=32_768, description="Heap of the JVM"
+    )
+    topics: Annotated[dict[TopicName, Topic], always(TOPICS)] = Field(
         max_length=MOST_TOPICS, description="The topics, by name"
     )
-    container: Container
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 768}, proxmox={"memory_mib": 1024})
+    ]
 
 
 SERVICE = Service(

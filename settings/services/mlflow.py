@@ -1,9 +1,12 @@
 """MLflow's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings import images
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.recipe import Recipe
 from settings.service import Listener, Service
 
@@ -13,7 +16,9 @@ class Mlflow(Model):
 
     port: Port = 5000
     workers: int = Field(default=1, ge=1, le=16, description="Each takes about 250 MiB")
-    container: Container
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 768}, proxmox={"memory_mib": 1024})
+    ]
 
 
 def recipe() -> Recipe:

@@ -1,9 +1,12 @@
 """Open WebUI's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings.addresses import Email
 from settings.base import Container, Model, Port
+from settings.defaults import always
 from settings.service import Listener, Login, Secret, Service
 
 
@@ -14,7 +17,7 @@ class OpenWebUi(Model):
     admin_email: Email = Field(
         default="admin@lab.home.arpa", description="Sign-in name of the administrator"
     )
-    container: Container
+    container: Annotated[Container, always({"memory_mib": 1536})]
 
 
 SERVICE = Service(

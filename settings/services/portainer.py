@@ -1,6 +1,9 @@
 """Portainer's settings and declaration."""
 
+from typing import Annotated
+
 from settings.base import Container, Model, Port
+from settings.defaults import always
 from settings.service import Listener, Login, Secret, Service
 
 
@@ -8,7 +11,7 @@ class Portainer(Model):
     """Portainer, a web interface for the Docker host."""
 
     port: Port = 9443
-    container: Container
+    container: Annotated[Container, always({"memory_mib": 256})]
 
 
 SERVICE = Service(

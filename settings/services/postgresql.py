@@ -1,8 +1,11 @@
 """PostgreSQL's settings and declaration."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from settings.base import Container, Model, Port
+from settings.defaults import ByTarget
 from settings.service import Listener, Service, secrets
 
 
@@ -13,7 +16,9 @@ class PostgreSql(Model):
     max_connections: int = Field(
         default=100, ge=20, le=1000, description="Connections at a time; each is a process"
     )
-    container: Container
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 512}, proxmox={"memory_mib": 1024})
+    ]
 
 
 SERVICE = Service(

@@ -78,6 +78,17 @@ def test_comments_salt_and_secure_values_stay_to_the_byte() -> None:
     assert "      # its name\n" in after
 
 
+def test_what_the_file_did_not_list_is_no_default_of_it() -> None:
+    ghcr = "        ghcr: { kind: oci, url: https://ghcr.io, registry: ghcr.io }\n"
+    before = text("lab").replace(ghcr, "")
+    after = rewritten(before)
+    assert "        ghcr: null\n" in after
+    old, new = load(document(before)["config"], ""), load(document(after)["config"], "")
+    assert old == new
+    assert "ghcr" not in new.foundation.cache.upstreams
+    assert "docker-hub" in new.foundation.cache.upstreams
+
+
 def test_another_order_and_line_ends_of_windows() -> None:
     before = text("dev").replace("    place: docker\n", "")
     before = before.replace("      cores: 4\n", "      cores: 4\n    place: docker\n", 1)

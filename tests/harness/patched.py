@@ -10,8 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from settings import Settings
+from settings.defaults import filled
 from settings.stackfile import read_config
 
+# Maps that have entries by default. To set one of them here means all of it.
+WITH_DEFAULTS = (
+    "foundation.cache.upstreams",
+    "services.gitlab_project.schedules",
+    "services.kafka.topics",
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,9 +56,22 @@ def patch(config: dict[str, Any], changes: Mapping[str, Any], removed: Iterable[
     for key, value in changes.items():
         holder, last = _reach(config, key)
         holder[last] = copy.deepcopy(value)
+        if key in WITH_DEFAULTS and isinstance(value, dict):
+            holder[last] = {**dict.fromkeys(_defaults(config, key)), **holder[last]}
     for key in removed:
         holder, last = _reach(config, key)
-        del holder[last]
+        if key.rpartition(".")[0] in WITH_DEFAULTS:
+            holder[last] = None
+        else:
+            del holder[last]
+
+
+def _defaults(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The entries that a map has by default; null takes one away."""
+    found = filled(Settings, {}, config["datalab:common"]["target"]["kind"])
+    for part in key.split("."):
+        found = found.get(part, {})
+    return dict(found)
 
 
 def _reach(config: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:

@@ -97,6 +97,9 @@ def test_a_misspelt_key_is_one_line() -> None:
     assert faults("lab", {"foundation.vualt": {}}, ("foundation.vault",)) == [
         "datalab:foundation.vualt: unknown setting; did you mean vault?"
     ]
+    assert faults("lab", {"datalab:foundtion": {}}, ("datalab:foundation",)) == [
+        "datalab:foundtion: unknown setting; did you mean foundation?"
+    ]
 
 
 def test_a_key_that_is_like_none_hides_no_missing_one() -> None:

@@ -1,0 +1,82 @@
+"""Defaults that depend on the kind of target, or that a person adds to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import GetJsonSchemaHandler
+
+from settings.base import Model
+
+SCHEMA_KEY = "defaults"  # in JSON schemas: kind of target -> default
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ByTarget:
+    """What a setting is where the file does not say it; None where it has no default.
+
+    Maps are put together: what the file has wins, and null takes an entry away.
+    """
+
+    docker: Any = None
+    proxmox: Any = None
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> Tree:
+        found = {kind: value for kind, value in vars(self).items() if value is not None}
+        return {**handler(core_schema), SCHEMA_KEY: found}
+
+
+def always(value: Any) -> ByTarget:
+    """The same on every target."""
+    return ByTarget(docker=value, proxmox=value)
+
+
+def filled(model: type[Model], given: Any, kind: str) -> Any:
+    """What the file has of a model, with the defaults of a kind of target."""
+    if not isinstance(given, dict) or set(given) == {"secure"}:
+        return given
+    result = dict(given)
+    for name, field in model.model_fields.items():
+        own = [note for note in field.metadata if isinstance(note, ByTarget)]
+        default = getattr(own[0], kind) if own else None
+        if default is not None:
+            result[name] = merged(default, given[name]) if name in given else default
+        inner = _model(field.annotation)
+        if inner and (name in result or field.is_required()):
+            result[name] = filled(inner, result.get(name, {}), kind)
+    return result
+
+
+def unlisted(model: type[Model], given: Tree, kind: str) -> Iterator[tuple[str, ...]]:
+    """Default entries of maps that a file has not: by choice, in one of an earlier release."""
+    for name, field in model.model_fields.items():
+        own = [note for note in field.metadata if isinstance(note, ByTarget)]
+        default = getattr(own[0], kind) if own else None
+        there = given.get(name, {})
+        if not isinstance(there, dict):
+            continue
+        if default is not None and get_origin(field.annotation) is dict:
+            yield from ((name, entry) for entry in default if entry not in there)
+        elif inner := _model(field.annotation):
+            yield from ((name, *path) for path in unlisted(inner, there, kind))
+
+
+def merged(default: Any, given: Any) -> Any:
+    """A default with what the file has."""
+    if not isinstance(default, dict) or not isinstance(given, dict) or set(given) == {"secure"}:
+        return given
+    kept = {
+        name: merged(value, given[name]) if name in given else value
+        for name, value in default.items()
+        if given.get(name, value) is not None
+    }
+    return {**kept, **{name: value for name, value in given.items() if name not in default}}
+
+
+def _model(annotation: Any) -> type[Model] | None:
+    """The model that a field holds, be it optional; None for every other field."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Model):
+            return kind
+    return None
