@@ -14,8 +14,8 @@ What a simulator can only claim, two real providers are asked: tests/engine/test
 brings `dev` up on a real engine, test_real_proxmox.py layers 1 and 2 of `lab` on a node that checks
 calls by PVE's schema; after both, nothing is left to do there.
 
-What does not fit (memory, cores, disk, addresses, cron lines) the settings refuse, so it is not
-simulated again.
+What does not fit (memory, cores, disk, GPUs, addresses, cron lines) the settings refuse, so it is
+not simulated again.
 
 When all layers are up, the rehearsal goes on to the day on which the next token falls due: `up` has
 to renew it in place, and to leave nothing else to do.

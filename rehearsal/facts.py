@@ -10,19 +10,18 @@ from settings.target import PciDevice, Storage
 class WorldFacts:
     """What one environment begins with.
 
-    node is the Proxmox VE node's name; empty where there is only a Docker engine. names maps
-    host names to addresses. built_here are beginnings of image names that nobody else publishes:
-    such an image exists once it was built. engine_* describe the local Docker engine. folder is
-    where relative paths of programs begin. What fits is not simulated: settings/rules.py and
-    settings/budget.py refuse what does not.
+    node is the Proxmox VE node's name; empty where there is only a Docker engine. names maps host
+    names to addresses. built_here are beginnings of image names that nobody else publishes: such an
+    image exists once it was built. engine_address is the local Docker engine's. folder is where
+    relative paths of programs begin.
+
+    What fits is not simulated: settings/rules.py and settings/budget.py refuse what does not.
     """
 
     node: str = ""
-    bridges: tuple[str, ...] = ()
     storages: Mapping[str, Storage] = field(default_factory=dict)
     pci: tuple[PciDevice, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     built_here: tuple[str, ...] = ()
     engine_address: str = "127.0.0.1"
-    engine_gpu: bool = False
     folder: str = "."

@@ -22,7 +22,6 @@ from layers import LAYERS
 from rehearsal import mocks
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
-from settings.budget import machines
 from settings.mirrors import users
 from settings.names import endpoints, hosts
 from settings.stackfile import StackFileError, layer_file, read_config
@@ -247,13 +246,10 @@ def facts(settings: Settings) -> WorldFacts:
     shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
     target = settings.common.target
     if target.kind == "docker":
-        gpu = settings.services.ollama.gpu
-        return replace(shared, engine_address=str(target.address), engine_gpu=gpu)
-    guests = [guest for _, guest in machines(settings)]
+        return replace(shared, engine_address=str(target.address))
     return replace(
         shared,
         node=target.node,
-        bridges=tuple(nic.bridge for guest in guests for nic in guest.nics(target)),
         storages=target.storages,
         pci=tuple(target.pci.values()),
     )

@@ -89,7 +89,7 @@ class World:
     on_call: Callable[[Call], None] = field(default=lambda _: None, repr=False)
     killed_after: int | None = None  # calls; others that were under way may still be applied
     _failures: list[tuple[str, str]] = field(default_factory=list)
-    _kill: tuple[Callable[[Call], bool], Callable[[], None]] | None = None
+    _kill: tuple[int, Callable[[], None]] | None = None
 
     def next_serial(self) -> int:
         """A number that no earlier thing of this world got."""
@@ -112,11 +112,7 @@ class World:
 
         The call is applied and not answered: the callback ends the engine that waits for it.
         """
-        self._kill = (lambda _: len(self.calls) == number), callback
-
-    def kill_on(self, type_: str, name: str, callback: Callable[[], None]) -> None:
-        """The same for the next call on one resource, as several run at once in any order."""
-        self._kill = (lambda call: _matches((type_, name), call.type, call.name)), callback
+        self._kill = number, callback
 
     @property
     def faults_left(self) -> list[str]:
@@ -142,7 +138,7 @@ class World:
         """Count a call that was applied; UnansweredError where the engine is to die of it."""
         self.calls.append(call)
         self.on_call(call)
-        if self._kill and self._kill[0](call):
+        if self._kill and self._kill[0] == len(self.calls):
             callback = self._kill[1]
             self._kill, self.killed_after = None, len(self.calls)
             callback()

@@ -1,7 +1,6 @@
 """A Docker engine. Sources of each reason: rehearsal/refusals.yaml."""
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -105,25 +104,6 @@ def memory_makes_sense(step: Step) -> None:
 
 
 @rule(CONTAINER)
-def gpu_is_there(step: Step) -> None:
-    wanted = step.inputs.get("gpus") or step.inputs.get("deviceRequests")
-    if wanted and not _engine_has_gpu(step):
-        raise RefusedError("docker-gpu")
-
-
-def _engine_has_gpu(step: Step) -> bool:
-    """The local engine as the facts say; a VM's where the VM was given a device."""
-    host = re.search(r"(?:tcp|ssh)://(?:[^@]*@)?([^:/]+)", step.scope)
-    if host is None:
-        return step.world.facts.engine_gpu
-    for machine in step.world.find("proxmoxve:index/vmLegacy:VmLegacy"):
-        addresses = at(machine.inputs, "initialization.ipConfigs[].ipv4.address")
-        if host[1] in (address.partition("/")[0] for address in addresses):
-            return bool(machine.get("hostpcis"))
-    return False
-
-
-@rule(CONTAINER)
 def mounts_make_sense(step: Step) -> None:
     seen = set()
     for path in (*at(step.inputs, "volumes[].containerPath"), *at(step.inputs, "mounts[].target")):
@@ -136,15 +116,6 @@ def mounts_make_sense(step: Step) -> None:
 def wait_has_something_to_wait_for(step: Step) -> None:
     if step.inputs.get("wait") and not step.inputs.get("healthcheck"):
         raise RefusedError("docker-wait")
-
-
-@rule(NETWORK, on=("create",))
-def subnet_is_free(step: Step) -> None:
-    for subnet in at(step.inputs, "ipamConfigs[].subnet"):
-        for other in step.others(NETWORK):
-            for taken in at(other.inputs, "ipamConfigs[].subnet"):
-                if ipaddress.ip_network(subnet).overlaps(ipaddress.ip_network(taken)):
-                    raise RefusedError("docker-subnet")
 
 
 @rule(BUILD)

@@ -31,14 +31,6 @@ def _disks(type_: str, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [disk for disk in disks if disk]
 
 
-@rule(VM, LXC, FILE, MAPPING)
-def node_is_there(step: Step) -> None:
-    named = [step.inputs.get("nodeName"), *at(step.inputs, "maps[].node")]
-    for node in named:
-        if node is not None and node != step.world.facts.node:
-            raise RefusedError("pve-node-unknown", node=node)
-
-
 @rule(VM, LXC, on=("create",))
 def id_is_free(step: Step) -> None:
     wanted = step.inputs.get("vmId")
@@ -47,14 +39,6 @@ def id_is_free(step: Step) -> None:
             raise RefusedError(
                 "pve-id-in-use", what=WORDS[other.type], id=wanted, node=step.world.facts.node
             )
-
-
-@rule(VM, LXC)
-def bridge_is_there(step: Step) -> None:
-    path = "networkDevices[].bridge" if step.type == VM else "networkInterfaces[].bridge"
-    for bridge in at(step.inputs, path):
-        if bridge not in step.world.facts.bridges:
-            raise RefusedError("pve-bridge-unknown", bridge=bridge)
 
 
 def _storage(step: Step, name: str, content: str) -> None:

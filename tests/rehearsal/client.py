@@ -17,7 +17,6 @@ from settings.target import PciDevice, Storage
 # A node like the reference lab's.
 FACTS = WorldFacts(
     node="pve",
-    bridges=("vmbr0",),
     storages={
         "local": Storage(content=("iso", "vztmpl", "import"), capacity_gib=100),
         "local-lvm": Storage(content=("images", "rootdir"), capacity_gib=900),

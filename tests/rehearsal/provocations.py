@@ -255,8 +255,6 @@ def pve_file_exists(lab: Lab) -> None:
 
 
 PROVOCATIONS |= {
-    "pve-node-unknown": lambda lab: vm(lab, nodeName="pve2"),
-    "pve-bridge-unknown": lambda lab: vm(lab, networkDevices=[{"bridge": "vmbr7"}]),
     "pve-storage-unknown": lambda lab: image(lab, datastoreId="ceph"),
     "pve-content-type": lambda lab: image(lab, datastoreId="local-lvm"),
     "pve-image-missing": lambda lab: vm(lab, disks=[{"interface": "scsi0", "importFrom": VOLUME}]),
@@ -292,12 +290,6 @@ def docker_network_exists(lab: Lab) -> None:
     lab.create(docker.NETWORK, name="datalab")
 
 
-@provokes("docker-subnet")
-def docker_subnet(lab: Lab) -> None:
-    lab.create(docker.NETWORK, name="one", ipamConfigs=[{"subnet": "172.30.0.0/16"}])
-    lab.create(docker.NETWORK, name="two", ipamConfigs=[{"subnet": "172.30.1.0/24"}])
-
-
 @provokes("docker-network-in-use")
 def docker_network_in_use(lab: Lab) -> None:
     network = lab.create(docker.NETWORK, name="datalab")
@@ -328,7 +320,6 @@ PROVOCATIONS |= {
     "docker-reference": lambda lab: pulled(lab, name="Nginx:1.27"),
     "docker-memory-minimum": lambda lab: container(lab, memory=4, memorySwap=4),
     "docker-memory-swap": lambda lab: container(lab, memory=512, memorySwap=256),
-    "docker-gpu": lambda lab: container(lab, gpus="all"),
     "docker-mount-path": lambda lab: container(
         lab, volumes=[{"volumeName": "data", "containerPath": "data"}]
     ),

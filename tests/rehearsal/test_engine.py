@@ -164,7 +164,7 @@ def test_what_was_told_once_is_renewed_after_a_kill(scene: Scene) -> None:
         " opts=Options(provider=server))\n"
         'pulumi.export("token", runner.token)\n'
     )
-    scene.world.kill_on(gitlab.RUNNER, "runner", lambda: os.kill(scene.pid, signal.SIGKILL))
+    scene.world.kill_at(1, lambda: os.kill(scene.pid, signal.SIGKILL))
     assert scene.run("up", "--yes", "--skip-preview").returncode == -signal.SIGKILL
     assert len(list(scene.world.find(gitlab.RUNNER))) == 1
 

@@ -443,18 +443,3 @@ def test_the_nth_call_is_applied_and_not_answered(lab: Lab) -> None:
     assert killed.is_set()
     assert {item.id for item in lab.world.items.values()} == {"one", "two"}
     lab.create(docker.VOLUME, "three", name="three")
-
-
-def test_the_engine_can_be_killed_on_one_resource(lab: Lab) -> None:
-    killed = threading.Event()
-    lab.world.kill_on("Volume", "two", killed.set)
-    lab.create(docker.VOLUME, "one", name="one")
-    assert not killed.is_set()
-    assert lab.world.faults_left
-    request = provider_pb2.CreateRequest(
-        urn=lab.at(docker.VOLUME).urn(docker.VOLUME, "two"), properties=wire.struct({"name": "two"})
-    )
-    with pytest.raises(grpc.RpcError):
-        lab.at(docker.VOLUME).stub.Create(request, timeout=0.5)
-    assert killed.is_set()
-    assert not lab.world.faults_left
