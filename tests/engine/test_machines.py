@@ -1,7 +1,7 @@
 """No settings change replaces a machine that holds data, unless somebody takes its protection off.
 
 Every field of a machine and of the node, one after the other on the real engine; the simulator
-knows what the provider cannot change in place (rehearsal/catalogue/proxmoxve.yaml).
+knows what the provider cannot change in place (rehearsal/catalogue/types).
 """
 
 import json
