@@ -2,7 +2,7 @@
 
 The role carries the project's mark as a comment, written in the transaction that creates it, and
 only roles with CREATEROLE can change it: so ownership cannot be forged, and there is no moment at
-which a role exists without an owner. A database belongs to whoever owns its role. The password is
+which a role exists without an owner. A database belongs to the owner of its role. The password is
 decided in Vault before the server hears of it, so that a crash between the two is repaired by the
 next run, and so is a password that somebody changed on the server.
 """

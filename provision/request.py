@@ -1,8 +1,8 @@
 """Ask the lab for something: the consumer's side of the protocol.
 
 The request goes to Vault under the caller's own project, where only this project's jobs can write;
-GitLab is told nothing but the two ids. So whoever starts the lab's pipeline, it acts only on what
-the project itself wrote, and only for this project.
+GitLab is told nothing but the two ids. The lab's pipeline, started by anyone, acts only
+on what the project itself wrote, and only for this project.
 """
 
 import os

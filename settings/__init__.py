@@ -73,7 +73,7 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
     those of images.yaml come first, and alone.
     """
     try:
-        images.catalogue()  # the cache's rules stand on it
+        images.catalogue()  # the cache's rules need it
     except images.CatalogueError as error:
         raise SettingsError(images.PATH.name, error.faults) from None
     tree: dict[str, Any] = {}

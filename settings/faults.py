@@ -1,4 +1,4 @@
-"""From what pydantic found to what a person can mend: where, what was given, the rule."""
+"""From what pydantic found to what a person can fix: where, what was given, the rule."""
 
 import json
 from collections.abc import Iterator, Sequence

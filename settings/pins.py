@@ -55,7 +55,7 @@ def plugins() -> Iterator[Pin]:
         yield Pin(entry=f"plugins.{plugin.name}", name=plugin.url, stem=stem.partition("{")[0])
 
 
-def beside(catalogue: Path) -> Path:
+def sums_file(catalogue: Path) -> Path:
     """The file of sums that belongs to an images.yaml."""
     return catalogue.with_name(SUMS)
 
@@ -98,7 +98,7 @@ def disagreements(catalogue: Path, wanted: Iterable[Pin]) -> Iterator[str]:
 
 
 def _lines(catalogue: Path) -> list[str]:
-    path = beside(catalogue)
+    path = sums_file(catalogue)
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

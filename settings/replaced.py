@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-# `common.place` -> the key beside it that is `common.target` now.
+# `common.place` -> the key next to it that is `common.target` now.
 OWNERS = {"docker": "engine", "proxmox": "node"}
 # Keys of `common.node` -> their names in `common.target`.
 RENAMED = {"name": "node"}

@@ -26,7 +26,7 @@ from settings.services.ollama import Ollama, model_key
 from settings.target import DockerTarget, ProxmoxTarget
 
 GITLAB_CORES, GITLAB_MIB = 4, 8192  # with less it froze (reference budget, section 4)
-# What CI runs for the lab itself: mypy 0.9 GiB beside pytest, a rehearsal up to 1.5 GiB.
+# What CI runs for the lab itself: mypy 0.9 GiB next to pytest, a rehearsal up to 1.5 GiB.
 LARGE_JOB_MIB = 1536
 # Measured, MLflow 3.17 without job execution: 385 MiB with one worker of about 250.
 MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250

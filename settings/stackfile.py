@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from settings import syntax
 
-# What Pulumi itself writes into a stack file, beside `config`.
+# What Pulumi itself writes into a stack file, besides `config`.
 ROOT_KEYS = ("config", "encryptionsalt", "encryptedkey", "secretsprovider")
 
 # Aliases repeat a part of the file; more nodes than this are a bomb and not settings.

@@ -41,7 +41,7 @@ class HostArgs:
     """A machine that answers to SSH, or will soon after its creation.
 
     private_key is an OpenSSH private key. resource is the machine; what is known of the host is
-    forgotten when it is replaced. boot is a text that changes when it reboots: what stands on the
+    forgotten when it is replaced. boot is a text that changes when it reboots: what depends on the
     machine then waits for SSH, and for its roles to find their services up.
     """
 

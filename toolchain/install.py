@@ -64,7 +64,7 @@ def log_file(name: str) -> Path:
 
 
 def stamp_of(requirements: str) -> str:
-    """What a finished environment depends on; it cannot be moved, hence its path."""
+    """What a finished environment depends on; it cannot be moved, so its path is in it."""
     place = BAKED if linked() else VENV
     return f"{hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()} {place}"
 
@@ -184,7 +184,7 @@ def runs(command: list[str | Path]) -> bool:
 def make_environment() -> None:
     """Create `.venv`, or again where it is broken or was left half done.
 
-    Its scripts hold its path, so that it cannot be made beside and moved; HALF marks it instead.
+    Its scripts hold its path, so that it cannot be made elsewhere and moved; HALF marks it instead.
     """
     if linked():  # it is of other requirements than these
         VENV.unlink()

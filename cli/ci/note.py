@@ -9,7 +9,7 @@ from settings.budget import Budget
 
 MARKER = "<!-- datalab-preview -->"
 BASE = re.compile(r"<!-- base ([0-9a-f]{7,64}) -->")
-STALE = "> :warning: **Out of date**: the target branch has moved on since; rebase to see it anew."
+STALE = "> :warning: **Out of date**: the target branch has moved on since; rebase to see it again."
 # GitLab takes a million characters; nobody reads more than this.
 LONGEST = 64_000
 OPERATIONS = ("create", "update", "replace", "delete")

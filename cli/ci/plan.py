@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-# The engine counts these; a reader changes nothing by them. An image is built by whoever runs `up`
-# first, a person or the images job; what runs it shows that it changed.
+# The engine counts these; a reader changes nothing by them. Who runs `up` first builds an
+# image, a person or the images job; what runs it shows that it changed.
 UNSEEN = ("pulumi:pulumi:Stack", "pulumi:providers:", "docker:index/image:Image")
 QUIET = ("same", "read", "refresh", "read-replacement", "read-discard", "discard")
 # Halves of a replacement, which is also listed as one `replace`.

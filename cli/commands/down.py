@@ -6,7 +6,7 @@ from cli.lib.command import DAILY, ENV, LAYER, YES, Verb, arg
 
 VERB = Verb(
     "down",
-    "take layers down, highest first; data and the servers it stands on stay",
+    "take layers down, highest first; data and the servers that hold it stay",
     goes_on=True,
     group=DAILY,
     order=20,

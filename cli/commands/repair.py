@@ -41,5 +41,5 @@ def run(values: argparse.Namespace) -> int:
         if left and os.isatty(0) and not ask.confirmed(f"Repair {stack}?", yes=values.yes):
             broken = True
             continue
-        repair.mend(engine, stack)
+        repair.fix(engine, stack)
     return 1 if broken else 0

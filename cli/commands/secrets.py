@@ -10,7 +10,7 @@ from layers import LAYERS
 
 VERB = Verb(
     "secrets",
-    "make a generated secret anew, at its server and all its users",
+    "replace a generated secret, at its server and all its users",
     group=DAILY,
     order=70,
     arguments=(
@@ -44,7 +44,7 @@ def run(values: argparse.Namespace) -> int:
     known = engine.stacks()
     stacks.require_stacks(values.env, LAYERS[:1], known)
     # Pulumi asks as well, but only once the settings are raised: each retry would raise them again.
-    if not ask.confirmed(f"Make {name} of {values.env} anew?", yes=values.yes):
+    if not ask.confirmed(f"Replace {name} of {values.env}?", yes=values.yes):
         raise Fault("not confirmed; nothing was done (--yes confirms without a terminal)")
     raised = generation(settings.common.generations, name) + 1
     path = (f"{PROJECT}:common", "generations", name)

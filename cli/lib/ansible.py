@@ -47,7 +47,7 @@ def runs(engine: Engine, stack: str) -> Iterator[Run]:
 
 
 def look(engine: Engine, run: Run, *options: str) -> Seen:
-    """Run in check mode; what failed stands on standard error, with its reason."""
+    """Run in check mode; what failed is on standard error, with its reason."""
     command = [*PLAYBOOK.split(), "--check", *options]
     print(f"$ {' '.join(command)}  # {run.name}", file=sys.stderr, flush=True)
     done = subprocess.run(

@@ -44,7 +44,7 @@ def folder(env: str) -> Path:
 def file_backend(folder: Path) -> str:
     """The backend whose state is in `folder`.
 
-    Files replace each other whole, but for the .attrs beside each: an engine killed while it wrote
+    Files replace each other whole, but for the .attrs next to each: an engine killed while it wrote
     one left "failed to load checkpoint: EOF" and a stack that no command could read.
     """
     return f"{folder.as_uri()}?metadata=skip"

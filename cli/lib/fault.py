@@ -1,10 +1,10 @@
-"""What a user can mend, and how the user is told."""
+"""What a user can fix, and how the user is told."""
 
 import sys
 
 
 class Fault(Exception):
-    """Something the user can mend; the text says what is wrong, where, and what to do."""
+    """Something the user can fix; the text says what is wrong, where, and what to do."""
 
     def __init__(self, message: str, code: int = 1):
         super().__init__(message)

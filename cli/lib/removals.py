@@ -1,4 +1,4 @@
-"""What the settings have switched off goes from the top: first what stands on it.
+"""What the settings have switched off goes from the top: first what needs it.
 
 Lowest first, `up` would take a server away and then ask it to delete what is in it: a GitLab that
 is gone cannot delete its projects, and the layer above would fail for ever.
@@ -89,7 +89,7 @@ def is_server(entry: Mapping[str, Any]) -> bool:
 def from_the_top(found: Sequence[Removal]) -> list[str]:
     """The layers that must be brought up first, highest first: a lower one loses something too.
 
-    Fault where a layer may stand on a server that a lower one would delete, and nobody knows.
+    Fault where a layer may need a server that a lower one would delete, and nobody knows.
     """
     losing = [removal.layer for removal in found if removal.deleted]
     servers = [removal for removal in found if removal.servers]

@@ -157,7 +157,7 @@ def unread(deployment: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def mend(engine: Engine, stack: str, find: Find = lookup.find) -> None:
+def fix(engine: Engine, stack: str, find: Find = lookup.find) -> None:
     """Remove dead locks and settle pending operations; Fault where a lock may be alive.
 
     `find` is how the ids of running things are looked up; the rehearsal has its own world to ask.
@@ -216,7 +216,7 @@ def settle(engine: Engine, stack: str, find: Find) -> None:
     code = engine.run("refresh", "-s", stack, "--yes", "--skip-preview", *wanted)
     if code:
         raise Fault(
-            f"{stack}: what was interrupted could not be read. Mend what the message above says, "
+            f"{stack}: what was interrupted could not be read. Fix what the message above says, "
             "then repair again",
             code,
         )

@@ -51,7 +51,7 @@ def _unlisted(text: str, place: str) -> str:
 
 
 def _edits(text: str, key: str, place: str) -> Iterator[Edit]:
-    """What to change, for a place that its owner's map is beside."""
+    """What to change, for a place that its owner's map is next to."""
     root = yaml.compose(text, Loader=yaml.BaseLoader)
     common = _entry(_entry(root, "config")[1], key)[1]
     owner_key, owner = _entry(common, replaced.OWNERS[place])

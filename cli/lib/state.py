@@ -13,7 +13,7 @@ from toolchain import files, install
 
 
 def resources(exported: str) -> list[tuple[str, str]]:
-    """What an export holds, apart from what each import writes anew (time, secrets' nonces)."""
+    """What an export holds, apart from what each import writes again (time, secrets' nonces)."""
     deployment = json.loads(exported)["deployment"]
     return [(entry["urn"], entry.get("id", "")) for entry in deployment.get("resources") or []]
 
@@ -21,7 +21,7 @@ def resources(exported: str) -> list[tuple[str, str]]:
 def target(engine: Engine, env: str) -> Engine:
     """Pulumi on the lab's store, with the credentials that the foundation made for it.
 
-    They are kept beside the state, readable by the operator alone: what opens the state's store
+    They are kept next to the state, readable by the operator alone: what opens the state's store
     cannot come out of that state.
     """
     outputs = engine.outputs(f"{env}-{LAYERS[0]}", "--show-secrets")

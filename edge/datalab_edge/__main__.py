@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except duckdb.Error as error:
         print(str(error).strip(), file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read the rows has enough; Python would complain once more when it ends.
+        # Anyone who read the rows has enough; Python would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         return code

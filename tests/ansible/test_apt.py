@@ -46,7 +46,7 @@ def held(lab: Lab, *paths: str) -> Iterator[None]:
         ("apt-get purge -q -y unattended-upgrades", ARCHIVES),  # role apt
     ],
 )
-def test_whoever_has_a_lock_is_waited_for(lab: Lab, needs: str, lock: str) -> None:
+def test_a_lock_of_another_program_is_waited_for(lab: Lab, needs: str, lock: str) -> None:
     """`apt-get update` failed at once: DPkg::Lock::Timeout is about dpkg's lock only."""
     run = lab.machine.run
     run(f"{needs} && apt-get clean")

@@ -74,7 +74,7 @@ def test_a_known_host_key_is_kept_and_no_other_is_taken_for_it(tmp_path: Path) -
         before = "\n".join(keys)
         return host_key("192.0.2.7", 22, 0, "known", PATH=path, PULUMI_COMMAND_STDOUT=before)
 
-    # Whoever answers may name a machine's public key: what he names beside it is not taken.
+    # Anyone who answers may name a machine's public key: what it names besides is not taken.
     same = known("ecdsa-sha2-nistp256 AAAAgone", "ssh-rsa AAAAold")
     assert same.returncode == 0, same.stderr
     assert same.stdout == "ecdsa-sha2-nistp256 AAAAgone\nssh-rsa AAAAold\n"
@@ -107,7 +107,7 @@ def test_a_task_that_fails_is_named_with_its_role_and_machine(lab: Lab) -> None:
     last = failed(job, seconds=180)
     assert last.startswith("FAILED machine machine, role common, task ")
     assert "common_journal_mib" in last
-    # Mended, it goes on.
+    # Fixed, it goes on.
     lab.apply(["common"], common(lab))
 
 
@@ -128,7 +128,7 @@ def test_no_machine_is_no_success() -> None:
     assert "standard input is no machine" in done.output
 
 
-def test_drift_is_seen_and_not_mended(lab: Lab) -> None:
+def test_drift_is_seen_and_not_fixed(lab: Lab) -> None:
     engine = Engine(folder=ROOT, variables=os.environ)
     run = Run(name="machine-roles", job=json.dumps(lab.machine.job(["common"], common(lab))))
     lab.apply(["common"], common(lab))

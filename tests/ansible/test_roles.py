@@ -60,7 +60,7 @@ def test_what_tests_run_there_is_not_bound_like_a_service(
     lab.machine.run("systemd-run --unit=bound -p ProtectSystem=strict sleep 600")
 
     def latest_first(*command: str) -> str:
-        """As the numbers of processes begin anew, any process may be the first of a list."""
+        """As the numbers of processes begin again, any process may be the first of a list."""
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return "\n".join(reversed(found.split()))
 
@@ -84,7 +84,7 @@ def test_common(lab: Lab) -> None:
     assert run("systemctl is-system-running --wait") == "running"
 
 
-# What of cloud-init's first run the test takes; the rest would set the machine up anew.
+# What of cloud-init's first run the test takes; the rest would set the machine up again.
 ONE_MODULE = """datasource_list: [NoCloud]
 network: {config: disabled}
 disable_root: false

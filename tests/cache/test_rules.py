@@ -99,7 +99,7 @@ class TestFiles:
         assert cache.get(DEB, "HEAD").headers["Content-Length"] == "1000"
         assert cache.get(DEB).cache == "HIT"
 
-    def test_no_cache_fetches_anew(self, cache: Running, origin: Origin) -> None:
+    def test_no_cache_fetches_again(self, cache: Running, origin: Origin) -> None:
         origin.files[DEB] = b"old"
         cache.get(DEB)
         origin.files[DEB] = b"new"

@@ -86,7 +86,7 @@ def test_plain_http_may_be_trusted_in_words() -> None:
     assert Upstream.model_validate(own).ttl_s == 300
 
 
-def test_a_registry_beside_a_container_is_one_too() -> None:
+def test_a_registry_next_to_a_container_is_one_too() -> None:
     """Without its own container it is a fault of the settings: upstream-container-missing.yaml."""
     hub = {"kind": "oci", "url": "https://x.example", "registry": "docker.io"}
     own = {"hub": {**hub, "container": {"memory_mib": 128}}}

@@ -79,7 +79,7 @@ def test_drift_is_a_step(at_rest: Lab) -> None:
         return run._preview(engine, at_rest.env, "foundation", *words)
 
     code, plan = preview("--refresh")
-    assert (code, plan.steps) == (0, ()), "it is not at rest"
+    assert (code, plan.steps) == (0, ()), "it would change again"
     containers = at_rest.world.find("docker:index/container:Container")
     (vault,) = [one for one in containers if "vault" in one.name]
     vault.inputs["memory"] += 1

@@ -55,7 +55,7 @@ class Checkout:
         """Let the commands fail that start like this."""
         (self.fake / "fail").write_text(line)
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Let no command fail any more."""
         (self.fake / "fail").unlink()
 

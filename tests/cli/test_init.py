@@ -54,7 +54,7 @@ def test_makes_what_is_missing_and_nothing_twice(checkout: Checkout) -> None:
 def test_interrupted_between_stacks_it_goes_on(checkout: Checkout) -> None:
     checkout.fail_at("stack init dev-services")
     assert checkout.lab("init", "dev") == 255
-    checkout.mend()
+    checkout.recover()
     assert checkout.lab("init", "dev") == 0
     assert sorted(checkout.state(backend.url("dev"))) == sorted(f"dev-{x}" for x in LAYERS)
 

@@ -201,7 +201,7 @@ RAISED = {
 
 
 @pytest.mark.parametrize("entry", RAISED)
-def test_a_raised_version_beside_an_old_sum_is_a_fault(
+def test_a_raised_version_with_an_old_sum_is_a_fault(
     checkout: Checkout, files: Files, capsys: pytest.CaptureFixture[str], entry: str
 ) -> None:
     """Docker takes the digest and does not look at the tag: the old image ran under a new name."""
@@ -221,7 +221,7 @@ def test_a_raised_version_beside_an_old_sum_is_a_fault(
         images.catalogue.cache_clear()
 
 
-def test_a_raised_plugin_beside_an_old_sum_is_one_too(checkout: Checkout, files: Files) -> None:
+def test_a_raised_plugin_with_an_old_sum_is_one_too(checkout: Checkout, files: Files) -> None:
     assert checkout.lab("pin") == 0
     (files.yaml.parent / "requirements.txt").write_text("pulumi-docker==5.3.0 \\\n")
     (fault,) = pins.disagreements(files.yaml, images.read().pins())

@@ -56,7 +56,7 @@ def left(engine: Engine) -> list[str]:
 def test_a_dead_processes_lock_goes(engine: Engine) -> None:
     lock(engine, ended())
     assert "me@" in left(engine)[0]
-    repair.mend(engine, "dev-apps")
+    repair.fix(engine, "dev-apps")
     assert "cancel --yes -s dev-apps" in calls(engine)
 
 
@@ -78,7 +78,7 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
             there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {process.pid})"))
             for place in (engine, there):
                 with pytest.raises(Fault, match="in use"):
-                    repair.mend(place, "dev-apps")
+                    repair.fix(place, "dev-apps")
         finally:
             process.kill()
     assert "cancel" not in calls(engine)
@@ -87,7 +87,7 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
 def test_another_hosts_lock_stays(engine: Engine) -> None:
     lock(engine, ended(), host="elsewhere")
     with pytest.raises(Fault, match="me@elsewhere"):
-        repair.mend(engine, "dev-apps")
+        repair.fix(engine, "dev-apps")
     assert "cancel" not in calls(engine)
 
 
@@ -98,7 +98,7 @@ def test_an_unreadable_lock_is_of_an_unknown_owner(engine: Engine, text: str) ->
     file.write_text(text)
     assert "cannot be read" in left(engine)[0]
     with pytest.raises(Fault, match="When that process has surely ended, pulumi cancel"):
-        repair.mend(engine, "dev-apps")
+        repair.fix(engine, "dev-apps")
     assert "cancel" not in calls(engine)
 
 
@@ -125,7 +125,7 @@ def refusal(*owners: str) -> str:
 def test_a_dead_processes_lock_in_a_store_goes(engine: Engine) -> None:
     there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {ended()})"))
     assert "has ended: me@" in left(there)[0]
-    repair.mend(there, "dev-apps")
+    repair.fix(there, "dev-apps")
     assert "cancel --yes -s dev-apps" in calls(engine)
 
 
@@ -142,7 +142,7 @@ def test_a_dead_processes_lock_in_a_store_goes(engine: Engine) -> None:
 def test_any_other_lock_in_a_store_stays(engine: Engine, said: str, reason: str) -> None:
     there = in_a_store(engine, said)
     with pytest.raises(Fault, match=reason):
-        repair.mend(there, "dev-apps")
+        repair.fix(there, "dev-apps")
     assert "cancel" not in calls(engine)
 
 
@@ -183,7 +183,7 @@ def test_find_gets_the_providers_inputs() -> None:
 
 
 @pytest.mark.parametrize("kind", ["random:index/randomPassword:RandomPassword", "new:new:New"])
-def test_what_cannot_be_found_is_made_anew(kind: str) -> None:
+def test_what_cannot_be_found_is_made_again(kind: str) -> None:
     assert repair.identify({"urn": "u::n", "type": kind}, [], lambda *_: "x") is None
 
 

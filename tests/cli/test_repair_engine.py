@@ -100,7 +100,7 @@ def test_create_is_imported(scene: Scene, name: str) -> None:
     assert scene.up() == -signal.SIGKILL
     assert any("creating" in line for line in repair.leftovers(scene.engine, STACK, ()))
     assert scene.up() != 0, "without a repair the engine must refuse, or this test proves nothing"
-    repair.mend(scene.engine, STACK, scene.things.find)
+    repair.fix(scene.engine, STACK, scene.things.find)
     settled(scene)
 
 
@@ -108,7 +108,7 @@ def test_create_that_never_happened_is_dropped(scene: Scene) -> None:
     scene.kill_at("create", "server")
     scene.up()
     scene.things.there = {k: t for k, t in scene.things.there.items() if t["name"] != "server"}
-    repair.mend(scene.engine, STACK, scene.things.find)
+    repair.fix(scene.engine, STACK, scene.things.find)
     settled(scene)
 
 
@@ -117,7 +117,7 @@ def test_replacement_is_finished(scene: Scene) -> None:
     scene.variables["THING_IMAGE"] = "two"
     scene.kill_at("create", "server")
     assert scene.up() == -signal.SIGKILL
-    repair.mend(scene.engine, STACK, scene.things.find)
+    repair.fix(scene.engine, STACK, scene.things.find)
     settled(scene)
     assert [t["image"] for t in scene.things.there.values() if t["name"] == "server"] == ["two"]
 
@@ -128,7 +128,7 @@ def test_update_and_delete_are_read_again(scene: Scene, operation: str) -> None:
     scene.variables["THING_MODE" if operation == "update" else "THING_IMAGE"] = "other"
     scene.kill_at(operation, "server")
     assert scene.up() == -signal.SIGKILL
-    repair.mend(scene.engine, STACK, scene.things.find)
+    repair.fix(scene.engine, STACK, scene.things.find)
     settled(scene)
 
 
@@ -137,9 +137,9 @@ def test_a_repair_that_could_not_read_is_done_again(scene: Scene) -> None:
     scene.up()
     broken = {**scene.variables, "PULUMI_DEBUG_PROVIDERS": "docker:1"}
     with pytest.raises(Fault, match="could not be read"):
-        repair.mend(Engine(folder=scene.engine.folder, variables=broken), STACK, scene.things.find)
+        repair.fix(Engine(folder=scene.engine.folder, variables=broken), STACK, scene.things.find)
     assert "could not read" in "".join(repair.leftovers(scene.engine, STACK, ()))
-    repair.mend(scene.engine, STACK, scene.things.find)
+    repair.fix(scene.engine, STACK, scene.things.find)
     settled(scene)
 
 

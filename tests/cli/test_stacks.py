@@ -47,7 +47,7 @@ def test_upper_layer_says_which_command_comes_first(
     for verb in ("up", "preview"):
         assert ready.lab(verb, "dev", "services") == 1
         assert capsys.readouterr().err == (
-            "lab: services stands on foundation and platform, not up yet: "
+            "lab: services needs foundation and platform, not up yet: "
             "run ./lab up dev, which brings up every layer\n"
         )
     assert ready.lines == []

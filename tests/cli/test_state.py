@@ -93,7 +93,7 @@ def test_stopped_on_the_way_the_old_backend_stays(lab: Checkout, line: str) -> N
     lab.fail_at(line)
     assert lab.lab("state", "move", "lab") == 255
     assert backend.url("lab") == here
-    lab.mend()
+    lab.recover()
     assert lab.lab("state", "move", "lab") == 0
     assert lab.state(THERE) == lab.state(here)
 

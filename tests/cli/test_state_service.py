@@ -38,7 +38,7 @@ else:
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed certificate for 127.0.0.1, its key beside it; returns the certificate."""
+    """A self-signed certificate for 127.0.0.1, its key next to it; returns the certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
     now = datetime.datetime.now(datetime.UTC)
@@ -184,8 +184,8 @@ def test_repair_reads_the_locks_in_the_store(lab: RealCheckout, tmp_path: Path) 
         assert lock.exists()
 
     put(lab, lock.name, json.dumps({**held, "pid": ended.pid, "hostname": platform.node()}))
-    mended = lab.lab("repair", "lab", "platform", "--yes")
-    assert mended.returncode == 0, mended.stderr
-    assert f"removing the lock of me@{platform.node()}, process {ended.pid}" in mended.stderr
+    repaired = lab.lab("repair", "lab", "platform", "--yes")
+    assert repaired.returncode == 0, repaired.stderr
+    assert f"removing the lock of me@{platform.node()}, process {ended.pid}" in repaired.stderr
     assert not lock.exists()
     assert (lab.root / "Pulumi.lab.yaml").read_bytes() == settings

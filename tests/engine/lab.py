@@ -64,7 +64,7 @@ class Lab:
         return self.scratch.folder / f"Pulumi.{self.env}.yaml"
 
     def run(self, *arguments: str) -> Answer:
-        """Run `pulumi`; returns when it has ended, whoever ended it."""
+        """Run `pulumi`; returns when it has ended, no matter who ended it."""
         log = self.scratch.folder / "pulumi.log"
         with log.open("w+") as output:
             process = subprocess.Popen(
@@ -134,7 +134,7 @@ class Lab:
         """`./lab repair`, asking the simulated world instead of real servers."""
         engine, stack = self.scratch.engine, self.scratch.stack(layer)
         find = functools.partial(operations.found, self.world)
-        repair.mend(engine, stack, lambda kind, inputs, _: find(kind, inputs))
+        repair.fix(engine, stack, lambda kind, inputs, _: find(kind, inputs))
 
     def down(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """`./lab down ENV --yes`; returns its exit code."""
@@ -211,7 +211,7 @@ def lab(env: str, folder: Path, change: Mapping[str, Any] | None = None) -> Iter
 
 
 def bring_up(lab: Lab, layers: tuple[str, ...] = LAYERS) -> dict[str, list[str]]:
-    """Bring layers up in order, each proven at rest; layer -> the calls that it made.
+    """Bring layers up in order, each proven not to change again; layer -> the calls that it made.
 
     Snapshots `before LAYER` and `after LAYER` are kept.
     """

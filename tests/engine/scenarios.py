@@ -101,7 +101,7 @@ class Environment:
             code, said = here.down(monkeypatch), "".join(capfd.readouterr())
             assert code == 0, said[-4000:]
             for layer, names in self.stays.items():
-                line = f"lab: {self.env}-{layer}: still up, as data stands on it: {names}\n"
+                line = f"lab: {self.env}-{layer}: still up, as data is on it: {names}\n"
                 assert line in said, said[-4000:]
             assert said.count("still up") == len(self.stays)
         assert here.contents() < before
@@ -155,7 +155,7 @@ class Environment:
         assert here.up_all(monkeypatch) == 0
         on = here.contents()
         here.configure(switch.off)
-        with pytest.raises(Fault, match=rf"apps, services stands on gitlab-.*\./lab up {self.env}"):
+        with pytest.raises(Fault, match=rf"apps, services needs gitlab-.*\./lab up {self.env}"):
             here.up_all(monkeypatch, layer="platform", data=True)
         assert here.contents() == on
 
@@ -236,7 +236,7 @@ def after_a_refusal(here: Lab, calls: Calls, layer: str, number: int) -> None:
 
 
 def after_a_kill(here: Lab, calls: Calls, layer: str, number: int) -> None:
-    """The engine dies after a provider acted and before it answers; `repair` and `up` mend it."""
+    """The engine dies after a provider acted and before it answers; `repair` and `up` fix it."""
     here.restore(f"before {layer}")
     here.kill_at(number + 1)
     answer = here.up(layer)

@@ -75,7 +75,7 @@ THE_NODE: dict[str, dict[str, Any]] = {
     "machine_ids": {f"{NODE}.machine_ids": {"first": 100, "last": 300}},
     "pci": {f"{NODE}.pci.gpu": GPU},
 }
-# What the provider could only do by making the machine anew: the engine must refuse it.
+# What the provider could only do by making the machine again: the engine must refuse it.
 REFUSED = {"lxc-id", "lxc-storage", "vm-id", "node-node", "node-disk_storage"}
 CASES = {
     **{f"lxc-{field}": change for field, change in LXC.items()},
@@ -197,7 +197,7 @@ def test_the_state_has_what_looking_into_machines_takes(up: Lab) -> None:
     assert list(runs(engine, up.scratch.stack("services"))) == []  # made, and nothing in it yet
 
 
-def test_without_protection_a_machine_is_made_anew_and_configured_anew(up: Lab) -> None:
+def test_without_protection_a_machine_is_made_and_configured_again(up: Lab) -> None:
     up.restore("after platform")
     up.configure({"common.protect": False})
     assert up.up("foundation").code == 0

@@ -103,7 +103,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[Lab]:
-    """`dev`, up, each layer proven at rest against what the engine says of it."""
+    """`dev`, up, each layer proven to change nothing more against what the engine says of it."""
     folder = tmp_path_factory.mktemp("dev")
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -224,7 +224,7 @@ def test_a_kill_then_repair_and_up_converges(dev: Lab, docker: Docker) -> None:
     answer = dev.up("services")
     killer.join()
     assert answer.code == -9, answer.said[-4000:]
-    repair.mend(dev.scratch.engine, dev.scratch.stack("services"), lookup.find)
+    repair.fix(dev.scratch.engine, dev.scratch.stack("services"), lookup.find)
     answer = dev.up("services")
     assert answer.code == 0, answer.said[-4000:]
     at_rest(dev, "services")

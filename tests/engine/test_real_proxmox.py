@@ -51,7 +51,7 @@ class Real:
         return config
 
     def up(self, layer: str) -> None:
-        """Bring a layer up and prove it at rest against what the node says of it."""
+        """Bring a layer up and prove it unchanged against what the node says of it."""
         answer = self.lab.up(layer)
         assert answer.code == 0, answer.said[-4000:]
         self.at_rest(layer)
@@ -127,14 +127,14 @@ def test_a_change_is_made_in_place(real: Real, case: str) -> None:
 
 
 def identity(real: Real, number: int) -> tuple[str, str]:
-    """What is another one in a machine that was made anew: its own id, or that of its disk."""
+    """What is another one in a machine that was made again: its own id, or that of its disk."""
     config = real.guest(number)
     disk = (config.get("scsi0") or config["rootfs"]).partition(",")[0].removeprefix("file=")
     return config.get("smbios1") or config["net0"].partition("hwaddr=")[2][:17], disk
 
 
 def test_what_somebody_removed_is_seen(real: Real) -> None:
-    """And said, not made anew in silence: what it held is gone."""
+    """And said, not made again in silence: what it held is gone."""
     real.node.cts.remove(real.node.guest(103))
     assert real.lab.preview("foundation", "--refresh", "--expect-no-changes").code == 7
     answer = real.lab.run("up", "--refresh", "--yes", "--skip-preview", "-s", "lab-foundation")
@@ -161,7 +161,7 @@ def test_a_kill_then_repair_and_up_converges(real: Real) -> None:
         answer = real.lab.up(layer)
         assert answer.code == -signal.SIGKILL, answer.said[-4000:]
         real.node.on_create = None
-        repair.mend(real.lab.scratch.engine, real.lab.scratch.stack(layer), lookup.find)
+        repair.fix(real.lab.scratch.engine, real.lab.scratch.stack(layer), lookup.find)
         real.up(layer)
     assert {guest.vmid for guest in (*real.node.vms, *real.node.cts)} == MACHINES
 

@@ -77,7 +77,7 @@ class AptRepository:
         }
 
     def publish(self, *packages: Package) -> None:
-        """Add packages and sign the index anew."""
+        """Add packages and sign the index again."""
         for package in packages:
             self._build(package)
         index = self._run("apt-ftparchive", "packages", ".")

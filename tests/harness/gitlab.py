@@ -1,7 +1,7 @@
 """A small stand-in for GitLab: REST API, ID tokens, and pipelines that a test decides on.
 
 Requests to, and answers of, the paths in tests/fixtures/gitlab-openapi.json are checked against it,
-requests of CI that it does not have against gitlab-requests.yaml beside it. Faults are made by
+requests of CI that it does not have against gitlab-requests.yaml next to it. Faults are made by
 `GitLab.faults`.
 """
 

@@ -1,4 +1,4 @@
-"""What pulumi-docker's real provider needs beside it: its types, and images without a registry.
+"""What pulumi-docker's real provider needs besides: its types, and images without a registry.
 
 `docker.Image`, which the official plugin adds in its own code, is left to the simulator: it only
 names an image that the test has made.

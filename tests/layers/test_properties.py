@@ -341,7 +341,7 @@ def test_no_secret_is_a_plain_output(world: dict[str, Deployed]) -> None:
                 assert not any(s in text for text in texts(value) for s in known), name
 
 
-def test_whoever_administers_a_service_finds_its_login(world: dict[str, Deployed]) -> None:
+def test_who_administers_a_service_finds_its_login(world: dict[str, Deployed]) -> None:
     found: dict[str, dict[str, str]] = {}
     for layer in world.values():
         if "logins" in layer.outputs:

@@ -1,4 +1,4 @@
-"""What the providers are told: each option has its reason beside it, and was run or read."""
+"""What the providers are told: each option has its reason next to it, and was run or read."""
 
 import pytest
 

@@ -371,7 +371,7 @@ def test_each_identity_may_do_its_own_part_and_no_other(lab: Lab) -> None:
                 else:
                     with pytest.raises(Forbidden):
                         client.write_data(path, data={"data": {"a": "b"}})
-            # Nobody rewrites the policy that bootstrap.sh stands on.
+            # Nobody rewrites the policy that bootstrap.sh needs.
             with pytest.raises(Forbidden):
                 client.sys.create_or_update_acl_policy("foundation", 'path "*" {}')
         clients["platform"].sys.enable_auth_method("jwt", path="jwt-gitlab")

@@ -196,7 +196,7 @@ def acts(servers: Lab, kind: str) -> None:
 
 
 def test_who_asks_for_anothers_name_is_refused_and_told_whose_it_is(servers: Lab) -> None:
-    """Not only in the lab's log: whoever scripts it goes by the exit code of the guide."""
+    """Not only in the lab's log: a script goes by the exit code of the guide."""
     acts(servers, "postgres")
     words = ("request", "postgres", "--database", "claimed", "--user", "claimed_user")
     assert servers.run(*words, env=servers.environment(44))[0] == 0

@@ -172,7 +172,7 @@ def test_what_was_told_once_is_renewed_after_a_kill(scene: Scene) -> None:
         assert isinstance(inputs, dict)
         return operations.found(scene.world, type_, inputs)
 
-    repair.mend(scene.engine, "test", find)
+    repair.fix(scene.engine, "test", find)
     scene.up()
     scene.at_rest()
     assert len(list(scene.world.find(gitlab.RUNNER))) == 1

@@ -226,7 +226,7 @@ def test_what_is_read_back_differently_is_never_at_rest(
 
 
 def test_a_container_is_spelt_as_it_is_read_back() -> None:
-    """Every form in which the place writes a limit or a duration is at rest."""
+    """Every form in which the place writes a limit or a duration is read back unchanged."""
     for cores in (0.1, 0.5, 0.9, 1, 2.5, 4, 10, 10.5, 16, 20, 100, 512):
         assert docker.read_back_differently({"cpus": place._cores(cores)}) == set(), cores
     for seconds in (0, 1, 59, 60, 61, 600, 900, 3599, 3600, 3661, 7200):

@@ -69,7 +69,7 @@ def test_every_fault_at_once() -> None:
     ]
 
 
-def test_clash_is_found_beside_a_fault_of_another_section() -> None:
+def test_clash_is_found_with_a_fault_of_another_section() -> None:
     changes = {
         "platform.gitlab.enabled": "yes",
         "foundation.vault.machine.address": "192.168.1.101",

@@ -325,7 +325,7 @@ def test_everything_of_a_run_is_secret_and_on_standard_input(lab: dict[str, Depl
         assert not [path for path in plain.split('"') if path.startswith("/")], run.name
 
 
-def test_a_replaced_machine_is_met_and_configured_anew(lab: dict[str, Deployed]) -> None:
+def test_a_replaced_machine_is_met_and_configured_again(lab: dict[str, Deployed]) -> None:
     keys = [
         r
         for layer in lab.values()

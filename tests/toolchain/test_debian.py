@@ -1,6 +1,6 @@
 """A bare Debian, as debootstrap makes it: what `./lab` says is missing, and that the remedy works.
 
-Ubuntu's archive is another's; where it can be had, `noble` belongs beside these.
+Ubuntu's archive is another's; where it can be had, `noble` belongs with these.
 """
 
 import os

@@ -204,7 +204,7 @@ def test_an_index_that_fails_costs_no_working_environment(bare: Path) -> None:
     assert (bare / ".venv" / "mine").exists()
 
 
-@pytest.mark.parametrize("name", ["beside", "with a blank", "x" * 120])
+@pytest.mark.parametrize("name", ["elsewhere", "with a blank", "x" * 120])
 def test_a_checkout_that_was_moved_keeps_its_environment(
     bare: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

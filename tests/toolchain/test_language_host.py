@@ -102,7 +102,7 @@ pulumi.export("name", f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulu
 @pytest.mark.parametrize(
     ("program", "said", "trace"),
     [
-        ("import pulumi\nraise pulumi.RunError('mend it thus')", "mend it thus", False),
+        ("import pulumi\nraise pulumi.RunError('fix it like this')", "fix it like this", False),
         ("1 / 0", "ZeroDivisionError", True),
         ("import sys\nsys.exit(5)", "5", False),
     ],
@@ -119,11 +119,11 @@ def test_failing_program(project: Run, program: str, said: str, trace: bool) -> 
 @pytest.mark.parametrize(
     "program",
     [
-        "with refusals():\n    raise pulumi.RunError('mend it thus')",
+        "with refusals():\n    raise pulumi.RunError('fix it like this')",
         """
 def refuse(_):
     with refusals():
-        raise pulumi.RunError("mend it thus")
+        raise pulumi.RunError("fix it like this")
 
 for number in range(3):
     pulumi.export(str(number), pulumi.Output.from_input(number).apply(refuse))
@@ -145,7 +145,7 @@ from layers.speed import settle
     assert answer.returncode != 0
     diagnostics = whole.partition("Diagnostics:")[2]
     errors = [line.strip() for line in diagnostics.splitlines() if "error" in line]
-    assert [line for line in errors if line != "1 errored"] == ["error: mend it thus"]
+    assert [line for line in errors if line != "1 errored"] == ["error: fix it like this"]
     assert "exit code" not in whole
     assert "Traceback" not in whole
     assert "Warning" not in whole

@@ -128,7 +128,7 @@ def test_the_one_on_path_is_used(machine: Path) -> None:
     assert pulumi_cli.ensure_pulumi().version == "v3.260.0-longer"
 
 
-def test_official_host_beside_the_binary_that_path_links_to(machine: Path) -> None:
+def test_official_host_next_to_the_binary_that_path_links_to(machine: Path) -> None:
     home = machine.parent / "official"
     home.mkdir()
     pulumi(home, "v3.259.0")

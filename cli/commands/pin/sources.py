@@ -94,7 +94,7 @@ def record(wanted: list[Pin], known: Mapping[str, str], found: Mapping[str, str]
         for name, value in both.items()
         if (pin := pins.owner(name, wanted)) and (name == pin.name or pin.name not in both)
     }
-    path = pins.beside(images.PATH)
+    path = pins.sums_file(images.PATH)
     if kept == known:
         return ""
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644

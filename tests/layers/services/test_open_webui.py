@@ -29,7 +29,7 @@ Migrate = Callable[[Path, str], tuple[int, int]]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """What the image puts into a new volume, and the script beside it as in the container."""
+    """What the image puts into a new volume, and the script next to it as in the container."""
     folder = tmp_path / "data"
     (folder / "cache/embedding/models").mkdir(parents=True)
     (tmp_path / "start.sh").write_text("echo started\n")

@@ -310,7 +310,7 @@ class TestGitLabProject:
             rotation = token.inputs["rotationConfiguration"]
             assert rotation["expirationDays"] == 180
             assert 0 < rotation["rotateBeforeDays"] < rotation["expirationDays"]
-        # Whoever runs `up` or not: the clock deploys, and the gate lets renewals pass.
+        # Even if nobody runs `up`: the clock deploys, and the gate lets renewals pass.
         clock = [body(s.inputs)["inputs"] for s in layer.all("PipelineSchedule")]
         assert [{"name": "deploy", "value": "true"}] in clock
         assert {t.type for t in tokens} == {gate.TOKEN}
