@@ -1,4 +1,4 @@
-"""The package cache beside apt-cacher-ng (Debian's settings) and raw nginx, in one run.
+"""The package cache against apt-cacher-ng (Debian's settings) and raw nginx, in one run.
 
     .venv/bin/python -m tests.cache.bench [--quick]
 
