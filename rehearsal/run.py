@@ -206,7 +206,7 @@ class Rehearsal:
             return operations.found(self.world, type_, inputs)
 
         engine = _Quiet(folder=self.scratch.folder, variables=self.scratch.engine.variables)
-        repair.mend(engine, self.scratch.stack(layer), find)
+        repair.fix(engine, self.scratch.stack(layer), find)
 
     def _unchanged(self, result: LayerResult) -> None:
         """Raise RehearsalError where a layer that is up has something left to do."""

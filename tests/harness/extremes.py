@@ -156,7 +156,7 @@ FIXED = (
 )
 
 
-# What an end needs beside it.
+# What an end needs next to it.
 ALSO: Mapping[str, dict[str, Any]] = {
     "platform.docker.machine.gpus": {"platform.docker.machine.gpu": None},
 }
