@@ -23,7 +23,7 @@ def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) ->
     below = LAYERS[: LAYERS.index(layers[0])]
     if missing := [layer for layer in below if not known.get(f"{env}-{layer}")]:
         raise Fault(
-            f"{layers[0]} stands on {' and '.join(missing)}, not up yet: "
+            f"{layers[0]} needs {' and '.join(missing)}, not up yet: "
             f"run ./lab up {env}, which brings up every layer"
         )
 
@@ -62,10 +62,10 @@ def up(
 def removed_first(
     engine: Engine, env: str, alone: str | None, known: Mapping[str, int], *, data: bool
 ) -> tuple[list[str], bool]:
-    """The layers to bring up before the others, as they lose what stands on a lower one's loss.
+    """The layers to bring up before the others, as they lose what needs what a lower one loses.
 
     Also whether topics that left the settings go with their data.
-    Fault where what would go is protected, or a layer is asked for alone that others stand on.
+    Fault where what would go is protected, or a layer is asked for alone that others need.
     """
     lowest = LAYERS.index(alone) if alone else 0
     there = [layer for layer in LAYERS[lowest:] if known.get(f"{env}-{layer}")]
@@ -77,7 +77,7 @@ def removed_first(
     upper = [removal.layer for removal in found if removal.deleted and removal.layer != alone]
     if own and own.servers and upper:
         gone = ", ".join(map(removals.name, own.servers))
-        raise Fault(f"{', '.join(upper)} stands on {gone}, which is switched off: ./lab up {env}")
+        raise Fault(f"{', '.join(upper)} needs {gone}, which is switched off: ./lab up {env}")
     topics = removals.allow(engine, env, [own] if own else found, data=data)
     if first:
         say(f"what the settings have switched off goes from the top: {', '.join(first)} first")
@@ -95,7 +95,7 @@ def settle(engine: Engine, env: str, layer: str, *, yes: bool) -> None:
         say(line)
     if not ask.confirmed(f"Repair {stack} first?", yes=yes):
         raise Fault(f"{stack} was left by a killed `up`: run ./lab repair {env} {layer}")
-    repair.mend(engine, stack)
+    repair.fix(engine, stack)
 
 
 def down(
@@ -108,7 +108,7 @@ def down(
 ) -> int:
     """Take layers down, highest first.
 
-    Protected data stays, and with it the servers that it stands on, which are named at the end;
+    Protected data stays, and with it the servers that hold it, which are named at the end;
     unless `--data` was confirmed.
     """
     engine, settings = prepare(env)
@@ -136,7 +136,7 @@ def down(
     for each in layers:
         stack = f"{env}-{each}"
         if left := servers(engine, stack):
-            say(f"{stack}: still up, as data stands on it: {', '.join(left)}")
+            say(f"{stack}: still up, as data is on it: {', '.join(left)}")
     return 0
 
 
