@@ -41,7 +41,8 @@ def filled(model: type[Model], given: Any, kind: str) -> Any:
         own = [note for note in field.metadata if isinstance(note, ByTarget)]
         default = getattr(own[0], kind) if own else None
         if default is not None:
-            result[name] = merged(default, given[name]) if name in given else default
+            nothing = {} if isinstance(default, dict) else default
+            result[name] = merged(default, given.get(name, nothing))
         inner = _model(field.annotation)
         if inner and (name in result or field.is_required()):
             result[name] = filled(inner, result.get(name, {}), kind)
@@ -71,7 +72,12 @@ def merged(default: Any, given: Any) -> Any:
         for name, value in default.items()
         if given.get(name, value) is not None
     }
-    return {**kept, **{name: value for name, value in given.items() if name not in default}}
+    both = {**kept, **{name: value for name, value in given.items() if name not in default}}
+    if default.keys() <= given.keys():
+        return {name: both[name] for name in given if name in both}
+    # As the engine hands maps on: the order stands in the cache's configuration, and with another
+    # one its container would be replaced.
+    return dict(sorted(both.items()))
 
 
 def _model(annotation: Any) -> type[Model] | None:

@@ -67,6 +67,8 @@ def test_the_operators_indexes_become_upstreams(
     file = checkout.root / "Pulumi.dev.yaml"
     before = file.read_text()
     assert checkout.lab("init", "dev") == 0
+    assert file.read_text() == before  # it is committed, and nobody asked for that
+    assert checkout.lab("init", "dev", "--indexes") == 0
     assert added(before, file.read_text()) == (
         "        pypi:\n"
         "          kind: pypi\n"
@@ -218,7 +220,7 @@ def test_without_a_terminal_nothing_is_half_done(
 def test_what_pulumi_refuses_changes_nothing(
     checkout: Checkout, terminal: Callable[..., None], refused: str
 ) -> None:
-    terminal(secrets=("own words", "own words", TOKEN))
+    terminal("y", secrets=("own words", "own words", TOKEN))
     checkout.fail_at(refused)
     before = (checkout.root / "Pulumi.lab.yaml").read_bytes()
     assert checkout.lab("init", "lab") == 255
@@ -231,7 +233,7 @@ def test_an_index_that_is_no_upstream_is_a_fault_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr(init, "pip_index", lambda: "file:///packages/simple")
     before = files(checkout)
-    assert checkout.lab("init", "dev") == 2
+    assert checkout.lab("init", "dev", "--indexes") == 2
     assert "datalab:foundation.cache.upstreams.pypi.url" in capsys.readouterr().err
     assert checkout.calls == []
     assert files(checkout) == before

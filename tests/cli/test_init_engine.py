@@ -24,6 +24,9 @@ def test_init_and_first_up(tmp_path: Path, pulumi_environment: Mapping[str, str]
     before = (tmp_path / "Pulumi.dev.yaml").read_text()
     answer = made.lab("init", "dev")
     assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "Pulumi.dev.yaml").read_text() == before
+    answer = made.lab("init", "dev", "--indexes")
+    assert answer.returncode == 0, answer.stderr
     after = (tmp_path / "Pulumi.dev.yaml").read_text()
     assert "\nencryptionsalt:" in before, "dev's salt is committed, for its published passphrase"
     lines = after.splitlines()

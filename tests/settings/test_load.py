@@ -128,6 +128,18 @@ def test_a_file_needs_only_what_its_operator_knows(environment: str) -> None:
     assert load(short, "") == load(sample(environment), "")
 
 
+def test_the_order_of_a_map_does_not_tell_defaults_from_what_the_file_has() -> None:
+    config = sample("dev")
+    upstreams = config["datalab:foundation"]["cache"]["upstreams"]
+    own = {"kind": "apt", "url": "http://own.example/debian"}
+    upstreams |= {"own": own}
+    # The engine hands maps on in the order of their keys.
+    whole = load({key: json.dumps(value, sort_keys=True) for key, value in config.items()}, "")
+    config["datalab:foundation"]["cache"]["upstreams"] = {"own": own}
+    short = load({key: json.dumps(value, sort_keys=True) for key, value in config.items()}, "")
+    assert list(short.foundation.cache.upstreams) == list(whole.foundation.cache.upstreams)
+
+
 def test_defaults_are_added_to_and_taken_away() -> None:
     upstreams = "foundation.cache.upstreams"
     config = sample("lab")

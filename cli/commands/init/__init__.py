@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.lib.command import ENV, START, Verb
+from cli.lib.command import ENV, START, Verb, arg
 
 VERB = Verb(
     "init",
@@ -10,7 +10,14 @@ VERB = Verb(
     goes_on=True,
     group=START,
     order=40,
-    arguments=(ENV,),
+    arguments=(
+        ENV,
+        arg(
+            "--indexes",
+            action="store_true",
+            help="add this machine's package indexes to the settings file without asking",
+        ),
+    ),
 )
 
 

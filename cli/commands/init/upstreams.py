@@ -40,7 +40,7 @@ def init(values: argparse.Namespace) -> int:
     secret = own_passphrase(env, settings)
     token = ask_token(env) if settings.common.target.kind == "proxmox" else None
     engine, _ = backend.prepare(env, secret)
-    write_settings(engine, env, settings, token)
+    write_settings(engine, env, settings, token, add=values.indexes)
     known = engine.stacks()
     for layer in LAYERS:
         stack = f"{env}-{layer}"
@@ -82,12 +82,23 @@ def ask_token(env: str) -> str | None:
     return token
 
 
-def write_settings(engine: Engine, env: str, settings: Settings, token: str | None) -> None:
-    """Add salt, token and upstreams to the settings file, all together; valid or not at all."""
+def write_settings(
+    engine: Engine, env: str, settings: Settings, token: str | None, *, add: bool
+) -> None:
+    """Add salt, token and upstreams to the settings file, all together; valid or not at all.
+
+    The file is committed, so what is of this machine alone is added where a person says so.
+    """
     file = backend.stack_file(env)
     before = stackfile.read(file)
     text = before
-    for path, value in (*sealed(engine, env, before, token), *indexes(settings)):
+    found = list(indexes(settings))
+    if found and not ask.confirmed(
+        f"Add {'these' if len(found) > 1 else 'it'} to {file.name}?", yes=add
+    ):
+        say(f"{file.name} stays as it is; `./lab init {env} --indexes` adds them")
+        found = []
+    for path, value in (*sealed(engine, env, before, token), *found):
         text = stackfile.with_value(text, path, value)
     if text == before:
         return
