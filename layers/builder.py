@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from settings import Settings
+from settings.foundation.cache import Cache
 from settings.mirrors import urls
 from settings.names import endpoints, machine_hosts
 from targets.image import Builder
@@ -23,7 +24,7 @@ def builder(settings: Settings) -> Builder:
 
 def _sources(settings: Settings) -> dict[str, str]:
     """Build arguments, by the upstreams that the package cache has."""
-    found = urls(settings.foundation.cache, endpoints(settings)["cache"].url)
+    found = urls(settings.get(Cache), endpoints(settings)["cache"].url)
     arguments = {}
     if mirror := found.get("apt", {}).get("ubuntu"):
         arguments["UBUNTU_MIRROR"] = mirror

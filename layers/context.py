@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import pulumi
 import pulumi_docker as docker
@@ -19,12 +19,13 @@ from layers.outputs import (
     login,
     secret_map,
 )
-from layers.secrets import Passwords
 from settings import Settings
 from settings.base import Model
 from settings.declarations import LISTENERS, RECIPES, SERVICES
+from settings.foundation.cache import Cache
 from settings.mirrors import pulled
 from settings.names import Endpoint, endpoints, hosts, machine_hosts
+from settings.platform.docker import DockerHost
 from settings.program import Given
 from settings.service import Service
 from targets import Container, Port, Runtime, Workload
@@ -38,6 +39,9 @@ from targets.docker import (
 )
 from targets.image import Builder, BuiltImage, BuiltImageArgs, Registry
 from targets.trust import trust_file
+
+if TYPE_CHECKING:
+    from layers.secrets import Passwords
 
 C = TypeVar("C", bound="Component")
 M = TypeVar("M", bound=Model)
@@ -192,7 +196,7 @@ class LayerContext:
         """Run a container on the lab's Docker host as a child of `parent`."""
         # Not in `dev`: there the cache is a container of the engine that would pull through it.
         if not self.local and isinstance(container.image, str):
-            cache, base = self.settings.foundation.cache, self.endpoint("cache").url
+            cache, base = self.get(Cache), self.endpoint("cache").url
             container = replace(container, image=pulled(cache, base, container.image))
         args = ServiceContainerArgs(container=container, docker=self._docker_args)
         return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
@@ -222,7 +226,7 @@ class LayerContext:
 
     def make_network(self, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
         """Make the network on the engine of the docker provider in `opts`."""
-        wanted = self.settings.platform.docker.network
+        wanted = self.get(DockerHost).network
         args = ContainerNetworkArgs(
             name=wanted.name, subnet=str(wanted.subnet), protect=self.protect
         )
@@ -295,7 +299,9 @@ class LayerContext:
         return providers.docker(access, auth)
 
     @cached_property
-    def _passwords(self) -> Passwords:
+    def _passwords(self) -> "Passwords":
+        from layers.secrets import Passwords
+
         opts = pulumi.ResourceOptions(providers=[self._randoms])
         return Passwords("passwords", self.settings.common, opts)
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from settings.declarations import LISTENERS
 from settings.machines import Machine
 from settings.service import Exposure, Listener, Service
+from settings.services.gateway import Gateway
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -168,7 +169,7 @@ def _endpoint(settings: "Settings", row: Row) -> Endpoint:
     machine = row.machine(settings)
     scheme = listener.scheme or "https"
     inside = listener.exposure != "machine"
-    outer_port = settings.services.gateway.port if listener.exposure == "gateway" else port
+    outer_port = settings.get(Gateway).port if listener.exposure == "gateway" else port
     return Endpoint(
         scheme="https" if listener.exposure == "gateway" else scheme,
         host=fqdn,

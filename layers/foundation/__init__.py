@@ -14,6 +14,7 @@ from layers.foundation.object_store import ACCESS, BUCKETS, StoreContents, key
 from layers.foundation.vault import IDENTITIES, VaultContents
 from layers.outputs import FoundationOutputs, secret_map
 from settings import Settings
+from settings.foundation.cache import Cache
 from settings.mirrors import for_machines
 from settings.program import Given
 
@@ -24,7 +25,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     certificates = context.issuer = context.component(Certificates)
     cache = context.component(PackageCache)
     # The machines that come after it install through it.
-    context.mirrors = cache.urls.apply(partial(for_machines, settings.foundation.cache))
+    context.mirrors = cache.urls.apply(partial(for_machines, context.get(Cache)))
     context.component(StoreContents)
     context.component(VaultContents)
     context.deploy()

@@ -13,6 +13,7 @@ from layers.outputs import PlatformOutputs
 from layers.platform.docker import access
 from layers.platform.gitlab import addresses, token
 from settings import Settings
+from settings.foundation.cache import Cache
 from settings.mirrors import for_machines
 from settings.program import Given
 
@@ -20,9 +21,7 @@ from settings.program import Given
 def deploy(environment: str, settings: Settings, given: Given) -> None:
     """Bring up layer 2 and export its outputs."""
     context = LayerContext("platform", environment, settings, given)
-    context.mirrors = context.foundation.cache.apply(
-        partial(for_machines, settings.foundation.cache)
-    )
+    context.mirrors = context.foundation.cache.apply(partial(for_machines, context.get(Cache)))
     context.deploy()
     engine, network = access(context), context.foundation.network
     if not context.local:

@@ -14,6 +14,7 @@ from settings import docker_engine, images
 from settings.foundation.cache import Cache
 from settings.mirrors import environment, sources
 from settings.names import job_hosts
+from settings.platform.docker import DockerHost
 from settings.platform.runner import Runner as Settings
 from targets import Container, File, Health, Role, Workload
 from targets.templates import render
@@ -53,7 +54,7 @@ class Runner(Component):
                 "image": images.image("ubuntu"),
                 # In `dev` services listen on the machine's loopback address, which no job with a
                 # network of its own could reach.
-                "network": context.settings.platform.docker.network.name if context.local else "",
+                "network": context.get(DockerHost).network.name if context.local else "",
                 "docker_host": access(context)["host"],
                 "environment": environment(cache, base),
                 "sources": sources(cache, base),
