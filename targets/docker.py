@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Self
+from typing import Self, cast
 
 import pulumi
 import pulumi_docker as docker
@@ -214,9 +214,9 @@ class DockerRuntime:
 
     def run(self, parent: pulumi.Resource, name: str, workload: Workload) -> pulumi.Output[str]:
         """See targets.Runtime; what is known in the end is the container's id."""
-        if workload.container is None:
-            raise ValueError(f"{name} has no container: the settings were not checked")
-        args = ServiceContainerArgs(container=workload.container, docker=self.args)
+        # There is one: settings/rules.py, homes.
+        container = cast("Container", workload.container)
+        args = ServiceContainerArgs(container=container, docker=self.args)
         return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container.id
 
 

@@ -74,9 +74,7 @@ class MachineRuntime:
             # Its machine got role `common` in another run.
             mirrors = {"common_mirrors": self.args.common.get("common_mirrors", {})}
             roles = [replace(role, variables={**mirrors, **role.variables}) for role in roles]
-        host = self.hosts.get(workload.on or name)
-        if host is None:
-            raise ValueError(f"{name} has no machine: the settings were not checked")
+        host = self.hosts[workload.on or name]
         require_checksums(roles, self.args.unpinned)
         args = ConfigurationArgs(host=host, roles=roles)
         return Configuration(name, args, pulumi.ResourceOptions(parent=parent)).done

@@ -7,6 +7,7 @@ import pulumi
 from layers.context import Component, LayerContext
 from layers.foundation.cache_files import FILES, Site, logins, render
 from settings import images
+from settings.base import Container as Size
 from settings.foundation.cache import FIRST_REGISTRY_PORT, Cache, Upstream
 from settings.mirrors import urls
 from targets import Container, File, Health, Role, Workload
@@ -28,12 +29,13 @@ class PackageCache(Component):
     ):
         super().__init__(name, context, opts)
         settings, address = context.get(Cache), context.endpoint(name)
-        registries = registries_of(settings)
-        if settings.container is not None:
-            for upstream in registries:
+        for upstream in registries_of(settings):
+            size = settings.upstreams[upstream].container
+            if size is not None:  # on a node its registry is on the cache's machine
                 container = _registry(
                     f"{name}-{upstream}",
                     settings.upstreams[upstream],
+                    size,
                     context.given.upstream_passwords.get(upstream),
                 )
                 context.place(
@@ -100,11 +102,8 @@ def _logins(context: LayerContext) -> pulumi.Output[str]:
 
 
 def _registry(
-    name: str, upstream: Upstream, password: pulumi.Output[str] | None
-) -> Container | None:
-    size = upstream.container
-    if size is None:
-        raise ValueError(f"{name} has no container: the settings were not checked")
+    name: str, upstream: Upstream, size: Size, password: pulumi.Output[str] | None
+) -> Container:
     variables: dict[str, pulumi.Input[str]] = {}
     if upstream.user and password is not None:
         user = upstream.user
