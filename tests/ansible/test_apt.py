@@ -61,6 +61,33 @@ def test_a_lock_of_another_program_is_waited_for(lab: Lab, needs: str, lock: str
     run("dpkg -s python3-apt unattended-upgrades && test -e /var/lib/datalab/apt.applied")
 
 
+# A package that takes long to set up, and dpkg killed meanwhile, as by a loss of power.
+KILLED = r"""
+mkdir -p /tmp/slow/DEBIAN
+printf 'Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n' \
+  >/tmp/slow/DEBIAN/control
+cd /tmp/slow/DEBIAN
+printf '#!/bin/sh\n[ -e /run/again ] || { touch /run/again; sleep 60; }\n' >postinst
+chmod 755 postinst
+dpkg-deb -b /tmp/slow /tmp/slow.deb
+rm -f /run/again
+systemd-run --quiet --collect --unit=slow dpkg -i /tmp/slow.deb
+until [ -e /run/again ]; do sleep 0.1; done
+systemctl kill --signal=KILL slow
+"""
+
+
+def test_an_installation_that_was_interrupted_is_finished(lab: Lab) -> None:
+    """apt refused all until a person ran dpkg: a server killed in its first start stayed so."""
+    run = lab.machine.run
+    run(KILLED)
+    refused = run("apt-get install -y tzdata 2>&1 || true")
+    assert "you must manually run 'dpkg --configure -a'" in refused
+    run("rm /var/lib/datalab/apt.applied")
+    lab.apply(["common"], common(lab))
+    assert "install ok installed" in run("dpkg -s slow")
+
+
 def test_what_is_wrong_otherwise_is_not_waited_for(lab: Lab) -> None:
     source = "/etc/apt/sources.list.d/broken.list"
     lab.machine.run(f"echo 'deb nonsense' >{source}; rm /var/lib/datalab/apt.applied")
