@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from cli.commands.cache.figures import file_hosts
 from cli.commands.init.upstreams import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
 from layers.builder import builder
+from settings import time_zones
 from settings.foundation.cache import Cache
 from tests.cache.running import Running, outside, running
 from tests.harness.cache import cached
@@ -105,6 +107,15 @@ def distribution() -> Path:
 
     key = hashlib.sha256((INCLUDE + SOURCES).encode()).hexdigest()[:12]
     return cached(f"image-{SUITE}-{key}", make)
+
+
+def test_debian_13_has_every_time_zone_that_the_settings_take() -> None:
+    """PostgreSQL's image is of it, without the package that has former names (#10.11)."""
+    with tarfile.open(distribution() / "root.tar") as packed:
+        there = {name.partition("usr/share/zoneinfo/")[2] for name in packed.getnames()}
+    known = {zone for zone in zoneinfo.available_timezones() if not time_zones.fault(zone)}
+    assert len(known) > 400
+    assert known - there == set()
 
 
 def with_buildx(folder: Path) -> str:

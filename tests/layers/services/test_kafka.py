@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from layers.services.kafka import cluster_id, provision
+from provision import specs
 from settings.images import PATH
 from settings.services.kafka import Topic
 from tests.harness.kafka import jars
@@ -128,20 +129,28 @@ def test_health_check_tells_a_broker_from_none_and_from_another_server(
         assert not healthy(port)
 
 
+# The longest names are of a folder on the disk too, NAME-PARTITION.
 @pytest.mark.service
-def test_the_layers_own_command_makes_topic_and_group_twice(broker: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "group", "partitions"),
+    [("results", "readers", 3), ("t" * 249, "g" * 249, specs.PARTITIONS[1])],
+    ids=["usual", "longest"],
+)
+def test_the_layers_own_command_makes_topic_and_group_twice(
+    broker: int, name: str, group: str, partitions: int
+) -> None:
     address = f"127.0.0.1:{broker}"
-    wanted = Topic(partitions=3, retention_hours=2, group="readers")
-    command = provision(address, "results", wanted)
+    wanted = Topic(partitions=partitions, retention_hours=2, group=group)
+    command = provision(address, name, wanted)
     for _ in range(2):
         subprocess.run(
             ["sh", "-c", command], cwd=ROOT, env=clean_environment(), check=True, timeout=120
         )
     admin = AdminClient({"bootstrap.servers": address})
     topics: Any = admin.list_topics(timeout=10).topics
-    assert len(topics["results"].partitions) == 3
-    resource = ConfigResource(ResourceType.TOPIC, "results")
+    assert len(topics[name].partitions) == partitions
+    resource = ConfigResource(ResourceType.TOPIC, name)
     config = admin.describe_configs([resource])[resource].result()
     assert config["retention.ms"].value == str(2 * 3_600_000)
     groups = {group.group_id for group in admin.list_consumer_groups().result().valid}
-    assert "readers" in groups
+    assert group in groups
