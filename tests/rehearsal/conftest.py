@@ -11,7 +11,7 @@ from tests.rehearsal.client import lab as serve_lab
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Stand-ins for every package."""
+    """Simulators for every package."""
     with serve_lab(tmp_path_factory.mktemp("simulators")) as made:
         yield made
 
