@@ -90,8 +90,10 @@ class Rehearsal:
         earlier.unpack(commit, program)
         self._turn(program)
         self.scratch.initialise()
+        self.world.in_luck = True
         for layer in layers:
             self._bring_up(layer, [], f" by {commit[:9]}")
+        self.world.in_luck = False
         earlier.follow(program)
         self._turn(program)
         self.scratch.give_secrets()

@@ -44,6 +44,11 @@ def test_a_refused_call_changes_nothing_and_is_not_counted(lab: Lab) -> None:
     assert not lab.world.items
 
 
+def test_what_goes_wrong_in_some_runs_only_went_well_where_the_lab_stands(lab: Lab) -> None:
+    lab.world.in_luck = True
+    PROVOCATIONS["postgresql-pool"](lab)
+
+
 def test_what_fits_is_not_refused(lab: Lab) -> None:
     everything_fits(lab)
     assert len(lab.world.items) == 7
