@@ -8,6 +8,8 @@ import pytest
 
 from tests.growth.conftest import FEW, ROOT, grown
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 MACHINE = {
     "id": 104,

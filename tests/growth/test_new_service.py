@@ -7,6 +7,8 @@ import pytest
 from settings import ENVIRONMENTS
 from tests.growth.conftest import FEW, Copy
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_touches_few_files(service: Copy) -> None:
     assert service.touched == (
