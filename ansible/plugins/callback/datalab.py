@@ -11,7 +11,7 @@ type: stdout
 short_description: What changed and what failed, and where
 description:
   - The default output without the tasks that had nothing to do. In check mode what would change
-    is listed once more at the end, by name only (cli/drift.py reads that).
+    is listed once more at the end, by name only (cli/lib/ansible.py reads that).
 extends_documentation_fragment:
   - default_callback
   - result_format_callback

@@ -66,7 +66,7 @@ def cache(values: argparse.Namespace) -> int:
         print(forget(values.of, answering))
         return 0
     if values.of not in {None, *ENVIRONMENTS}:
-        raise Fault(f"{values.of} is no environment: {' or '.join(ENVIRONMENTS)}", 2)
+        raise Fault(f"{values.of} is not an environment: {' or '.join(ENVIRONMENTS)}", 2)
     if values.what == "env":
         env = values.of or answering()
         print(client_settings(settings_of(env)), end="")

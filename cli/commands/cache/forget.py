@@ -80,7 +80,7 @@ def place(url: str, answering: Callable[[], str]) -> tuple[Settings, str]:
     """(settings of the cache that is meant, path there); a Fault that names what it could be."""
     parts = urlsplit(url)
     if not parts.netloc:
-        raise Fault(f"{url} is no address: give the whole of it, as apt or pip names it", 2)
+        raise Fault(f"{url} is not an address: give the whole of it, as apt or pip names it", 2)
     rest = f"{parts.path}?{parts.query}" if parts.query else parts.path
     for env in ENVIRONMENTS:
         settings = settings_of(env)
