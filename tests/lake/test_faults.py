@@ -19,7 +19,7 @@ pytestmark = pytest.mark.service
 EVENTS = 10_000
 KILLS = 10
 AWAY_S = 20
-# Of the container (settings/apps.py); what a writer uses at most on top is measured here.
+# What a container for it would have to allow.
 LIMIT_MIB = 384
 
 
