@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cli.commands import vault
+from cli.lib import ansible
 from cli.lib.ansible import Run, look, runs
 from cli.lib.pulumi import DRIFTED, Engine
 from targets.ansible import HOST_KEY, PLAYBOOK
@@ -151,7 +152,7 @@ def test_the_unseal_key_is_told_on_request(lab: Lab, monkeypatch: pytest.MonkeyP
         " echo the-key >/var/lib/vault/unseal-key"
     )
     job = json.dumps(lab.machine.job([], {}))
-    monkeypatch.setattr(vault, "runs", lambda *_: [Run(name=vault.ROLES, job=job)])
+    monkeypatch.setattr(ansible, "runs", lambda *_: [Run(name=vault.ROLES, job=job)])
     found = vault._of_machine(Engine(folder=ROOT, variables={}), "lab-foundation")
     assert found == lab.machine.run("cat /var/lib/vault/unseal-key")
 

@@ -644,24 +644,26 @@ def versions(name: str, *numbers: str) -> list[Package]:
 
 def test_gitlab_runner(lab: Lab, repository: AptRepository) -> None:
     unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/gitlab-runner run\n"
+    packages = images.repository("gitlab-runner").packages
+    wanted = packages["gitlab-runner"]
     repository.publish(
         Package(
             name="gitlab-runner",
-            version="19.2.0-1",
+            version=wanted,
             files={
                 "/usr/bin/gitlab-runner": RECORDER,
                 "/lib/systemd/system/gitlab-runner.service": (
                     f"{unit}[Install]\nWantedBy=multi-user.target\n"
                 ),
             },
-            depends="gitlab-runner-helper-images (= 19.2.0-1)",
+            depends=f"gitlab-runner-helper-images (= {wanted})",
         ),
-        *versions("gitlab-runner-helper-images", "19.2.0-1", "19.3.0-1"),
+        *versions("gitlab-runner-helper-images", wanted, f"1{wanted}"),
     )
     client = lab.ca.client("runner")
     variables = {
         "gitlab_runner_repository": repository.source,
-        "gitlab_runner_packages": images.repository("gitlab-runner").packages,
+        "gitlab_runner_packages": packages,
         "gitlab_runner_config": 'concurrent = 4\n# token = "glrt-secret-secret"\n',
         "gitlab_runner_ca": lab.ca.pem,
         "gitlab_runner_docker_certificate": client.certificate,

@@ -25,8 +25,8 @@ class Authority:
         return _pair(self._ca.issue_cert(*names, "localhost", *{"127.0.0.1", address}))
 
     def client(self, name: str) -> Pair:
-        """For a client of this name."""
-        return _pair(self._ca.issue_cert(common_name=name))
+        """For a client of this name; also as a DNS name, as Go takes no empty list of names."""
+        return _pair(self._ca.issue_cert(name, common_name=name))
 
 
 def _pair(leaf: trustme.LeafCert) -> Pair:
