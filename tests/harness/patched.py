@@ -60,7 +60,8 @@ def patch(config: dict[str, Any], changes: Mapping[str, Any], removed: Iterable[
             holder[last] = {**dict.fromkeys(_defaults(config, key)), **holder[last]}
     for key in removed:
         holder, last = _reach(config, key)
-        if key.rpartition(".")[0] in WITH_DEFAULTS:
+        parent = key.rpartition(".")[0]
+        if parent in WITH_DEFAULTS and last in _defaults(config, parent):
             holder[last] = None
         else:
             del holder[last]
