@@ -406,7 +406,7 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
     assert info.returncode == 0, info.stderr
     assert '"LiveRestoreEnabled":true' in info.stdout
     assert "http://cache.lab.home.arpa:8480/" in info.stdout
-    stranger = lab.ca.server("stranger")  # of the right CA, but no client's certificate
+    stranger = lab.ca.server_only("stranger")  # of the right CA, but no client's certificate
     for name, text in (("cert", stranger.certificate), ("key", stranger.key)):
         (tmp_path / f"{name}.pem").write_text(text)
     for refused in (with_certificate, [*words, f"--tlscacert={tmp_path}/ca.pem"]):
