@@ -25,9 +25,9 @@ def install(name: str, requirements: Path) -> Path:
     """Install requirements, once per content; the folder of their programs."""
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     uv = str(Path(sys.executable).with_name("uv"))
-    env, options = pip_config.uv_environment(Path(sys.executable))
 
     def fill(folder: Path) -> None:
+        env, options = pip_config.uv_environment(Path(sys.executable))
         # Relocatable, as the cache renames it when it is complete.
         make = [uv, "venv", "-q", "--relocatable", "-p", sys.executable, str(folder)]
         # The cache's folder is there already.
