@@ -4,8 +4,7 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from http.client import HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -74,14 +73,9 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-@contextmanager
-def gate(target: int) -> Iterator[Gate]:
+def gate(target: int) -> AbstractContextManager[Gate]:
     """A gate before a port of this machine."""
-    made = Gate(target)
-    try:
-        yield made
-    finally:
-        made.close()
+    return closing(Gate(target))
 
 
 class StoreFront:
@@ -142,11 +136,6 @@ class StoreFront:
         self._server.server_close()
 
 
-@contextmanager
-def store_front(target: int) -> Iterator[StoreFront]:
+def store_front(target: int) -> AbstractContextManager[StoreFront]:
     """A front before an S3 server's port."""
-    made = StoreFront(target)
-    try:
-        yield made
-    finally:
-        made.close()
+    return closing(StoreFront(target))

@@ -37,7 +37,6 @@ class Lakehouse:
 
     folder: Path
     database: PostgreSql
-    store: S3
     database_gate: Gate
     front: StoreFront
     document: Mapping[str, Any]
@@ -120,7 +119,6 @@ def lakehouse(folder: Path, *, front: bool = True) -> Iterator[Lakehouse]:
         made = Lakehouse(
             folder=folder,
             database=database,
-            store=store,
             database_gate=database_gate,
             front=door,
             document=_document(authority.pem, store, database_gate.port, endpoint),
@@ -264,7 +262,6 @@ class Writer:
 
     url: str
     process: subprocess.Popen[bytes]
-    log: Path
 
     def health(self) -> dict[str, Any]:
         """What it says of itself."""
@@ -297,4 +294,4 @@ def writer(lake: Lakehouse, stream: Stream, **variables: str) -> Iterator[Writer
 
     command: list[str | Path] = [programs(WRITER) / "python", "-m", "lake_writer"]
     with server(command, ready, log, env=environment, cwd=lake.folder) as process:
-        yield Writer(url, process, log)
+        yield Writer(url, process)
