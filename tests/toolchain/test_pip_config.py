@@ -2,7 +2,6 @@
 
 import os
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 
 from tests.harness.certificates import Authority
 from tests.harness.process import PROXY_VARIABLES, TRUST_VARIABLES
-from tests.harness.wheel import file_name, pack, requirement
+from tests.harness.wheel import pack, requirement
 from toolchain import install, pip_config
 
 PYTHON = Path(sys.executable)
@@ -92,14 +91,13 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[tuple[str, Authority]]:
+def index(tmp_path: Path, wheels: Path) -> Iterator[tuple[str, Authority]]:
     """An index by HTTPS that no machine trusts, with uv and one package more; and its CA."""
     folder, ca = tmp_path / "simple", Authority()
     for name in ("one", "uv"):
         (folder / name).mkdir(parents=True)
-    (folder / "one" / file_name("one")).write_bytes(pack("one"))
-    download = [sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--no-deps"]
-    subprocess.run([*download, "-d", folder / "uv", "-r", install.UV], check=True)
+        for wheel in wheels.glob(f"{name}-*"):
+            (folder / name / wheel.name).hardlink_to(wheel)
     pair = ca.server()
     (tmp_path / "pair.pem").write_text(pair.certificate + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
