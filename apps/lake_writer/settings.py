@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
+from datalab_edge.credentials import Name as CatalogName
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # Kafka's own rule (org.apache.kafka Topic); groups have none, and take the same names here.
@@ -20,7 +21,7 @@ class Settings(BaseModel):
     inference_results_group: Name
     inference_feedback_topic: Name
     inference_feedback_group: Name
-    lake_catalog: str = Field(default="secure_stage", pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    lake_catalog: CatalogName = "secure_stage"
     # A batch is committed when it has one of these.
     batch_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     batch_mib: int = Field(default=16, ge=1, le=256)

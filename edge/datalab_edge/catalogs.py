@@ -11,7 +11,7 @@ from typing import Annotated
 import duckdb
 from pydantic import Field, TypeAdapter, ValidationError
 
-from datalab_edge.credentials import CredentialsError, Lake, Name, Strict, load
+from datalab_edge.credentials import CredentialsError, Lake, Name, Strict, faults, load
 from datalab_edge.lake import (
     DATABASE,
     attach,
@@ -105,9 +105,7 @@ def main() -> int:
         plan = PLAN.validate_json(sys.argv[1] if len(sys.argv) > 1 else "{}")
         print("\n".join(ensure(load(), plan)))
     except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False):
-            where = ".".join(map(str, fault["loc"])) or "the plan"
-            print(f"{where}: {fault['msg']}", file=sys.stderr)
+        print("\n".join(faults(error, "the plan")), file=sys.stderr)
         return 1
     except (CredentialsError, CatalogError, duckdb.Error) as error:
         print(error, file=sys.stderr)

@@ -59,15 +59,20 @@ class Lake(Strict):
     writer: HttpUrl | None = Field(default=None, description="Where the lake writer answers")
 
 
+def faults(error: ValidationError, whole: str) -> list[str]:
+    """A line for each, without any value: its key, or `whole` where it is not of one key."""
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
+
+
 def parse(text: str, source: str) -> Lake:
     """The document; CredentialsError naming source and each faulty key, without any value."""
     try:
         return Lake.model_validate_json(text)
     except ValidationError as error:
-        lines = [
-            f"{source}: {'.'.join(map(str, fault['loc'])) or 'the document'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
+        lines = [f"{source}: {line}" for line in faults(error, "the document")]
         raise CredentialsError("\n".join(lines)) from None
 
 
