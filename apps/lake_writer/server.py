@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,7 @@ from .topics import Topics, TopicsError
 
 LOG = logging.getLogger("lake_writer")
 NAME = "datalab-lake-writer"
+NOT_FOUND = 404, {"error": "GET /health, POST /flush, POST /maintain"}
 WAIT_S, LONGEST_WAIT_S = 30.0, 600.0
 
 
@@ -55,17 +57,15 @@ class Answers:
         try:
             targets = self._topics.ends(self._topics.describe())
         except TopicsError as error:
-            return 504, {"error": str(error), "lag": self._lag()}
+            with self._state.changed:
+                return 504, {"error": str(error), "lag": self._lag()}
         with self._state.changed:
             self._want(targets)
-            while not self._state.is_safe(targets):
-                left = end - time.monotonic()
-                if left <= 0 or self._state.stopping:
-                    problems = "; ".join(sorted(self._state.problems.values()))
-                    said = problems or f"not in the lake within {seconds:g} s"
-                    return 504, {"error": said, "lag": self._lag()}
-                self._state.changed.wait(left)
-        return 204, None
+            if self._settled(lambda: self._state.is_safe(targets), end):
+                return 204, None
+            problems = "; ".join(sorted(self._state.problems.values()))
+            said = problems or f"not in the lake within {seconds:g} s"
+            return 504, {"error": said, "lag": self._lag()}
 
     def _want(self, targets: dict[Partition, int]) -> None:
         for at, offset in targets.items():
@@ -79,12 +79,15 @@ class Answers:
             self._state.maintenance += 1
             mine = self._state.maintenance
             self._state.changed.notify_all()
-            while self._state.maintained < mine:
-                left = end - time.monotonic()
-                if left <= 0 or self._state.stopping:
-                    return 504, {"error": f"not done within {seconds:g} s; it goes on"}
-                self._state.changed.wait(left)
-            return 200, dict(self._state.maintenance_result)
+            if self._settled(lambda: self._state.maintained >= mine, end):
+                return 200, dict(self._state.maintenance_result)
+            return 504, {"error": f"not done within {seconds:g} s; it goes on"}
+
+    def _settled(self, done: Callable[[], bool], end: float) -> bool:
+        """Wait until it is done, that time has come or the writer stops; whether it is done."""
+        state = self._state
+        state.changed.wait_for(lambda: done() or state.stopping, end - time.monotonic())
+        return done()
 
 
 def serve(answers: Answers, port: int) -> ThreadingHTTPServer:
@@ -98,14 +101,14 @@ def serve(answers: Answers, port: int) -> ThreadingHTTPServer:
             if urlsplit(self.path).path == "/health":
                 self._answer(*answers.health())
             else:
-                self._answer(404, {"error": "GET /health, POST /flush, POST /maintain"})
+                self._answer(*NOT_FOUND)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked = urlsplit(self.path)
             calls = {"/flush": answers.flush, "/maintain": answers.maintain}
             if asked.path not in calls:
-                self._answer(404, {"error": "GET /health, POST /flush, POST /maintain"})
+                self._answer(*NOT_FOUND)
                 return
             try:
                 seconds = float(parse_qs(asked.query).get("timeout", [str(WAIT_S)])[0])
