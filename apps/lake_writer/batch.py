@@ -12,7 +12,7 @@ SQL = Path(__file__).parent / "sql"
 # What separates the messages of a chunk on their way into DuckDB. It occurs in no JSON text: there
 # it would be escaped (RFC 7464 separates JSON texts by it for the same reason).
 SEPARATOR = b"\x1e"
-# Later ones would have a partition of the table for each month that somebody made up.
+# Others would have a partition of the table for each month that somebody made up.
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 COMMON = "partition INTEGER, message_offset BIGINT, reason VARCHAR, value BLOB"
 COLUMNS = {

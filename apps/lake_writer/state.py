@@ -23,12 +23,18 @@ class Totals:
     lost: int = 0  # messages that Kafka deleted before they were read
     recreated: int = 0  # topics that were deleted and made again
     refused: int = 0  # commits that failed and were tried again
-    dropped: int = 0  # batches that another writer was faster with
+    # Batches that were given up: another writer was faster, a topic was recreated, memory was too
+    # small, or the writer stops.
+    dropped: int = 0
 
 
 @dataclass
 class State:
-    """Everything here is read and changed while `changed` is held."""
+    """What threads share: changed while `changed` is held, single values are read without it.
+
+    Two changes need no lock: of `stopping` by a signal, and of `totals.refused`, which has one
+    thread.
+    """
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopping: bool = False

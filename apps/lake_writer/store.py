@@ -1,4 +1,4 @@
-"""The lake's side: one transaction for rows and offsets, and the care of files."""
+"""The lake's side: one transaction for rows and offsets."""
 
 import logging
 from contextlib import suppress

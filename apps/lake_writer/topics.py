@@ -21,10 +21,10 @@ from .batch import Partition, Record
 
 LOG = logging.getLogger("lake_writer")
 TIMEOUT_S = 10.0
-# Names of KafkaError with an underscore are public: they are librdkafka's own errors.
 # What a chunk may hold, so that parsing has enough to be worth its start and memory stays small.
 CHUNK_ROWS, CHUNK_BYTES = 5_000, 1024 * 1024
 GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
+# Names of KafkaError with an underscore are public: they are librdkafka's own errors.
 MOVED = (
     *GONE,
     KafkaError._AUTO_OFFSET_RESET,
@@ -58,9 +58,9 @@ class Topics:
     def __init__(self, broker: str, groups: Mapping[str, str]):
         self._groups = groups
         common: dict[str, str | int | float | bool] = {
-            # Of a broker that is away it would say so twenty times a second.
             "bootstrap.servers": broker,
             "client.id": "lake-writer",
+            # Of a broker that is away it would say so twenty times a second.
             "log_level": 0,
         }
         self._admin = AdminClient(common)
@@ -144,7 +144,7 @@ class Topics:
     def take(self, seconds: float, share: float = 1) -> Chunk:
         """What comes within that time; PartitionsMovedError where an offset is not to be had.
 
-        At most that share of what a chunk may hold, and one message more.
+        At most that share of the bytes that a chunk may hold, and one message more.
         """
         chunk, size, rows = Chunk(), 0, 0
         end = time.monotonic() + seconds
@@ -153,8 +153,9 @@ class Topics:
             if message is None:
                 break
             where = self._assigned.get((message.topic(), message.partition()))
-            if message.error() is not None:
-                self._trouble(message, where, chunk)
+            error = message.error()
+            if error is not None:
+                self._trouble(error, message, where, chunk)
             elif where is not None:
                 value = message.value() or b""
                 chunk.records.setdefault(where, []).append((int(message.offset() or 0), value))
@@ -162,10 +163,9 @@ class Topics:
                 rows += 1
         return chunk
 
-    def _trouble(self, message: Message, where: Partition | None, chunk: Chunk) -> None:
-        error = message.error()
-        if error is None:
-            return
+    def _trouble(
+        self, error: KafkaError, message: Message, where: Partition | None, chunk: Chunk
+    ) -> None:
         if error.code() == KafkaError._PARTITION_EOF and where:
             chunk.ends[where] = int(message.offset() or 0)
         elif error.code() in MOVED:
