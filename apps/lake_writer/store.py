@@ -47,14 +47,24 @@ class Store:
         return f"{identifier(self._catalog)}.main.{table}"
 
     def prepare(self) -> None:
-        """Make the tables where they are missing."""
+        """Make the tables where they are missing, and set what is not set of their options.
+
+        DuckLake takes options of tables that are committed only: killed in between, the writer sets
+        them at its next start.
+        """
+        if not self._are_made():
+            self._make()
+        self._set_options()
+
+    def _are_made(self) -> bool:
         known = self._connection.execute(
             "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'main' "
             "AND table_name = ?",
             [self._catalog, OFFSETS],
         ).fetchone()
-        if known and known[0]:
-            return
+        return bool(known and known[0])
+
+    def _make(self) -> None:
         schema = f"{identifier(self._catalog)}.main"
         self._connection.begin()
         try:
@@ -63,18 +73,20 @@ class Store:
         except BaseException:
             self._rollback()
             raise
-        for table, rows in INLINED_ROWS.items():
-            self._option("data_inlining_row_limit", str(rows), table)
-        for table in INLINED_ROWS:
-            for name, value in OPTIONS.items():
-                self._option(name, value, table)
         LOG.info("the tables are made in %s", self._catalog)
 
-    def _option(self, name: str, value: str, table: str) -> None:
-        self._connection.execute(
-            f"CALL {identifier(self._catalog)}.set_option({quoted(name)}, {quoted(value)}, "
-            f"table_name => {quoted(table)})"
-        )
+    def _set_options(self) -> None:
+        known = self._connection.execute(
+            f"SELECT scope_entry, option_name FROM {identifier(self._catalog)}.options() "
+            "WHERE scope = 'TABLE'"
+        ).fetchall()
+        for table, rows in INLINED_ROWS.items():
+            for name, value in {"data_inlining_row_limit": str(rows), **OPTIONS}.items():
+                if (f"main.{table}", name) not in known:
+                    self._connection.execute(
+                        f"CALL {identifier(self._catalog)}.set_option({quoted(name)}, "
+                        f"{quoted(value)}, table_name => {quoted(table)})"
+                    )
 
     def offsets(self) -> dict[Partition, Offset]:
         """Up to where each partition is in the lake."""

@@ -1,6 +1,7 @@
 """The lake writer on a real Kafka, PostgreSQL and S3: each message is in the lake exactly once."""
 
 import json
+import signal
 import time
 from typing import Any
 
@@ -9,10 +10,31 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import NewPartitions
 
-from tests.harness.lakehouse import Lakehouse, Stream, writer
+from tests.harness.lakehouse import OWNER, Lakehouse, Stream, writer
 from tests.harness.process import wait_for
 
 pytestmark = pytest.mark.service
+# Makes the writer's tables in a catalog and is killed before it sets their third option.
+KILLED = """
+import os, signal, sys
+from datalab_edge.credentials import load
+from datalab_edge.lake import connect
+from lake_writer.store import Store
+
+class Connection:
+    calls = 0
+    def __init__(self, made):
+        self.made = made
+    def __getattr__(self, name):
+        return getattr(self.made, name)
+    def execute(self, statement, *values):
+        self.calls += "set_option" in statement
+        if self.calls == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.made.execute(statement, *values)
+
+Store(Connection(connect(load(), sys.argv[1:])), sys.argv[1]).prepare()
+"""
 
 
 @pytest.fixture
@@ -145,6 +167,34 @@ def test_groups_in_kafka_show_how_far_the_lake_is(lake: Lakehouse, stream: Strea
             return found
 
         wait_for(lambda: committed() == {stream.results: 30, stream.feedback: 30}, 20, "the groups")
+
+
+def test_options_that_a_killed_writer_left_unset_are_set(lake: Lakehouse, stream: Stream) -> None:
+    own = lake.as_role(OWNER, "begun")
+    own.python("-m", "datalab_edge.catalogs", json.dumps({"begun": {}}))
+    assert own.python("-c", KILLED, "begun", check=False).returncode == -signal.SIGKILL
+
+    def options() -> dict[tuple[str, str], str]:
+        rows = own.ask("FROM begun.options() WHERE scope = 'TABLE'")
+        return {(row["scope_entry"], row["option_name"]): row["value"] for row in rows}
+
+    assert len(options()) == 2
+    # What somebody has set stays.
+    kept = ("main.inference_events", "target_file_size")
+    own.edge(
+        "sql", "CALL begun.set_option('target_file_size', '1MB', table_name => 'inference_events')"
+    )
+    with writer(own, stream, LAKE_CATALOG="begun") as running:
+        assert running.flush().status_code == 204
+    assert options() == {
+        (f"main.inference_{table}", name): value
+        for table in ("events", "feedback", "rejected", "offsets")
+        for name, value in {
+            "data_inlining_row_limit": "1000" if table == "offsets" else "0",
+            "target_file_size": "128000000",
+            "parquet_compression": "zstd",
+        }.items()
+    } | {kept: "1000000"}
 
 
 def test_of_two_writers_one_is_refused(lake: Lakehouse, stream: Stream) -> None:
