@@ -65,10 +65,14 @@ class Batch:
     number: int
     kinds: Mapping[str, str]  # topic -> key of COLUMNS
     moves: dict[Partition, Move]
-    rows: int = 0
     size: int = 0  # in bytes
     started: float | None = None  # since when it holds something
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLUMNS, 0))
+
+    @property
+    def rows(self) -> int:
+        """How many there are, of all kinds."""
+        return sum(self.counts.values())
 
     def table(self, kind: str) -> str:
         """The table in DuckDB's memory that holds its rows of a kind."""
@@ -124,7 +128,6 @@ class Batch:
                 },
             )
         self.counts[kind] += len(records)
-        self.rows += len(records)
         self.size += sum(len(value) for _, value in records)
         self.moves[partition].end = records[-1][0] + 1
 

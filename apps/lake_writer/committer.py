@@ -60,8 +60,7 @@ class Committer:
         while True:
             try:
                 moved = self._recreated(batch)
-                ours = self._store.commit(batch)
-                rejected = sum(self._store.rejected(batch, kind) for kind in batch.counts)
+                rejected = self._store.commit(batch)
             except StaleError as error:
                 LOG.error("a batch of %d rows is dropped: %s", batch.rows, error)
                 self._drop(batch)
@@ -79,7 +78,7 @@ class Committer:
                     return
             else:
                 self._state.goes_on("committer")
-                if ours:
+                if rejected is not None:
                     self._count(batch, rejected)
                 self._done(batch, again=moved)
                 self._topics.report({at: move.end for at, move in batch.moves.items()})

@@ -68,10 +68,7 @@ class Reader:
         known = self._store.offsets()
         self._note_recreated(partitions, known)
         starts, ends = self._topics.starts(partitions), self._topics.ends(partitions)
-        moves = {
-            at: _start(at, known[at].next if at in known else None, starts[at], ends[at])
-            for at in sorted(partitions)
-        }
+        moves = {at: _start(at, known.get(at), starts[at], ends[at]) for at in sorted(partitions)}
         self._position = {at: move.end for at, move in moves.items()}
         self._topics.read_from(self._position)
         with self._state.changed:

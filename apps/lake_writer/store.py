@@ -2,7 +2,6 @@
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import duckdb
@@ -26,14 +25,6 @@ OPTIONS = {"target_file_size": "128MB", "parquet_compression": "zstd"}
 
 class StaleError(Exception):
     """The lake's offsets are not where this batch begins: another writer was here."""
-
-
-@dataclass(frozen=True)
-class Offset:
-    """What the lake knows of a partition."""
-
-    next: int
-    lost: int
 
 
 class Store:
@@ -88,18 +79,18 @@ class Store:
                         f"{quoted(value)}, table_name => {quoted(table)})"
                     )
 
-    def offsets(self) -> dict[Partition, Offset]:
+    def offsets(self) -> dict[Partition, int]:
         """Up to where each partition is in the lake."""
         rows = self._connection.execute(
-            f"SELECT topic, topic_id, partition, next_offset, lost FROM {self._at(OFFSETS)}"
+            f"SELECT topic, topic_id, partition, next_offset FROM {self._at(OFFSETS)}"
         ).fetchall()
-        found = {Partition(*row[:3]): Offset(*row[3:]) for row in rows}
+        found = {Partition(*row[:3]): row[3] for row in rows}
         if len(found) < len(rows):
             raise StaleError(f"{self._at(OFFSETS)} has two rows for one partition: delete one")
         return found
 
-    def commit(self, batch: Batch) -> bool:
-        """Put a batch into the lake; False where it turns out to be there already.
+    def commit(self, batch: Batch) -> int | None:
+        """Put a batch into the lake; how many of its rows cannot be read, None if it was there.
 
         By another writer, or by a commit of ours whose answer was lost on its way. StaleError where
         the lake is elsewhere; duckdb.Error where it does not take the batch: it may be tried again.
@@ -109,32 +100,36 @@ class Store:
         try:
             if self._is_there(batch):
                 self._connection.rollback()
-                return False
-            for kind in (kind for kind in COLUMNS if batch.counts[kind]):
-                self._insert(batch, kind)
+                return None
+            rejected = sum(self._insert(batch, kind) for kind in COLUMNS if batch.counts[kind])
             self._move(batch)
             self._connection.commit()
         except BaseException:
             self._rollback()
             raise
-        return True
+        return rejected
 
     def _is_there(self, batch: Batch) -> bool:
         known = self.offsets()
-        now = {at: known[at].next if at in known else None for at in batch.moves}
+        now = {at: known.get(at) for at in batch.moves}
         if all(now[at] == move.start for at, move in batch.moves.items()):
             return False
         if all(now[at] == move.end for at, move in batch.moves.items()):
             return True
         raise StaleError("the lake's offsets are not where this batch begins")
 
-    def _insert(self, batch: Batch, kind: str) -> None:
+    def _insert(self, batch: Batch, kind: str) -> int:
+        """Its rows of a kind; how many of them cannot be read."""
         self._connection.execute(
             f"INSERT INTO {self._at(TABLES[kind])} "
             "SELECT * EXCLUDE (partition, message_offset, reason, value) "
             f"FROM {batch.table(kind)} WHERE reason IS NULL"
         )
-        if self.rejected(batch, kind):
+        found = self._connection.execute(
+            f"SELECT count(*) FROM {batch.table(kind)} WHERE reason IS NOT NULL"
+        ).fetchone()
+        rejected = int(found[0]) if found else 0
+        if rejected:
             topic = next(name for name, of in batch.kinds.items() if of == kind)
             self._connection.execute(
                 f"INSERT INTO {self._at(TABLES['rejected'])} "
@@ -142,13 +137,7 @@ class Store:
                 f"FROM {batch.table(kind)} WHERE reason IS NOT NULL",
                 [topic, datetime.now(UTC).replace(tzinfo=None)],
             )
-
-    def rejected(self, batch: Batch, kind: str) -> int:
-        """How many of a batch's rows cannot be read."""
-        found = self._connection.execute(
-            f"SELECT count(*) FROM {batch.table(kind)} WHERE reason IS NOT NULL"
-        ).fetchone()
-        return int(found[0]) if found else 0
+        return rejected
 
     def _note_moves(self, batch: Batch) -> None:
         """Before the transaction: one that writes to memory as well as to the lake is refused."""
