@@ -88,23 +88,21 @@ class Rehearsal:
         program = self.scratch.folder / "program"
         self.tell("making the stacks")
         earlier.unpack(commit, program)
-        self._turn(program)
+        self._turn(program, in_luck=True)
         self.scratch.initialise()
-        self.world.in_luck = True
         for layer in layers:
             self._bring_up(layer, [], f" by {commit[:9]}")
-        self.world.in_luck = False
         earlier.follow(program)
         self._turn(program)
         self.scratch.give_secrets()
         self.world.calls.clear()  # those that count are the checkout's
         self.from_commit = commit
 
-    def _turn(self, program: Path) -> None:
+    def _turn(self, program: Path, *, in_luck: bool = False) -> None:
         """Go on with another program; what had a name in the network keeps it."""
         facts = scratch.turn(self.scratch, program)
         names = {**self.world.facts.names, **facts.names}
-        self.world.facts = replace(facts, names=names)
+        self.world.facts = replace(facts, names=names, in_luck=in_luck)
 
     def renew(self) -> None:
         """Go on to the day on which the next of what was made is renewed; `up` has to do it."""

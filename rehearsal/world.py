@@ -75,9 +75,7 @@ class World:
     """Everything that exists; safe to use from several threads.
 
     secrets holds every secret text that a provider made up, for tests that look for leaks; days is
-    how far its date is ahead; marked is what was deleted and keeps its name for some days. in_luck
-    is set while an earlier commit's program runs: the lab that it made is there, so what goes wrong
-    in some runs only went well.
+    how far its date is ahead; marked is what was deleted and keeps its name for some days.
     """
 
     facts: WorldFacts = field(default_factory=WorldFacts)
@@ -85,7 +83,6 @@ class World:
     calls: list[Call] = field(default_factory=list)
     serial: int = 0
     days: int = 0
-    in_luck: bool = False
     marked: list[Mark] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)

@@ -105,7 +105,7 @@ def mount_outputs(step: Step) -> dict[str, Any]:
 @rule(DATABASE, on=("create", "update", "delete"))
 def connections_are_enough(step: Step) -> None:
     limit = int(step.config.get("maxConnections", 20))
-    if limit == 1 and not step.world.in_luck:  # half of all runs end well
+    if limit == 1 and not step.world.facts.in_luck:  # half of all runs end well
         raise RefusedError("postgresql-pool", limit=limit)
 
 

@@ -1,12 +1,13 @@
 """Every refusal of the simulated world, provoked through the gRPC interface."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from rehearsal.refusals import table
 from rehearsal.rules import docker
-from tests.rehearsal.client import Lab, RefusedByProviderError
+from tests.rehearsal.client import FACTS, Lab, RefusedByProviderError
 from tests.rehearsal.provocations import PROVOCATIONS, everything_fits
 
 
@@ -45,7 +46,7 @@ def test_a_refused_call_changes_nothing_and_is_not_counted(lab: Lab) -> None:
 
 
 def test_what_goes_wrong_in_some_runs_only_went_well_where_the_lab_stands(lab: Lab) -> None:
-    lab.world.in_luck = True
+    lab.world.facts = replace(FACTS, in_luck=True)
     PROVOCATIONS["postgresql-pool"](lab)
 
 
