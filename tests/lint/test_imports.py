@@ -1,14 +1,13 @@
 """Which part of the program may import which: downwards alone, and nothing by a string."""
 
 import ast
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-# Part -> what it may import besides itself: design, section 2. Longest name first where one part is
-# inside another. What people run stands at the end.
+from tests.lint.test_lint import ROOT, files
+
+# Part -> what it may import besides itself. What people run stands at the end.
 PARTS: Mapping[str, frozenset[str]] = {
     part: frozenset(below.split())
     for part, below in {
@@ -39,39 +38,37 @@ BY_NAME = {
     "provision.__main__": "the kind that was asked for: a module of provision",
     "settings.declarations": "every service's declaration: the modules of settings/<layer>",
 }
-
-
-# Known, and about to go (#11.6).
-MOVING = {"toolchain.obtain", "toolchain.pulumi_cli"}
+# pulumi_cli looks for a Pulumi, and obtain, which it imports in a function, gets one to where
+# pulumi_cli looks.
+EACH_OTHER = {"toolchain.obtain", "toolchain.pulumi_cli"}
 
 
 @cache
 def modules() -> Mapping[str, ast.Module]:
     """Every module of the program by name; a benchmark is a module too."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     folders = {name.partition(".")[0] for name in PARTS}
     found = {}
-    for name in filter(lambda name: (ROOT / name).exists(), listed.splitlines()):
-        dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        python = name.endswith(".py") or name.startswith("bench/")
-        if python and dotted.partition(".")[0] in folders:
-            found[dotted] = ast.parse((ROOT / name).read_text())
+    listed = files(lambda path: path.suffix == ".py" or path.parent == ROOT / "bench")
+    for file in map(Path, listed):
+        name = str(file.relative_to(ROOT).with_suffix(""))
+        dotted = name.removesuffix("/__init__").replace("/", ".")
+        if dotted.partition(".")[0] in folders:
+            found[dotted] = ast.parse(file.read_text())
     assert len(found) > 150
     return found
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Everything in a tree that is run."""
+    """Everything in a tree that is run: nothing that is for the checker of types alone."""
     yield tree
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):
             yield from nodes(child)
 
 
-def names(tree: ast.Module) -> Iterator[str]:
-    """Every module that a file imports, in functions too; not for the checker of types alone."""
-    for node in nodes(tree):
+def names(those: Iterable[ast.AST]) -> Iterator[str]:
+    """Every module that these nodes of a file import, in functions too."""
+    for node in those:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -85,7 +82,7 @@ def names(tree: ast.Module) -> Iterator[str]:
 def imports() -> Mapping[str, frozenset[str]]:
     """Module -> the program's modules that it imports."""
     return {
-        name: frozenset(found for found in names(tree) if found in modules() and found != name)
+        name: frozenset(names(nodes(tree))) & modules().keys() - {name}
         for name, tree in modules().items()
     }
 
@@ -111,7 +108,7 @@ def test_parts_import_downwards() -> None:
 
 def test_nothing_imports_the_tests() -> None:
     """Docs and benchmarks neither; what needs the tests' servers is run from tests/."""
-    found = [module for module, tree in modules().items() if any(map(of_tests, names(tree)))]
+    found = [module for module, tree in modules().items() if any(map(of_tests, names(nodes(tree))))]
     assert found == []
 
 
@@ -129,7 +126,7 @@ def test_no_modules_import_each_other() -> None:
         if kept == left.keys():
             break
         left = {module: left[module] & kept for module in kept}
-    assert left.keys() <= MOVING
+    assert left.keys() <= EACH_OTHER
 
 
 def test_the_rehearsal_takes_five_modules_of_the_command_line() -> None:
@@ -159,7 +156,7 @@ def test_nothing_private_of_pulumi_is_used_in_the_rehearsal() -> None:
         f"{module}: {name}"
         for module, tree in modules().items()
         if part(module) == "rehearsal" and module != "rehearsal.mocks"
-        for name in names(tree)
+        for name in names(nodes(tree))
         if name.startswith("pulumi.") and "._" in name
     ]
     assert found == []
