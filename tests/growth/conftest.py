@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from rehearsal import earlier
+
 ROOT = Path(__file__).parents[2]
-FEW = 4  # files that a person may have to touch for one more service
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,7 @@ def grown(example: str, folder: Path) -> Copy:
 
     A file that there is already gets the example's lines.
     """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout
-    for name in listed.decode().split("\0"):
-        source = ROOT / name
-        if name and (source.is_file() or source.is_symlink()):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name, follow_symlinks=False)
+    earlier.follow(folder)
     (folder / ".venv").symlink_to(Path(sys.prefix))
     added = ROOT / "examples" / example
     touched = tuple(
