@@ -6,20 +6,15 @@ only tests/settings/test_load.py reads them: it says that they load.
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from settings import Settings
-from settings.defaults import filled
+from settings.defaults import ByTarget, filled, unlisted
 from settings.stackfile import read_config
 
-# Maps that have entries by default. To set one of them here means all of it.
-WITH_DEFAULTS = (
-    "foundation.cache.upstreams",
-    "services.gitlab_project.schedules",
-    "services.kafka.topics",
-)
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,6 +32,21 @@ def sample(environment: str) -> dict[str, Any]:
 def _read(environment: str) -> dict[str, Any]:
     """Read once: a test of every setting asks a thousand times."""
     return read_config(sample_file(environment))
+
+
+@cache
+def _entries(kind: str) -> Mapping[str, Iterable[str]]:
+    """Map -> the entries that it has by default on a kind of target; null takes one away."""
+    layers = filled(Settings, {}, kind).items()
+    sections: dict[str, Any] = {layer: {name: {} for name in there} for layer, there in layers}
+    found: dict[str, list[str]] = {}
+    for *place, entry in sorted(unlisted(Settings, sections, kind)):
+        found.setdefault(".".join(place), []).append(entry)
+    return found
+
+
+# Maps that have entries by default. To set one of them here means all of it.
+WITH_DEFAULTS = {place for kind in fields(ByTarget) for place in _entries(kind.name)}
 
 
 def patched(
@@ -67,12 +77,9 @@ def patch(config: dict[str, Any], changes: Mapping[str, Any], removed: Iterable[
             del holder[last]
 
 
-def _defaults(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The entries that a map has by default; null takes one away."""
-    found = filled(Settings, {}, config["datalab:common"]["target"]["kind"])
-    for part in key.split("."):
-        found = found.get(part, {})
-    return dict(found)
+def _defaults(config: Mapping[str, Any], key: str) -> Iterable[str]:
+    """The entries of a map that a configuration has by default."""
+    return _entries(config["datalab:common"]["target"]["kind"]).get(key, ())
 
 
 def _reach(config: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
