@@ -13,7 +13,6 @@ from settings import images
 from tests.harness.cache import cached
 from tests.harness.process import clean_environment, free_port, server
 
-VERSION = images.read().images["kafka"].tag  # released with its jars, and the lab's own
 POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -46,9 +45,10 @@ auto.create.topics.enable=false
 
 def jars() -> Path:
     """The broker's jars, fetched by Maven once per version."""
+    version = images.catalogue().images["kafka"].tag  # released with its jars, and the lab's own
 
     def fetch(folder: Path) -> None:
-        (folder / "pom.xml").write_text(POM.format(version=VERSION))
+        (folder / "pom.xml").write_text(POM.format(version=version))
         subprocess.run(
             ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
             cwd=folder,
@@ -56,7 +56,7 @@ def jars() -> Path:
             stdin=subprocess.DEVNULL,
         )
 
-    return cached(f"kafka-{VERSION}", fetch)
+    return cached(f"kafka-{version}", fetch)
 
 
 def prepare(folder: Path) -> str:
@@ -65,7 +65,7 @@ def prepare(folder: Path) -> str:
     settings = folder / "server.properties"
     settings.write_text(SETTINGS.format(port=port, controller=controller, data=data))
     subprocess.run(
-        [*_java(), "kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", settings],
+        [*java(), "kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", settings],
         check=True,
         capture_output=True,
         cwd=folder,
@@ -85,7 +85,7 @@ def broker(folder: Path, address: str, memory: str = "256m") -> Iterator[subproc
             return False
 
     with server(
-        [*_java(memory), "kafka.Kafka", folder / "server.properties"],
+        [*java(memory), "kafka.Kafka", folder / "server.properties"],
         ready,
         folder / "kafka.log",
         env=clean_environment(),
@@ -102,6 +102,7 @@ def kafka(folder: Path, memory: str = "256m") -> Iterator[str]:
         yield address
 
 
-def _java(memory: str = "256m") -> list[str]:
+def java(memory: str = "256m") -> list[str]:
+    """The command that runs a program of its jars."""
     options = [f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     return ["java", *options, "-cp", f"{jars()}/*"]

