@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
 
 from settings.base import Model
 
@@ -16,7 +18,8 @@ Tree = dict[str, Any]
 class ByTarget:
     """What a setting is where the file does not say it; None where it has no default.
 
-    Maps are put together: what the file has wins, and null takes an entry away.
+    Maps are put together: what the file has wins, and null takes an entry away. It counts in models
+    that are fields of others, not in the entries of a map or list.
     """
 
     docker: Any = None
@@ -38,8 +41,7 @@ def filled(model: type[Model], given: Any, kind: str) -> Any:
         return given
     result = dict(given)
     for name, field in model.model_fields.items():
-        own = [note for note in field.metadata if isinstance(note, ByTarget)]
-        default = getattr(own[0], kind) if own else None
+        default = _default(field, kind)
         if default is not None:
             nothing = {} if isinstance(default, dict) else default
             result[name] = merged(default, given.get(name, nothing))
@@ -52,8 +54,7 @@ def filled(model: type[Model], given: Any, kind: str) -> Any:
 def unlisted(model: type[Model], given: Tree, kind: str) -> Iterator[tuple[str, ...]]:
     """Default entries of maps that a file has not: by choice, in one of an earlier release."""
     for name, field in model.model_fields.items():
-        own = [note for note in field.metadata if isinstance(note, ByTarget)]
-        default = getattr(own[0], kind) if own else None
+        default = _default(field, kind)
         there = given.get(name, {})
         if not isinstance(there, dict):
             continue
@@ -80,9 +81,16 @@ def merged(default: Any, given: Any) -> Any:
     return dict(sorted(both.items()))
 
 
+def _default(field: FieldInfo, kind: str) -> Any:
+    """A field's default on a kind of target; None where it has none."""
+    own = [note for note in field.metadata if isinstance(note, ByTarget)]
+    return getattr(own[0], kind) if own else None
+
+
 def _model(annotation: Any) -> type[Model] | None:
-    """The model that a field holds, be it optional; None for every other field."""
-    for kind in (annotation, *get_args(annotation)):
+    """The model that a field is, of several the first; None of every other, such as a map."""
+    union = get_origin(annotation) in (Union, UnionType)
+    for kind in get_args(annotation) if union else (annotation,):
         if isinstance(kind, type) and issubclass(kind, Model):
             return kind
     return None
