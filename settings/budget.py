@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from settings.base import Container, dotted
+from settings.base import dotted
 from settings.machines import Machine, Vm
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
@@ -180,7 +180,7 @@ class Budget:
 
 def machines(settings: "Settings") -> list[tuple[str, Machine]]:
     """(dotted key, machine) of every machine of the lab; GitLab's only where it is on."""
-    return _present(settings.platform.gitlab, sections(settings).all(Machine))
+    return _present(settings.platform.gitlab, sections(settings).machines)
 
 
 def budget(settings: "Settings") -> Budget:
@@ -191,8 +191,8 @@ def budget(settings: "Settings") -> Budget:
         docker=settings.platform.docker,
         gitlab=settings.platform.gitlab,
         runner=settings.platform.runner,
-        machines=Machines(sound.all(Machine)),
-        containers=Containers(sound.all(Container)),
+        machines=sound.machines,
+        containers=sound.containers,
     )
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, collapse_addresse
 
 from settings.declarations import SERVICES
 from settings.foundation.cache import Cache
-from settings.machines import Machine, MachineNetwork, Vm
+from settings.machines import MachineNetwork, Vm
 from settings.names import ROWS
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
@@ -106,7 +106,7 @@ def ports(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[
     gitlab: GitLab | None = sections.get("platform.gitlab")
     claims: list[tuple[Hashable, str]] = [*_own_ports(docker=docker)]
     if not docker:
-        claims += [((key, SSH_PORT), f"{key} (its SSH)") for key in sections.all(Machine)]
+        claims += [((key, SSH_PORT), f"{key} (its SSH)") for key in sections.machines]
     if docker and gitlab is not None and gitlab.enabled:
         claims.append((("common.target", gitlab.ssh_port), "platform.gitlab.ssh_port"))
     for row in ROWS.values():

@@ -1,28 +1,16 @@
 """Rules on settings: what a rule reads, and the sections that are sound enough for it."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from types import UnionType
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from settings.base import Container, Model, walk
 from settings.machines import Machine
 
 Fault = tuple[str, str]  # dotted key, and what is wrong and what to do
 Rule = Callable[..., Iterator[Fault]]
-
-
-class Sections(dict[str, Any]):
-    """Dotted key of a section (services.kafka, common.domain) -> its settings."""
-
-    def all(self, kind: type[Any]) -> dict[str, Any]:
-        """Dotted key -> value of everything of type `kind` in them."""
-        return {
-            key: value
-            for at, section in self.items()
-            if isinstance(section, Model)
-            for key, value in walk(section, kind, tuple(at.split(".")))
-        }
+T = TypeVar("T")
 
 
 class Machines(dict[str, Machine]):
@@ -33,7 +21,33 @@ class Containers(dict[str, Container]):
     """Dotted key -> container, of all sections that are sound."""
 
 
-COLLECTED: dict[Any, type[Any]] = {Machines: Machine, Containers: Container}
+class Sections(dict[str, Any]):
+    """Dotted key of a section (services.kafka, common.domain) -> its settings.
+
+    None is added once rules read them, as what is collected from them is kept.
+    """
+
+    @cached_property
+    def machines(self) -> Machines:
+        """All machines that there are."""
+        return Machines(self._all(Machine))
+
+    @cached_property
+    def containers(self) -> Containers:
+        """All containers that there are."""
+        return Containers(self._all(Container))
+
+    def _all(self, kind: type[T]) -> dict[str, T]:
+        """Dotted key -> value of everything of type `kind` in them."""
+        return {
+            key: value
+            for at, section in self.items()
+            if isinstance(section, Model)
+            for key, value in walk(section, kind, tuple(at.split(".")))
+        }
+
+
+COLLECTED: dict[Any, str] = {Machines: "machines", Containers: "containers"}
 
 
 @cache
@@ -52,7 +66,7 @@ def arguments(rule: Rule, sound: Sections) -> dict[str, Any] | None:
         if kind is Sections:
             values[name] = sound
         elif kind in COLLECTED:
-            values[name] = kind(sound.all(COLLECTED[kind]))
+            values[name] = getattr(sound, COLLECTED[kind])
         elif isinstance(kind, UnionType) or (isinstance(kind, type) and issubclass(kind, Model)):
             found = [section for section in sound.values() if isinstance(section, kind)]
             if not found:
