@@ -112,13 +112,9 @@ def _container(context: LayerContext, config: pulumi.Output[str]) -> Container |
         },
         # The address that GitLab writes into links must be the one it listens on.
         ports=[
-            Port(inside=settings.port, outside=settings.port, address=str(web.address)),
+            *context.ports("gitlab"),
             Port(inside=22, outside=settings.ssh_port, address=str(web.address)),
-            Port(
-                inside=settings.registry_port,
-                outside=settings.registry_port,
-                address=str(context.endpoint("registry").address),
-            ),
+            *context.ports("registry"),
         ],
         aliases=[web.inner_host],
         stop_s=120,  # its PostgreSQL, Gitaly and Puma end one after the other
