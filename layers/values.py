@@ -12,8 +12,7 @@ from layers.builder import REGISTRY_USER
 from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs
 from settings import Settings
 from settings.base import Model
-from settings.declarations import LISTENERS
-from settings.names import Endpoint, endpoints
+from settings.names import ROWS, Endpoint, endpoints
 from settings.program import Given
 from targets import Port
 from targets.trust import trust_file
@@ -104,8 +103,7 @@ class LayerValues:
 
     def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
         """What a container publishes: in the lab nothing that the gateway answers for."""
-        exposure = LISTENERS[name][1].exposure
-        if exposure == "internal" or (exposure == "gateway" and not self.local):
+        if not ROWS[name].published(docker=self.local):
             return ()
         endpoint = self.endpoint(name)
         inner = inside or endpoint.inner_port

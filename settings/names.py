@@ -56,6 +56,16 @@ class Row:
         """Whether the settings switch it on."""
         return bool(getattr(attrgetter(self.service.key)(settings), "enabled", True))
 
+    def published(self, *, docker: bool) -> bool:
+        """Whether its host publishes its port, on target `docker` or on `proxmox`.
+
+        Nothing that is internal, nothing that `dev` does not have, and in the lab nothing that the
+        gateway answers for.
+        """
+        if self.exposure == "internal":
+            return False
+        return bool(self.listener.in_dev) if docker else self.exposure != "gateway"
+
     def machine(self, settings: "Settings") -> Machine:
         """The machine that answers for it, where the target is a node (rules.homes)."""
         machine: Machine = attrgetter(self.machine_key)(settings)

@@ -111,10 +111,8 @@ def ports(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[
         claims.append((("common.target", gitlab.ssh_port), "platform.gitlab.ssh_port"))
     for row in ROWS.values():
         section = sections.get(row.service.key)
-        published = row.listener.in_dev if docker else row.exposure != "gateway"
-        if row.exposure == "internal" or not published:
-            continue
-        if section is None or (section is gitlab and not gitlab.enabled):
+        on = section is not None and getattr(section, "enabled", True)
+        if not on or not row.published(docker=docker):
             continue
         port: int = getattr(section, row.listener.port_setting)
         claims.append((("common.target" if docker else row.machine_key, port), row.port_key))

@@ -98,7 +98,7 @@ def ports(checked: Settings, containers: str) -> Finding:
     wanted = {
         (str(to.address), to.port): ROWS[name]
         for name, to in endpoints(checked).items()
-        if ROWS[name].exposure != "internal"
+        if ROWS[name].published(docker=True)
     }
     busy = {
         port: row.port_key
