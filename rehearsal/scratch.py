@@ -242,7 +242,7 @@ def facts(settings: Settings) -> WorldFacts:
     """What these settings say of the machines, servers and names that are there."""
     names = {name: str(address) for address, row in hosts(settings).items() for name in row}
     registry = endpoints(settings).get("registry")
-    own = (f"{registry.host}:{registry.port}/",) if registry else ()
+    own = (f"{registry.netloc}/",) if registry else ()
     shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
     target = settings.common.target
     if target.kind == "docker":

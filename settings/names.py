@@ -101,6 +101,16 @@ class Endpoint:
         """The address for containers."""
         return _url(self.inner_scheme, self.inner_host, self.inner_port)
 
+    @property
+    def netloc(self) -> str:
+        """host:port, as a URL has them, outside of the containers' network."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def inner_netloc(self) -> str:
+        """host:port for containers."""
+        return f"{self.inner_host}:{self.inner_port}"
+
 
 def _url(scheme: str, host: str, port: int) -> str:
     default = {"http": 80, "https": 443}.get(scheme)

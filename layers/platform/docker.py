@@ -59,8 +59,7 @@ def _docker_hub_mirror(urls: Mapping[str, Mapping[str, str]]) -> str:
 def _engine(context: LayerContext) -> Role:
     server, registries = context.certificate("docker"), []
     if context.has("registry"):
-        registry = context.endpoint("registry")
-        registries.append(f"{registry.host}:{registry.port}")
+        registries.append(context.endpoint("registry").netloc)
     repository = images.repository("docker")
     return Role(
         name="docker_host",

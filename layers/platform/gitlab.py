@@ -47,7 +47,7 @@ def addresses(context: LayerContext) -> dict[str, str]:
     return {
         "url": web.url,
         "api_url": f"{web.scheme}://{web.address}:{web.port}/api/v4/",
-        "registry": f"{registry.host}:{registry.port}",
+        "registry": registry.netloc,
     }
 
 

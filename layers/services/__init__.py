@@ -66,7 +66,7 @@ def _outputs(context: LayerContext, project: "GitLabProject | None") -> Services
         kafka=pulumi.Output.from_input(
             {
                 "bootstrap": bootstrap(context),
-                "inner_bootstrap": f"{broker.inner_host}:{broker.inner_port}",
+                "inner_bootstrap": broker.inner_netloc,
                 "topics": {name: topic.group for name, topic in context.get(Kafka).topics.items()},
             }
         ),

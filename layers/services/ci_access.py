@@ -148,7 +148,7 @@ def _records(
 ) -> Mapping[str, Mapping[str, pulumi.Input[str]]]:
     """Path in `kv` -> the record that jobs find there, whose values are secret."""
     broker, models = context.endpoint("kafka"), context.endpoint("ollama")
-    inside = f"{broker.inner_host}:{broker.inner_port}"
+    inside = broker.inner_netloc
     return {
         "infra/provision/postgres": {
             **_server(context),

@@ -86,7 +86,7 @@ def _container(context: LayerContext, identity: pulumi.Output[str]) -> Container
     configuration = render(
         FILES / "kafka.properties.j2",
         {
-            "inside": f"{endpoint.inner_host}:{endpoint.inner_port}",
+            "inside": endpoint.inner_netloc,
             "outside": bootstrap(context),
         },
     )

@@ -61,7 +61,7 @@ def _command(context: LayerContext) -> list[pulumi.Input[str]]:
     host = context.endpoint("docker")
     return [
         *flags,
-        f"--host=tcp://{host.inner_host}:{host.inner_port}",
+        f"--host=tcp://{host.inner_netloc}",
         "--tlsverify",
         f"--tlscacert={KEYS}docker-ca.crt",
         f"--tlscert={KEYS}docker-client.crt",
