@@ -23,7 +23,7 @@ from rehearsal import mocks
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.mirrors import users
-from settings.names import endpoints, hosts
+from settings.names import addresses, endpoints
 from settings.stackfile import StackFileError, layer_file, read_config
 from toolchain import install, pulumi_cli
 
@@ -240,10 +240,11 @@ def variables(folder: Path) -> dict[str, str]:
 
 def facts(settings: Settings) -> WorldFacts:
     """What these settings say of the machines, servers and names that are there."""
-    names = {name: str(address) for address, row in hosts(settings).items() for name in row}
     registry = endpoints(settings).get("registry")
     own = (f"{registry.netloc}/",) if registry else ()
-    shared = WorldFacts(names=names, built_here=("datalab/", *own), folder=str(install.ROOT))
+    shared = WorldFacts(
+        names=addresses(settings), built_here=("datalab/", *own), folder=str(install.ROOT)
+    )
     target = settings.common.target
     if target.kind == "docker":
         return replace(shared, engine_address=str(target.address))

@@ -215,6 +215,11 @@ def hosts(settings: "Settings") -> dict[IPv4Address, tuple[str, ...]]:
     return {address: tuple(dict.fromkeys(names)) for address, names in found.items()}
 
 
+def addresses(settings: "Settings") -> dict[str, str]:
+    """Name -> address of everything that has a name outside of the containers' network."""
+    return {name: str(address) for address, names in hosts(settings).items() for name in names}
+
+
 def job_hosts(settings: "Settings") -> dict[str, str]:
     """Name -> address of every service, for CI jobs, which are outside of the containers' network.
 
@@ -222,7 +227,7 @@ def job_hosts(settings: "Settings") -> dict[str, str]:
     """
     if settings.common.target.kind == "docker":
         return {}
-    return {name: str(address) for address, names in hosts(settings).items() for name in names}
+    return addresses(settings)
 
 
 def machine_hosts(settings: "Settings") -> dict[str, str]:

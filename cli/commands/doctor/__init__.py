@@ -144,10 +144,10 @@ def names(env: str) -> Iterator[Finding]:
     address for a token, and no image could be pushed.
     """
     from cli.lib import backend
-    from settings.names import hosts
+    from settings.names import addresses
 
     checked = backend.settings_of(env)
-    wanted = {name: str(address) for address, row in hosts(checked).items() for name in row}
+    wanted = addresses(checked)
     wrong = []
     for name, address in wanted.items():
         try:
