@@ -13,7 +13,7 @@ from layers.builder import REGISTRY_USER, builder
 from layers.outputs import Outputs, login, secret_map
 from layers.values import LayerValues
 from settings import Settings
-from settings.declarations import RECIPES, SERVICES
+from settings.declarations import BY_KEY, RECIPES, SERVICES
 from settings.foundation.cache import Cache
 from settings.mirrors import pulled
 from settings.names import hosts, machine_hosts
@@ -80,7 +80,7 @@ class LayerContext(LayerValues):
         """
         made = self._made.get(kind)
         if not isinstance(made, kind):
-            name = kind.NAME or _service(kind).name
+            name = kind.NAME or BY_KEY[kind.__module__.removeprefix("layers.")].name
             made = self._made[kind] = kind(name, self, self.options(*kind.providers(self)))
         return made
 
@@ -145,8 +145,7 @@ class LayerContext(LayerValues):
         found = {}
         for service in self.listening():
             if wanted := service.login:
-                section = getattr(getattr(self.settings, service.layer), service.section)
-                user = wanted.user or getattr(section, wanted.user_setting)
+                user = wanted.user or getattr(self.get(service.settings), wanted.user_setting)
                 key = service.section.replace("_", "-")
                 found[key] = login(self.endpoint(wanted.listener), user, self.secret(wanted.secret))
         return secret_map(found)
@@ -214,9 +213,3 @@ def _component(service: Service) -> type[Component]:
     found: Any = import_module(f"layers.{service.key}").COMPONENT
     kind: type[Component] = found
     return kind
-
-
-def _service(kind: type[Component]) -> Service:
-    """The service of a component."""
-    key = kind.__module__.removeprefix("layers.")
-    return next(service for service in SERVICES if service.key == key)

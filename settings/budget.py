@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from settings.base import dotted
+from settings.declarations import BY_KEY
 from settings.machines import Machine, Vm
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
@@ -280,9 +281,8 @@ def _plan(
 
 
 def _guest(key: str, machine: Machine, storage: str) -> Guest:
-    name = key.split(".")[1]
     return Guest(
-        name="store" if name == "object_store" else name,  # its name in settings/names.py
+        name=BY_KEY[".".join(key.split(".")[:2])].name,
         key=key,
         id=machine.id,
         kind="VM" if isinstance(machine, Vm) else "LXC",

@@ -56,6 +56,8 @@ SERVICES: tuple[Service, ...] = tuple(
     for layer in LAYERS
     for service in sorted(_found(layer), key=lambda service: (service.order, service.key))
 )
+# Key of a section -> its service.
+BY_KEY: dict[str, Service] = {service.key: service for service in SERVICES}
 # Model of a section -> its service.
 BY_MODEL: dict[type[Model], Service] = {service.settings: service for service in SERVICES}
 # Name -> the service that answers under it, and how.

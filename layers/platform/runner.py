@@ -29,7 +29,6 @@ class Runner(Component):
     """The runner: made in GitLab once for each size of job, and started with those tokens."""
 
     TYPE = "datalab:platform:Runner"
-    NAME = "runner"
 
     @classmethod
     def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
