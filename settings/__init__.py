@@ -1,5 +1,6 @@
 """An environment's settings: one tree, checked once, every fault at once."""
 
+import copy
 import functools
 import json
 from collections.abc import Iterator, Mapping
@@ -92,9 +93,11 @@ def load(config: Mapping[str, Any], source: str) -> Settings:
     kind = _kind(tree.get("common"))
     try:
         hidden = list(faults.secrets_in(tree))
-        for path in list(unlisted(Settings, tree, kind)) if old else ():
-            if path[0] in tree:
-                _take_away(tree, path)
+        if old:
+            tree = copy.deepcopy(tree)  # its maps are the caller's
+            for path in list(unlisted(Settings, tree, kind)):
+                if path[0] in tree:
+                    _take_away(tree, path)
         tree = filled(Settings, tree, kind)
         # As JSON, because that is what the program gets: lists, no dates, text for addresses.
         text = json.dumps(tree, ensure_ascii=False).encode(errors="replace")

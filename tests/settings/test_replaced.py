@@ -1,5 +1,6 @@
 """Keys of an earlier release are read for one release more, and named with what to do."""
 
+import copy
 import json
 from typing import Any
 
@@ -28,6 +29,16 @@ def test_they_mean_what_the_target_means(environment: str) -> None:
     assert load(earlier(environment), "") == load(sample(environment), "")
     other = {"dev": "node", "lab": "engine"}[environment]
     assert load(earlier(environment, **{other: None}), "") == load(sample(environment), "")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_callers_configuration_stays_as_it_was(environment: str) -> None:
+    """Entries that the file has not are taken away in what is read, not in what was given."""
+    config = earlier(environment)
+    del config["datalab:foundation"]["cache"]["upstreams"]["pulumi"]
+    before = copy.deepcopy(config)
+    load(config, "")
+    assert config == before
 
 
 def faults(config: dict[str, Any]) -> list[str]:
