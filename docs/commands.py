@@ -16,7 +16,8 @@ def page() -> str:
     ]
     for verb in verbs():
         words = [verb.name, *(word(argument) for argument in verb.arguments)]
-        lines.append(f"| `./lab {' '.join(words)}` | {verb.help} |".replace("|rescue", "\\|rescue"))
+        usage = " ".join(words).replace("|", "\\|")
+        lines.append(f"| `./lab {usage}` | {verb.help} |")
     lines += ["", "## Options", ""]
     for verb in verbs():
         for argument in verb.arguments:

@@ -34,6 +34,27 @@ def test_relative_links_resolve(page: Path) -> None:
     assert broken == []
 
 
+def tables(page: Path) -> list[list[str]]:
+    """The tables of a page, each a list of its lines; examples of code left out."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    return [found.splitlines() for found in re.findall(r"^\|.*(?:\n\|.*)*", text, re.MULTILINE)]
+
+
+def cells(row: str) -> int:
+    """How many cells a row has: a bar inside of one, in code too, has a backslash before it."""
+    return len(re.findall(r"(?<!\\)\|", row)) - 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_has_as_many_cells_as_its_header(page: Path) -> None:
+    wrong = [row for table in tables(page) for row in table if cells(row) != cells(table[0])]
+    assert wrong == []
+
+
+def test_tables_are_found() -> None:
+    assert sum(map(len, map(tables, PAGES))) > 20
+
+
 def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs/README.md"
     linked = {(index.parent / target.partition("#")[0]).resolve() for target in targets(index)}
