@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,7 +58,7 @@ def plugins(engine: Engine) -> Iterator[str]:
     """Providers' plugins that are neither here nor to be had."""
     if engine.variables.get("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"):
         return  # they come another way
-    missing = missing_plugins(engine)
+    missing = missing_plugins(engine.variables)
     if missing and (reason := unreachable(PLUGINS_FROM, 443)):
         yield (
             f"provider plugins are missing ({', '.join(missing)}) and {PLUGINS_FROM} cannot be "
@@ -66,10 +66,10 @@ def plugins(engine: Engine) -> Iterator[str]:
         )
 
 
-def missing_plugins(engine: Engine) -> list[str]:
+def missing_plugins(variables: Mapping[str, str]) -> list[str]:
     """Names of the official plugins that this checkout needs and the machine lacks."""
-    home = Path(engine.variables.get("PULUMI_HOME") or pulumi_cli.pulumi_home()) / "plugins"
-    path = engine.variables.get("PATH")
+    home = Path(variables.get("PULUMI_HOME") or pulumi_cli.pulumi_home()) / "plugins"
+    path = variables.get("PATH")
     found = []
     for file in sorted(install.VENV.glob("lib/*/site-packages/*/pulumi-plugin.json")):
         plugin = json.loads(file.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.commands import doctor
 from cli.commands.doctor import docker as docker_doctor
 from cli.commands.doctor.finding import Finding
 from settings.names import endpoints
@@ -120,6 +121,21 @@ def test_names_that_the_registry_sends_the_engine_to(
     assert asked == ["gitlab.lab.home.arpa"]
     assert ("FAIL  names of dev: 1 of 1 unknown here" in said) is not known
     assert ("./lab hosts dev | sudo tee -a /etc/hosts" in said) is not known
+
+
+@pytest.mark.parametrize("version", ["1.2.3", "1.2.2"])
+def test_a_plugin_of_another_version_is_not_the_one_that_is_needed(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
+    file = tmp_path / ".venv/lib/python3/site-packages/pulumi_random/pulumi-plugin.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"resource": true, "name": "random", "version": "1.2.3"}')
+    (tmp_path / f"home/plugins/resource-random-v{version}").mkdir(parents=True)
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    finding = doctor.plugins()
+    assert finding.found == ("all there" if version == "1.2.3" else "missing: random")
+    assert bool(finding.remedy) is (version == "1.2.2")
 
 
 def test_an_engine_that_is_too_small(

@@ -4,6 +4,7 @@ Standard library only at its top, as it runs before anything is installed.
 """
 
 import argparse
+import os
 import platform
 import shutil
 import socket
@@ -194,12 +195,12 @@ def node(env: str) -> Iterator[Finding]:
 
 def plugins() -> Finding:
     """The official provider plugins; `up` downloads what is missing."""
-    wanted = len(list(install.VENV.glob("lib/*/site-packages/*/pulumi-plugin.json")))
-    folder = pulumi_cli.pulumi_home() / "plugins"
-    there = len([path for path in folder.glob("resource-*") if path.is_dir()])
+    from cli.lib.reach import missing_plugins
+
+    missing = missing_plugins(os.environ)
     return Finding(
         what="provider plugins",
-        found=f"{there} of {wanted} in {folder}",
-        remedy="" if there >= wanted else "the first `up` downloads them, about 1 GB",
+        found=f"missing: {', '.join(missing)}" if missing else "all there",
+        remedy="the first `up` downloads them, about 1 GB" if missing else "",
         required=False,
     )
