@@ -3,12 +3,14 @@
 import os
 import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from cli.commands import doctor
 from cli.commands.doctor import docker as docker_doctor
 from cli.commands.doctor.finding import Finding
+from cli.lib import backend
 from settings.names import endpoints
 from tests.cli.conftest import Checkout
 from tests.harness.deploy import settings_of
@@ -43,7 +45,10 @@ def test_all_well(
     machine: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     docker(machine.fake, ENGINE, monkeypatch)
+    loading = Mock(wraps=backend.settings_of)
+    monkeypatch.setattr(backend, "settings_of", loading)
     assert machine.lab("doctor", "dev") == 0
+    assert loading.call_count == 1
     said = capsys.readouterr().out
     assert "FAIL" not in said
     assert "20.10.24" in said

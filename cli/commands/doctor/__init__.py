@@ -10,12 +10,17 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING
 
 from cli.commands.doctor.finding import Finding
 from cli.lib.command import ENVIRONMENTS, JSON, MAYBE_ENV, START, Verb
 from cli.lib.fault import Fault
 from cli.lib.terminal import print_json
 from toolchain import install, preconditions, pulumi_cli
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 VERB = Verb(
     "doctor",
@@ -104,7 +109,8 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
             )
         return Finding(what=what, found=well)
 
-    found = look(f"settings of {env}", "no faults", lambda: backend.settings_of(env))
+    load = cache(lambda: backend.settings_of(env))
+    found = look(f"settings of {env}", "no faults", load)
     yield found
     links = backend.link_faults(env)
     yield Finding(
@@ -117,7 +123,8 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
     yield look(f"backend of {env}", backend.url(env), lambda: backend.agree(env))
     if found.remedy:
         return
-    place = backend.settings_of(env).common.target.kind
+    checked = load()
+    place = checked.common.target.kind
     yield look(f"passphrase of {env}", "set", lambda: backend.passphrase(env, place))
     made = (backend.folder(env) / ".pulumi").is_dir() or backend.marker(env).exists()
     yield Finding(
@@ -127,27 +134,25 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
         required=False,
     )
     yield plugins()
-    yield from names(env)
+    yield from names(env, checked)
     if place == "docker":
         from cli.commands.doctor import docker
 
-        yield from docker.findings(backend.settings_of(env))
+        yield from docker.findings(checked)
     else:
         yield openssh()
         if made:
             yield from node(env)
 
 
-def names(env: str) -> Iterator[Finding]:
+def names(env: str, checked: "Settings") -> Iterator[Finding]:
     """Whether this machine knows the lab's names; where it has none, nothing.
 
     In `dev` with GitLab the Docker engine itself asks by one: a registry sends it to GitLab's own
     address for a token, and no image could be pushed.
     """
-    from cli.lib import backend
     from settings.names import addresses
 
-    checked = backend.settings_of(env)
     wanted = addresses(checked)
     wrong = []
     for name, address in wanted.items():
