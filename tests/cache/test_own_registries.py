@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.cache.figures import file_hosts
+from cli.commands.init.links import file_hosts
 from cli.commands.init.upstreams import npm_registry, pip_index
 from settings.mirrors import urls
 from tests.cache.apt import Apt

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands.cache import figures as cache
+from cli.commands.init import links
 from cli.commands.init import upstreams as init
 from cli.lib import backend, stackfile
 from layers import LAYERS
 from settings import load_file
 from tests.cli.conftest import Checkout
+from tests.harness.process import free_port
 
-ARCHIVES = init.archives
+ARCHIVES, FILE_HOSTS = init.archives, links.file_hosts
 TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
 
 
@@ -23,7 +24,7 @@ def indexes(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator's own indexes."""
     monkeypatch.setattr(init, "pip_index", lambda: "https://pip.example/simple")
     monkeypatch.setattr(init, "npm_registry", lambda: "https://npm.example/")
-    monkeypatch.setattr(cache, "file_hosts", lambda *_: [])
+    monkeypatch.setattr(links, "file_hosts", lambda *_: [])
 
 
 def files(checkout: Checkout) -> dict[str, bytes]:
@@ -63,7 +64,7 @@ def test_the_operators_indexes_become_upstreams(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts = {"pypi": ["https://files.example"], "npm": []}
-    monkeypatch.setattr(cache, "file_hosts", lambda kind, _: hosts[kind])
+    monkeypatch.setattr(links, "file_hosts", lambda kind, _: hosts[kind])
     file = checkout.root / "Pulumi.dev.yaml"
     before = file.read_text()
     assert checkout.lab("init", "dev") == 0
@@ -78,6 +79,23 @@ def test_the_operators_indexes_become_upstreams(
         "        npm:\n"
         "          kind: npm\n"
         "          url: https://npm.example/\n"
+    )
+
+
+def test_an_index_that_does_not_answer_is_added_without_hosts(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is this machine's own, and the lab's cache has nothing to do with it."""
+    index = f"http://127.0.0.1:{free_port()}/simple"
+    monkeypatch.setattr(links, "file_hosts", FILE_HOSTS)
+    monkeypatch.setattr(init, "pip_index", lambda: index)
+    monkeypatch.setattr(init, "npm_registry", lambda: None)
+    ((_, written),) = init.indexes(load_file(checkout.root / "Pulumi.dev.yaml"))
+    assert written == {"kind": "pypi", "url": index, "allow_http": True}
+    said, found = capsys.readouterr().err.splitlines()[0].split(" (")
+    assert said == f"lab: {index}/pip/ does not answer"
+    assert found.endswith(
+        "Connection refused); if it links to other hosts set foundation.cache.upstreams.pypi.files"
     )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from cli.ci import images
-from cli.commands.cache.figures import file_hosts
+from cli.commands.init.links import file_hosts
 from cli.commands.init.upstreams import npm_registry, pip_index
 from layers.apps.model_server import inference_variables
 from layers.builder import builder

@@ -5,10 +5,9 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote
 
 import httpx
 from rich.console import Console
@@ -20,7 +19,6 @@ from cli.lib import http
 from cli.lib.backend import settings_of
 from cli.lib.fault import Fault, say
 from settings import ENVIRONMENTS, Settings
-from settings.foundation.cache import LINKING
 from settings.mirrors import environment, urls
 from settings.names import endpoints
 
@@ -261,37 +259,3 @@ def client_settings(settings: Settings) -> str:
     if not lines:
         say("this cache has no upstreams; see foundation.cache")
     return "".join(f"{line}\n" for line in lines)
-
-
-class _Links(HTMLParser):
-    """The targets of a page's links."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.targets += [value for name, value in attrs if name == "href" and value]
-
-
-def file_hosts(kind: str, url: str) -> list[str]:
-    """Origins, other than its own, that the documents of the index at `url` link to.
-
-    Asks for one well-known document; Fault if it cannot be had.
-    """
-    if kind not in LINKING:
-        raise ValueError(f"{kind} has no links")
-    page = f"{url.rstrip('/')}/{'pip/' if kind == 'pypi' else 'npm'}"
-    accept = "text/html" if kind == "pypi" else "application/vnd.npm.install-v1+json"
-    text = (_get(page, Accept=accept) or b"").decode(errors="replace")
-    if kind == "pypi":
-        parser = _Links()
-        parser.feed(text)
-        targets = parser.targets
-    else:
-        versions = json.loads(text or "{}").get("versions", {})
-        targets = [version["dist"]["tarball"] for version in versions.values()]
-    parts = [urlsplit(urljoin(page, target)) for target in targets]
-    origins = {f"{part.scheme}://{part.netloc}" for part in parts}
-    own = urlsplit(url)
-    return sorted(origins - {f"{own.scheme}://{own.netloc}"})

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from cli.commands.cache import figures as cache
+from cli.commands.init import links
 from cli.lib import ask, backend, stackfile
 from cli.lib.fault import Fault, SettingsFault, say
 from cli.lib.pulumi import Engine
@@ -158,7 +158,7 @@ def indexes(settings: Settings) -> Iterator[Addition]:
         if address.startswith("http:"):
             written["allow_http"] = True
         try:
-            hosts = cache.file_hosts(kind, address)
+            hosts = links.file_hosts(kind, address)
         except Fault as fault:
             say(f"{fault}; if it links to other hosts set {path}.files")
             hosts = []
