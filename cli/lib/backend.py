@@ -4,11 +4,8 @@ import os
 from pathlib import Path
 from urllib.parse import urlencode
 
-from rich.console import Console
-
 from cli.lib.fault import Fault, SettingsFault
 from cli.lib.pulumi import Engine
-from cli.lib.tables import show
 from layers import LAYERS
 from settings import PROJECT, Settings, SettingsError, docker_engine, load_file
 from settings.stackfile import layer_file
@@ -96,6 +93,10 @@ def settings_of(env: str) -> Settings:
         return load_file(stack_file(env))
     except SettingsError as error:
         if error.budget and error.budget.errors:
+            from rich.console import Console
+
+            from cli.lib.tables import show
+
             show(error.budget, Console(stderr=True))
         raise SettingsFault(str(error)) from None
 

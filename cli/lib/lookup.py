@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import gitlab
-
 from cli.lib import docker
 from cli.lib.fault import Fault
 
@@ -35,6 +33,8 @@ def find(kind: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> s
 
 def gitlab_id(kind: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:
     """The import id of a thing in GitLab whose number GitLab chose."""
+    import gitlab  # seldom needed: only what a kill left open is asked for
+
     name = kind.rpartition(":")[2]
     path, key = GITLAB_LISTS[name]
     wanted = inputs.get(key) or inputs.get("name")

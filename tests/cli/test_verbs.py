@@ -114,3 +114,11 @@ def test_no_call_before_the_first_can_be_the_last(number: str) -> None:
 def test_every_refusal_that_was_asked_for_counts() -> None:
     _, values = command_line.parse(["rehearse", "--fail", "Volume=a", "--fail", "Volume=b"])
     assert values.fail == ["Volume=a", "Volume=b"]
+
+
+def test_up_does_not_wait_for_packages_that_it_seldom_needs() -> None:
+    """rich draws a budget that does not fit; GitLab's client asks for what a kill left open."""
+    asked = "import sys, cli.lib.stacks; print({'gitlab', 'requests', 'rich'} & {*sys.modules})"
+    command = [sys.executable, "-c", asked]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert answer.stdout == "set()\n"
