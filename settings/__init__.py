@@ -203,9 +203,15 @@ def _sound(tree: Mapping[str, Any], bad: set[faults.Location]) -> Sections:
             if (layer, name) in bad:
                 continue
             if name in tree[layer]:
-                adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
                 raw = json.dumps(tree[layer][name])
-                found[f"{layer}.{name}"] = adapter.validate_json(raw, strict=True)
+                found[f"{layer}.{name}"] = _adapter(layer, name).validate_json(raw, strict=True)
             elif not field.is_required():
                 found[f"{layer}.{name}"] = field.get_default(call_default_factory=True)
     return found
+
+
+@functools.cache
+def _adapter(layer: str, name: str) -> TypeAdapter[Any]:
+    """What checks one section; to make it takes longer than to check with it."""
+    fields = getattr(Settings.model_fields[layer].annotation, "model_fields", {})
+    return TypeAdapter(fields[name].rebuild_annotation())

@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, ScalarNode
 
 from cli.lib.fault import Fault
-from cli.lib.stackfile import with_value
+from cli.lib.stackfile import entry, newline, with_value
 from settings import PROJECT, Settings, replaced
 from settings.defaults import unlisted
 from settings.stackfile import StackFileError, document
 
 Edit = tuple[int, int, str]  # from, to, and what comes there
-Entry = tuple[Node, Node]
 COMMON = f"{PROJECT}:common"
 
 
@@ -53,8 +52,8 @@ def _unlisted(text: str, place: str) -> str:
 def _edits(text: str, key: str, place: str) -> Iterator[Edit]:
     """What to change, for a place that its owner's map is next to."""
     root = yaml.compose(text, Loader=yaml.BaseLoader)
-    common = _entry(_entry(root, "config")[1], key)[1]
-    owner_key, owner = _entry(common, replaced.OWNERS[place])
+    common = entry(entry(root, "config")[1], key)[1]
+    owner_key, owner = entry(common, replaced.OWNERS[place])
     if not isinstance(common, MappingNode) or not isinstance(owner, MappingNode):
         raise ValueError("no map")
     if owner.start_mark.index < owner_key.end_mark.index:
@@ -66,32 +65,32 @@ def _edits(text: str, key: str, place: str) -> Iterator[Edit]:
     (start, end, _), comment = _removed(text, common, "place")
     # A map in braces has no room for a comment: it stays where it was, on a line of its own.
     indent = " " * common.start_mark.column
-    left = f"{indent}{comment.lstrip()}{_newline(text)}" if comment and owner.flow_style else ""
+    left = f"{indent}{comment.lstrip()}{newline(text)}" if comment and owner.flow_style else ""
     yield start, end, left
-    yield _kind(owner, place, comment, _newline(text))
+    yield _kind(owner, place, comment, newline(text))
     for other in replaced.OWNERS.values():
         if other != replaced.OWNERS[place] and any(name.value == other for name, _ in common.value):
             yield _removed(text, common, other)[0]
 
 
-def _kind(owner: MappingNode, place: str, comment: str, newline: str) -> Edit:
+def _kind(owner: MappingNode, place: str, comment: str, end: str) -> Edit:
     """The first entry of the target: its kind, with the comment that `place` had."""
     if owner.flow_style:
         at = owner.start_mark.index + 1
         return at, at, f" kind: {place}, " if owner.value else f"kind: {place}"
     first = owner.value[0][0].start_mark
-    line = f"kind: {place}{comment}{newline}{' ' * first.column}"
+    line = f"kind: {place}{comment}{end}{' ' * first.column}"
     return first.index, first.index, line
 
 
 def _removed(text: str, common: MappingNode, name: str) -> tuple[Edit, str]:
     """An edit that takes a plain entry away, and the comment that stood behind it."""
-    key, value = _entry(common, name)
+    key, value = entry(common, name)
     if not isinstance(value, ScalarNode):
         raise ValueError(f"{name} is not a plain value")
     start, end = key.start_mark.index, max(key.end_mark.index + 1, value.end_mark.index)
     if common.flow_style:
-        number = [entry[0] for entry in common.value].index(key)
+        number = [name for name, _ in common.value].index(key)
         if number + 1 < len(common.value):
             return (start, common.value[number + 1][0].start_mark.index, ""), ""
         return (common.value[number - 1][1].end_mark.index, end, ""), ""
@@ -100,21 +99,6 @@ def _removed(text: str, common: MappingNode, name: str) -> tuple[Edit, str]:
     after = len(text) if after < 0 else after + 1
     comment = text[end:after].rstrip("\r\n")
     return (line, after, ""), comment if comment.strip() else ""
-
-
-def _entry(node: Node | None, name: str) -> Entry:
-    if not isinstance(node, MappingNode):
-        raise LookupError(name)
-    for key, value in node.value:
-        if key.value == "<<":
-            raise ValueError("what is merged would be hidden")
-        if key.value == name:
-            return key, value
-    raise LookupError(name)
-
-
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _edited(text: str, edits: list[Edit]) -> str:

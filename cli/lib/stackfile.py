@@ -71,19 +71,19 @@ def _put(text: str, path: Sequence[str], value: Any) -> tuple[str, Any]:
     wanted = level = json.loads(json.dumps(parsed(text)))
     missing = list(path)
     while missing and isinstance(node, MappingNode):
-        found = _child(node, missing[0])
-        if found is None:
+        try:
+            key, node = _child(node, missing[0])
+        except LookupError:
             break
-        key, node = found
         missing.pop(0)
         if missing and isinstance(level[key], dict):
             level = level[key]
     for step in reversed(missing[1:]):
         value = {step: value}
     if isinstance(node, MappingNode) and missing:
-        entry = {missing[0]: value}
-        level |= parsed(_dump(entry))
-        return _entered(text, node, entry), wanted
+        new = {missing[0]: value}
+        level |= parsed(_dump(new))
+        return _entered(text, node, new), wanted
     if not isinstance(node, ScalarNode):
         raise ValueError("there is a list or a map in its place")
     value = {missing[0]: value} if missing else value
@@ -93,24 +93,35 @@ def _put(text: str, path: Sequence[str], value: Any) -> tuple[str, Any]:
     return f"{text[:start]}{gap}{_dump(value, flow=True)}{text[end:]}", wanted
 
 
-def _child(node: MappingNode, step: str) -> tuple[str, Node] | None:
+def _child(node: MappingNode, step: str) -> tuple[str, Node]:
     """Key and value of an entry; keys without a namespace have the project's, as in Pulumi."""
-    for key, value in node.value:
+    key, value = entry(node, step, step.removeprefix(f"{PROJECT}:"))
+    if value.start_mark.index < key.end_mark.index:
+        raise ValueError("an alias: its anchor would change")
+    return key.value, value
+
+
+def entry(node: Node | None, *names: str) -> tuple[Node, Node]:
+    """Key and value of the entry of a map that has one of these names; LookupError without."""
+    for key, value in node.value if isinstance(node, MappingNode) else ():
         if key.value == "<<":
             raise ValueError("what is merged would be hidden")
-        if key.value in (step, step.removeprefix(f"{PROJECT}:")):
-            if value.start_mark.index < key.end_mark.index:
-                raise ValueError("an alias: its anchor would change")
-            return key.value, value
-    return None
+        if key.value in names:
+            return key, value
+    raise LookupError(names[0])
 
 
-def _entered(text: str, node: MappingNode, entry: dict[str, Any]) -> str:
+def newline(text: str) -> str:
+    """How the lines of a file end."""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _entered(text: str, node: MappingNode, new: dict[str, Any]) -> str:
     """The text with one more entry at the end of a map, in the style of that map."""
     if node.flow_style:
         at = node.value[-1][1].end_mark.index if node.value else node.start_mark.index + 1
         comma = ", " if node.value else ""
-        return f"{text[:at]}{comma}{_dump(entry, flow=True)[1:-1]}{text[at:]}"
+        return f"{text[:at]}{comma}{_dump(new, flow=True)[1:-1]}{text[at:]}"
     column = node.start_mark.column
     at = _end(node)
     if not text[:at].endswith("\n"):  # a block of text ends with its line
@@ -119,9 +130,9 @@ def _entered(text: str, node: MappingNode, entry: dict[str, Any]) -> str:
     deep = rf"(?:(?:[ \t]*\r?\n)*[ ]{{{column},}}#[^\n]*(?:\n|\Z))*"
     if found := re.compile(deep).match(text, at):
         at = found.end()
-    newline = "\r\n" if "\r\n" in text else "\n"
-    lines = [" " * column + line + newline for line in _dump(entry).splitlines()]
-    before = text[:at] if text[:at].endswith("\n") else text[:at] + newline
+    end = newline(text)
+    lines = [" " * column + line + end for line in _dump(new).splitlines()]
+    before = text[:at] if text[:at].endswith("\n") else text[:at] + end
     return before + "".join(lines) + text[at:]
 
 

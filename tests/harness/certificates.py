@@ -6,7 +6,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,26 @@ class Authority:
         return _pair(self._ca.issue_cert(name, common_name=name))
 
     def server_only(self, name: str) -> Pair:
-        """For a server, and no client's: trustme's own leaves are good for both."""
-        ca = x509.load_pem_x509_certificate(self.pem.encode())
+        """What `client` gives, but for a server alone: trustme's leaves are good for both."""
+        leaf = self.client(name)
+        given = x509.load_pem_x509_certificate(leaf.certificate.encode())
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(given.subject)
+            .issuer_name(given.issuer)
+            .public_key(given.public_key())
+            .serial_number(given.serial_number)
+            .not_valid_before(given.not_valid_before_utc)
+            .not_valid_after(given.not_valid_after_utc)
+        )
+        for extension in given.extensions:
+            usage = isinstance(extension.value, x509.ExtendedKeyUsage)
+            value = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+            made = made.add_extension(value if usage else extension.value, extension.critical)
         signer = serialization.load_pem_private_key(self._ca.private_key_pem.bytes(), None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        key = ec.generate_private_key(ec.SECP256R1())
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        leaf = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(ca.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(ca.not_valid_before_utc)
-            .not_valid_after(ca.not_valid_after_utc)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .add_extension(usage, critical=False)
-            .sign(signer, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
-        private = key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return Pair(leaf.public_bytes(pem).decode(), private.decode())
+        signed = made.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return Pair(signed.decode(), leaf.key)
 
 
 def _pair(leaf: trustme.LeafCert) -> Pair:
