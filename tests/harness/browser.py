@@ -1,36 +1,68 @@
-"""A real browser (Debian's chromium) for pages of the project's own."""
+"""A real browser (Debian's chromium) for pages of the project's own, driven by W3C WebDriver."""
 
 import shutil
-import subprocess
 from pathlib import Path
+from typing import Any
 
-from tests.harness.process import clean_environment
+import requests
+
+from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+
+PATIENCE = 300  # seconds: two cores may be busy with other tests' servers
+ARGUMENTS = [
+    "--headless=new",
+    "--no-sandbox",  # root has none; the page is our own
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
 
 
-def browse(url: str, folder: Path) -> tuple[str, list[str]]:
-    """The page after its scripts ran, and what the browser complained about."""
-    browser = shutil.which("chromium")
-    assert browser is not None, "apt-get install chromium"
-    done = subprocess.run(
-        [
-            browser,
-            "--headless=new",
-            "--no-sandbox",  # root has none; the page is our own
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            f"--user-data-dir={folder}/browser",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            f"{url}/",
-        ],
-        env=clean_environment(HOME=str(folder)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    complaints = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    return done.stdout, complaints
+def browse(url: str, folder: Path, until: str) -> tuple[str, list[str]]:
+    """The page once the JavaScript expression `until` holds, and what its scripts complained of.
+
+    A condition and not a time: chromium's `--virtual-time-budget` does not wait for a network.
+    """
+    driver = shutil.which("chromedriver")
+    assert driver is not None, "apt-get install chromium-driver"
+    port = free_port()
+    with (
+        server(
+            [driver, f"--port={port}"],
+            lambda: listens(port),
+            folder / "chromedriver.log",
+            env=clean_environment(HOME=str(folder)),
+        ),
+        requests.Session() as client,
+    ):
+        client.trust_env = False  # no proxy
+
+        def call(method: str, path: str, **body: object) -> Any:
+            answer = client.request(
+                method, f"http://127.0.0.1:{port}/session{path}", json=body, timeout=PATIENCE
+            )
+            value = answer.json()["value"]
+            assert answer.ok, value
+            return value
+
+        arguments = [*ARGUMENTS, f"--user-data-dir={folder}/browser"]
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }
+        opened = call("POST", "", capabilities={"alwaysMatch": wanted})
+        session = f"/{opened['sessionId']}"
+        try:
+            call("POST", f"{session}/url", url=f"{url}/")
+            script = {"script": f"return Boolean({until});", "args": []}
+            try:
+                wait_for(lambda: call("POST", f"{session}/execute/sync", **script), PATIENCE, until)
+            except TimeoutError as error:
+                raise AssertionError(f"{error}:\n{call('GET', f'{session}/source')}") from None
+            entries = call("POST", f"{session}/se/log", type="browser")
+            # What does not answer is the page's to say, and no fault of its scripts.
+            complaints = [str(e["message"]) for e in entries if e["source"] != "network"]
+            return call("GET", f"{session}/source"), complaints
+        finally:
+            call("DELETE", session)
