@@ -1,4 +1,4 @@
-"""One machine, read from standard input as the JSON that places/ansible.py writes.
+"""One machine, read from standard input as the JSON that targets/ansible.py writes.
 
 Its strings are never templates: a `{{` in a configuration file stays what it is.
 """
