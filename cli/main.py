@@ -4,18 +4,17 @@ Nothing but the standard library at the top, as a part of it runs before anythin
 """
 
 import argparse
-import difflib
 import importlib
 import pkgutil
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cli import commands
-from cli.lib.command import EXIT_CODES, GROUPS, Verb
+from cli.lib.command import EXIT_CODES, GROUPS, Verb, unknown
 from cli.lib.fault import Fault, SettingsFault, say
 from toolchain import files
 from toolchain.files import ROOT
@@ -35,10 +34,16 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run `./lab ARGUMENTS`; returns the exit code (cli/lib/command.py, EXIT_CODES)."""
+def main(arguments: Sequence[str], set_up: Callable[[Verb], None] = lambda _: None) -> int:
+    """Run `./lab ARGUMENTS`; returns the exit code (cli/lib/command.py, EXIT_CODES).
+
+    set_up comes first: it makes what the verb needs, and its failures are said as the verb's are.
+    """
     verb, values = parse(arguments)
+    goes_on = True  # as every set-up does
     try:
+        set_up(verb)
+        goes_on = verb.goes_on
         code: int = module(verb.name).run(values)
     except SettingsFault as fault:
         print(fault, file=sys.stderr)
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         say(error)
         return error.code if isinstance(error, Fault) else 1
     except KeyboardInterrupt:
-        again = "; run the same command again to go on" if verb.goes_on else ""
+        again = "; run the same command again to go on" if goes_on else ""
         print(f"\nlab: interrupted{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `./lab hosts lab | head -1`
@@ -80,9 +85,7 @@ def verbs() -> list[Verb]:
 def find(name: str) -> Verb:
     """The verb of this name; SystemExit(2), with the nearest one, where there is none."""
     if name not in (known := names()):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        sys.stderr.write(f"lab: there is no verb {name!r}{hint}\nSee ./lab help\n")
+        say(f"{unknown('verb', name, known)}\nSee ./lab help")
         raise SystemExit(2)
     verb: Verb = module(name).VERB
     return verb

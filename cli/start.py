@@ -11,34 +11,21 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
 from cli import main as command_line  # noqa: E402 - the line above makes it importable
-from toolchain import files, install, preconditions, pulumi_cli  # noqa: E402
+from cli.lib.command import Verb  # noqa: E402
+from toolchain import install, obtain, preconditions  # noqa: E402
 
 
-def main(arguments: list[str]) -> int:
-    """Set up, then run the verb; returns its exit code."""
-    needs, _ = command_line.parse(arguments)
-    try:
-        if needs.requirements:
-            preconditions.require(needs.requirements, engine=needs.engine, programs=needs.programs)
-            install.ensure_python(needs.requirements)
-        if needs.engine:
-            pulumi_cli.ensure_pulumi()
-    except install.SetupError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if (text := files.explain(error)) is None:
-            raise
-        print(f"lab: {text}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nlab: stopped; the next start goes on from here", file=sys.stderr)
-        return 130
-    if needs.requirements and Path(sys.prefix) != install.VENV:
+def set_up(verb: Verb) -> None:
+    """Have what the verb needs; where this is not the virtual environment, start again there."""
+    if verb.requirements:
+        preconditions.require(verb.requirements, engine=verb.engine, programs=verb.programs)
+        install.ensure_python(verb.requirements)
+    if verb.engine:
+        obtain.ensure_pulumi()
+    if verb.requirements and Path(sys.prefix) != install.VENV:
         python = str(install.VENV / "bin" / "python")
-        os.execv(python, [python, __file__, *arguments])  # noqa: S606 - no shell wanted
-    return command_line.main(arguments)
+        os.execv(python, [python, __file__, *sys.argv[1:]])  # noqa: S606 - no shell wanted
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command_line.main(sys.argv[1:], set_up))

@@ -25,7 +25,7 @@ from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.mirrors import users
 from settings.names import addresses, endpoints
 from settings.stackfile import StackFileError, layer_file, read_config
-from toolchain import install, pulumi_cli
+from toolchain import install, obtain, pulumi_cli
 
 PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
 # What a person would give, valid for its type.
@@ -234,7 +234,7 @@ def variables(folder: Path) -> dict[str, str]:
         "PULUMI_HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
     }
-    found = pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
+    found = pulumi_cli.environment(obtain.ensure_pulumi(), base)
     return found | {"PATH": os.pathsep.join([str(folder / "bin"), found["PATH"]])}
 
 

@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from cli.commands.test import TIERS
 from settings import images
-from toolchain import pulumi_cli
+from toolchain import obtain, pulumi_cli
 
 # The engines of tests have no registry, and so no image by its digest; and nobody's tests fail
 # because of what their `./lab pin` wrote. Before any module of a layer is there, as those ask.
@@ -67,4 +67,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
 @pytest.fixture(scope="session")
 def pulumi_environment() -> Mapping[str, str]:
     """Variables of a process that runs the real `pulumi`: PATH with it and its language host."""
-    return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), os.environ)
+    return pulumi_cli.environment(obtain.ensure_pulumi(), os.environ)

@@ -25,6 +25,8 @@ from toolchain.pulumi_cli import (
     LANGUAGE_HOST,
     Toolchain,
     built_folder,
+    complete,
+    find_pulumi,
     pinned_version,
 )
 
@@ -40,6 +42,20 @@ HOW = (
     "apt install golang-go (Debian 13, Ubuntu 24.04); "
     "apt install -t bookworm-backports golang-go (Debian 12); https://go.dev/doc/install"
 )
+
+
+def ensure_pulumi() -> Toolchain:
+    """The Pulumi to use: on PATH, else its official release, else built from toolchain/go.mod."""
+    found = find_pulumi()
+    if found is None or not complete(found):
+        with install.exclusive("pulumi"):
+            found = find_pulumi()
+            if not complete(found):
+                obtain(found)
+                found = find_pulumi()
+    if found is None:
+        raise SetupError(f"{built_folder() / 'pulumi'} does not run on this machine")
+    return found
 
 
 def obtain(found: Toolchain | None) -> None:

@@ -76,7 +76,7 @@ def main(program: str, *arguments: str) -> None:
     os.environ |= {"ANSIBLE_LOCAL_TEMP": str(folder), "ANSIBLE_SSH_AGENT": agent}
     os.environ.setdefault("ANSIBLE_SSH_CONTROL_PATH_DIR", str(folder))
     # An agent that was given a command ends with it, however that ends. The agent that Ansible
-    # itself starts (ssh_agent = auto) stays, with the machines' key, where Ansible is killed.
+    # itself starts with `ssh_agent = auto` stays, with the machines' key, where Ansible is killed.
     try:
         os.execvp("ssh-agent", ("ssh-agent", "-a", agent, str(path), *arguments))  # noqa: S606
     except FileNotFoundError:

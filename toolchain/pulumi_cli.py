@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import install
 from toolchain.files import ROOT, replace
 from toolchain.install import VENV, SetupError, cache_folder
 
@@ -111,22 +110,6 @@ def find_pulumi() -> Toolchain | None:
 def complete(found: Toolchain | None) -> bool:
     """Whether it can run a Python program: with its own language host, or with our script."""
     return found is not None and (found.official_host or (built_folder() / EXEC_SCRIPT).exists())
-
-
-def ensure_pulumi() -> Toolchain:
-    """The Pulumi to use: on PATH, else its official release, else built from toolchain/go.mod."""
-    found = find_pulumi()
-    if found is None or not complete(found):
-        from toolchain import obtain  # it needs this module
-
-        with install.exclusive("pulumi"):
-            found = find_pulumi()
-            if not complete(found):
-                obtain.obtain(found)
-                found = find_pulumi()
-    if found is None:
-        raise SetupError(f"{built_folder() / 'pulumi'} does not run on this machine")
-    return found
 
 
 def environment(toolchain: Toolchain, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cli.lib.command import CI, Verb, arg, one_of
 from cli.lib.fault import Fault
 from cli.lib.pulumi import wait
-from toolchain import install, progress, pulumi_cli
+from toolchain import install, obtain, progress, pulumi_cli
 
 TIERS = ("lint", "unit", "engine", "service")
 QUICK = "quick"  # the tests of lint and unit that take no root and little time
@@ -61,7 +61,7 @@ def run(values: argparse.Namespace) -> int:
     together = ["-n", str(workers), "--dist", "loadscope"] if workers > 1 else []
     slowest = ["--durations=25", "--durations-min=0.1"]
     command = [sys.executable, "-m", "pytest", "-m", marks, *slowest, *together, *values.extra]
-    variables = pulumi_cli.environment(pulumi_cli.ensure_pulumi())
+    variables = pulumi_cli.environment(obtain.ensure_pulumi())
     return wait(command, install.ROOT, variables)
 
 

@@ -9,7 +9,7 @@ from cli.lib.pulumi import Engine
 from layers import LAYERS
 from settings import PROJECT, Settings, SettingsError, docker_engine, load_file
 from settings.stackfile import layer_file
-from toolchain import install, pulumi_cli
+from toolchain import install, obtain, pulumi_cli
 
 # Documented: dev's state never leaves the machine and its services listen on loopback only.
 DEV_PASSPHRASE = "dev"  # noqa: S105 - a published word
@@ -65,7 +65,7 @@ def url(env: str) -> str:
         return file_url(env)
 
 
-def s3_url(endpoint: str, region: str, bucket: str = "pulumi-state") -> str:
+def s3_url(endpoint: str, region: str) -> str:
     """Pulumi's backend URL for an S3 store that is not Amazon's.
 
     `endpoint` has a scheme (https://store.lab.home.arpa:9000). Without path style the bucket
@@ -79,7 +79,7 @@ def s3_url(endpoint: str, region: str, bucket: str = "pulumi-state") -> str:
         "s3ForcePathStyle": "true",
         "request_checksum_calculation": "when_required",
     }
-    return f"s3://{bucket}?{urlencode(query)}"
+    return f"s3://pulumi-state?{urlencode(query)}"
 
 
 def stack_file(env: str) -> Path:
@@ -195,7 +195,7 @@ def variables(env: str, place: str, secret: dict[str, str]) -> dict[str, str]:
     base |= {"PULUMI_BACKEND_URL": url(env), **secret, **store}
     if place == "docker":
         base |= docker_engine.named().variables
-    return pulumi_cli.environment(pulumi_cli.ensure_pulumi(), base)
+    return pulumi_cli.environment(obtain.ensure_pulumi(), base)
 
 
 def checked(env: str) -> Settings:

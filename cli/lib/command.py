@@ -59,9 +59,20 @@ def arg(name: str, **options: Any) -> Argument:
 def unknown(kind: str, word: str, known: Iterable[str]) -> str:
     """What to say of a word that is none of the known ones."""
     names = list(known)
-    near = difflib.get_close_matches(word.lower(), names, n=1)
-    hint = f"did you mean {near[0]}? There are" if near else "there are"
-    return f"there is no {kind} {word!r}; {hint} {', '.join(names)}"
+    hint = f"{near} There" if (near := nearest(word.lower(), names)) else "; there"
+    return f"there is no {kind} {word!r}{hint} are {', '.join(names)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to add to what is said of a wrong word: the known one that is like it, if any is."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def action(*known: str) -> Argument:
+    """The word after the name of a verb that does several things."""
+    check = one_of("action", known)
+    return arg("action", metavar="|".join(known), type=check, help="what to do")
 
 
 def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:

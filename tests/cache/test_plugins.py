@@ -13,7 +13,7 @@ from tests.cache.origin import Fault, Origin
 from tests.cache.origin import origin as make_origin
 from tests.cache.running import Running, running, settings, site
 from tests.harness.process import clean_environment
-from toolchain import pulumi_cli
+from toolchain import obtain, pulumi_cli
 
 pytestmark = pytest.mark.service
 
@@ -37,7 +37,7 @@ def _install(cache: Running, home: Path, name: str, *words: str) -> None:
         ),
         cache.url,
     )
-    paths = pulumi_cli.environment(pulumi_cli.ensure_pulumi(), os.environ)
+    paths = pulumi_cli.environment(obtain.ensure_pulumi(), os.environ)
     done = subprocess.run(
         ["pulumi", "plugin", "install", "resource", name, "4.0.0", *words],
         env=clean_environment(

@@ -15,7 +15,7 @@ from cli.lib import reach
 from cli.main import main
 from layers import LAYERS
 from tests.harness.patched import sample_file
-from toolchain import install, pulumi_cli
+from toolchain import install, obtain, pulumi_cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checko
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(install, "ROOT", root)
     found = pulumi_cli.Toolchain(pulumi=binary, version="v3.259.0", official_host=True)
-    monkeypatch.setattr(pulumi_cli, "ensure_pulumi", lambda: found)
+    monkeypatch.setattr(obtain, "ensure_pulumi", lambda: found)
     monkeypatch.setattr(reach, "require", lambda *_: None)  # tests/cli/test_reach.py is about it
     # Nor are this machine's pip, npm and apt asked for each `init`; tests/cli/test_init.py asks.
     monkeypatch.setattr(init, "pip_index", lambda: None)

@@ -14,7 +14,7 @@ from cli.lib import backend
 from settings.names import endpoints
 from tests.cli.conftest import Checkout
 from tests.harness.deploy import settings_of
-from toolchain import install, pulumi_cli
+from toolchain import install, obtain, pulumi_cli
 
 # An engine of 16 GiB and 8 cores, without containers.
 ENGINE = (
@@ -28,7 +28,7 @@ ENGINE = (
 def machine(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """A machine with everything but the Docker engine."""
     monkeypatch.setattr(install, "python_ready", lambda _: True)
-    monkeypatch.setattr(pulumi_cli, "find_pulumi", pulumi_cli.ensure_pulumi)
+    monkeypatch.setattr(pulumi_cli, "find_pulumi", obtain.ensure_pulumi)
     monkeypatch.setattr(docker_doctor, "taken", lambda *_: False)
     return checkout
 

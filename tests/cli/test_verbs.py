@@ -1,9 +1,12 @@
 """The command line itself: before anything is installed, and with wrong words."""
 
+import errno
 import importlib
+import io
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,9 @@ import pytest
 import settings
 from cli import main as command_line
 from cli.lib.command import ENVIRONMENTS, EXIT_CODES, GROUPS, Verb
+from cli.lib.fault import Fault
 from tests.cli.conftest import Checkout
+from toolchain.install import SetupError
 
 ROOT = Path(__file__).parents[2]
 VERBS = command_line.verbs()
@@ -122,3 +127,50 @@ def test_up_does_not_wait_for_packages_that_it_seldom_needs() -> None:
     command = [sys.executable, "-c", asked]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert answer.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (SetupError("no such uv"), 1, "lab: no such uv\n"),
+        (Fault("no such stack", 6), 6, "lab: no such stack\n"),
+        (KeyboardInterrupt(), 130, "\nlab: interrupted; run the same command again to go on\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "lab: /x: No space left"),
+        (BrokenPipeError(), 0, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_a_set_up_that_fails_is_said_as_a_verb_that_fails_is(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise error
+
+    up = command_line.module("up")
+    monkeypatch.setattr(up, "run", fails)
+    for set_up in (fails, lambda _: None):
+        monkeypatch.setattr(sys, "stderr", told := Told())
+        assert command_line.main(["up", "dev"], set_up) == code
+        assert told.getvalue().startswith(said)
+
+
+class Told(io.StringIO):
+    """Standard error of one run, which a pipe that broke closes."""
+
+    def close(self) -> None:
+        pass
+
+
+def test_arguments_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed, begun = [], list[Verb]()
+    parse = command_line.parse
+
+    def count(words: Sequence[str]) -> object:
+        parsed.append(words)
+        return parse(words)
+
+    monkeypatch.setattr(command_line, "parse", count)
+    monkeypatch.setattr(command_line.module("up"), "run", lambda values: len(values.extra))
+    assert command_line.main(["up", "dev", "--", "-v", "-v"], begun.append) == 2
+    assert parsed == [["up", "dev", "--", "-v", "-v"]]
+    assert [verb.name for verb in begun] == ["up"]

@@ -37,7 +37,7 @@ from tests.harness.machine import archive
 from tests.harness.node import NODE
 from tests.harness.pipelines import git
 from tests.harness.process import wait_for
-from toolchain import pulumi_cli
+from toolchain import obtain, pulumi_cli
 from toolchain.install import BAKED, ROOT
 
 pytestmark = pytest.mark.service
@@ -140,7 +140,7 @@ def served(folder: Path) -> Iterator[str]:
 def downloads(folder: Path, plugins: str, at: str) -> Mapping[str, str]:
     """Fill a folder with Pulumi and its plugins; the build arguments of the deployer for them."""
     with tarfile.open(folder / "pulumi.tar.gz", "w:gz") as packed:
-        packed.add(pulumi_cli.ensure_pulumi().pulumi, "pulumi/pulumi")
+        packed.add(obtain.ensure_pulumi().pulumi, "pulumi/pulumi")
     (folder / "plugin").write_text(PLUGIN)
     (folder / "plugin").chmod(0o755)
     found = []
@@ -285,7 +285,7 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
         if (ROOT / name).is_file():
             (job / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, job / name)
-    found, mounts = pulumi_cli.ensure_pulumi(), {"/job": job}
+    found, mounts = obtain.ensure_pulumi(), {"/job": job}
     if not found.official_host:  # the official download has it, and an own build cannot
         script = Path("pulumi") / pulumi_cli.pinned_version() / pulumi_cli.EXEC_SCRIPT
         mounts[f"/cache/datalab/{script}"] = pulumi_cli.built_folder() / script.name

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.process import clean_environment
-from toolchain import pulumi_cli
+from toolchain import obtain
 from toolchain.install import ROOT
 
 pytestmark = pytest.mark.engine
@@ -40,7 +40,7 @@ def installed(home: Path, plugins: str) -> subprocess.CompletedProcess[str]:
     """Run the Dockerfile's own words."""
     text = (ROOT / "images/deployer/Dockerfile").read_text()
     (step,) = re.findall(r"^RUN (set -e; for plugin .*?done)$", text, re.MULTILINE | re.DOTALL)
-    pulumi = pulumi_cli.ensure_pulumi().pulumi
+    pulumi = obtain.ensure_pulumi().pulumi
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", step.replace("\\\n", "")],
         env=clean_environment(

@@ -38,9 +38,6 @@ BY_NAME = {
     "provision.__main__": "the kind that was asked for: a module of provision",
     "settings.declarations": "every service's declaration: the modules of settings/<layer>",
 }
-# pulumi_cli looks for a Pulumi, and obtain, which it imports in a function, gets one to where
-# pulumi_cli looks.
-EACH_OTHER = {"toolchain.obtain", "toolchain.pulumi_cli"}
 
 
 @cache
@@ -126,7 +123,7 @@ def test_no_modules_import_each_other() -> None:
         if kept == left.keys():
             break
         left = {module: left[module] & kept for module in kept}
-    assert left.keys() <= EACH_OTHER
+    assert left.keys() == set()
 
 
 def test_the_rehearsal_takes_five_modules_of_the_command_line() -> None:

