@@ -12,7 +12,7 @@ from hvac import exceptions
 
 from cli.ci.tree import git
 from cli.lib import stacks
-from cli.lib.backend import prepare, url
+from cli.lib.backend import PASSPHRASE, prepare, url
 from cli.lib.fault import Fault, say
 from cli.lib.pulumi import Engine
 from layers import LAYERS
@@ -26,7 +26,6 @@ BRANCH = "main"
 HELPER = '!f() { echo username=datalab; echo "password=$DATALAB_PUSH_TOKEN"; }; f'
 # The empty one takes the user's own helpers away: git gives a password that worked to all to keep.
 HELPER_ONLY = ("-c", "credential.helper=", "-c", f"credential.helper={HELPER}")
-PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # a variable's name
 # Path under kv/infra/ci -> the object store's consumer as whom its jobs reach the state.
 STATE_USERS = {"preview": "state-reader", "deploy": "state"}
 
@@ -67,16 +66,14 @@ def _project(engine: Engine, values: argparse.Namespace) -> Mapping[str, Any]:
 
 def push(remote: str, token: str, authority: str) -> None:
     """Push HEAD as the project's main branch; Fault when main has commits that HEAD lacks."""
-    try:
-        git(
-            *("push", remote, f"HEAD:refs/heads/{BRANCH}"),
-            options=HELPER_ONLY,
-            DATALAB_PUSH_TOKEN=token,
-            GIT_SSL_CAINFO=authority,
-            GIT_TERMINAL_PROMPT="0",
-        )
-    except Fault as fault:
-        raise Fault(str(fault).replace(token, "***")) from None
+    git(
+        *("push", remote, f"HEAD:refs/heads/{BRANCH}"),
+        options=HELPER_ONLY,
+        secret=token,
+        DATALAB_PUSH_TOKEN=token,
+        GIT_SSL_CAINFO=authority,
+        GIT_TERMINAL_PROMPT="0",
+    )
 
 
 def keep_forks_out(url: str, token: str, project: str, authority: str | None) -> None:
@@ -111,7 +108,7 @@ def _hand_over(
         )
         return
     identity = foundation["vault_identities"]["services"]
-    common = {"PULUMI_BACKEND_URL": backend, PASSPHRASE: passphrase_of(engine.variables)}
+    common = {"PULUMI_BACKEND_URL": backend, PASSPHRASE[0]: passphrase_of(engine.variables)}
     given = state_records(env, common, foundation["credentials"])
     given["deploy"] |= docker_access(docker)
     vault = endpoints(settings)["vault"]
@@ -164,6 +161,7 @@ def state_records(
 
 def passphrase_of(variables: Mapping[str, str]) -> str:
     """The passphrase as a value, also where this machine keeps it in a file."""
-    if PASSPHRASE in variables:
-        return variables[PASSPHRASE]
-    return Path(variables[f"{PASSPHRASE}_FILE"]).read_text().rstrip("\n")
+    value, file = PASSPHRASE
+    return (
+        variables[value] if value in variables else Path(variables[file]).read_text().rstrip("\n")
+    )

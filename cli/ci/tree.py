@@ -11,8 +11,13 @@ from toolchain.install import ROOT
 NOBODY = ("-c", "user.name=datalab", "-c", "user.email=datalab@localhost")
 
 
-def git(*words: str, options: Sequence[str] = (), **variables: str) -> str:
-    """Output of git in the checkout, with more variables; Fault with what it says when it fails."""
+def git(
+    *words: str, options: Sequence[str] = (), secret: str | None = None, **variables: str
+) -> str:
+    """Output of git in the checkout, with more variables; Fault with what it says when it fails.
+
+    secret is not said: it goes before the text is cut, where a half of it could be left.
+    """
     done = subprocess.run(
         ["git", *options, *words],
         cwd=ROOT,
@@ -23,7 +28,10 @@ def git(*words: str, options: Sequence[str] = (), **variables: str) -> str:
         stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        raise Fault(f"git {words[0]}: {(done.stderr or done.stdout).strip()[-500:]}")
+        said = (done.stderr or done.stdout).strip()
+        if secret:
+            said = said.replace(secret, "***")
+        raise Fault(f"git {words[0]}: {said[-500:]}")
     return done.stdout.strip()
 
 

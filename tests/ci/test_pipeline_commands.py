@@ -566,6 +566,18 @@ def test_publishing_pushes_and_never_forces(checkout: Path) -> None:
     assert "glpat-secret" not in str(failure.value)
 
 
+def test_no_part_of_the_token_is_said(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What git says is cut, and a token that the cut went through was not found any more."""
+    token = "glpat-0123456789"
+    for after in range(480, 501):
+        said = f"fatal: {token}{'x' * after}"
+        answer = subprocess.CompletedProcess([], 1, "", said)
+        monkeypatch.setattr(subprocess, "run", lambda *_, answer=answer, **__: answer)
+        with pytest.raises(Fault) as failure:
+            publish.push("https://gitlab.test/a/b.git", token, "/ca.pem")
+        assert re.fullmatch(r"git push: [fatal: ]*\**x+", str(failure.value))
+
+
 def test_the_token_reaches_git_by_its_environment_only(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -659,7 +671,7 @@ def test_each_job_gets_the_store_s_user_that_it_needs(
     monkeypatch.setattr(publish, "url", lambda env: backend)
     monkeypatch.setattr("hvac.Client", lambda *_, **__: client)
     # What this machine itself would use is nobody else's.
-    own = {publish.PASSPHRASE: "phrase", "AWS_SECRET_ACCESS_KEY": "the operator's"}
+    own = {"PULUMI_CONFIG_PASSPHRASE": "phrase", "AWS_SECRET_ACCESS_KEY": "the operator's"}
     engine = Engine(folder=tmp_path, variables=own)
     settings = settings_of("lab")
     publish._hand_over(engine, "lab", settings, foundation, {"host": ""}, authority="/ca.pem")
