@@ -209,7 +209,7 @@ def _preview(engine: Engine, env: str, layer: str, *options: str) -> tuple[int, 
         print(seen.said, *(row["message"].rstrip() for row in seen.errors), sep="\n")
     for step in plan.steps:
         print(f"{step.op:<8} {step.type} {step.name} {', '.join(step.properties)}".rstrip())
-    print(f"{layer}: {len(plan.steps)} changes{', failed' if seen.failed else ''}", flush=True)
+    print(f"{layer}: {len(plan.steps)} changes{', failed' if plan.failed else ''}", flush=True)
     return seen.code, plan
 
 

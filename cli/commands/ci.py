@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.lib.command import CI, ENV, LAYER, Verb, arg, one_of
+from cli.lib.command import CI, ENV, LAYER, Verb, action
 
 CI_ACTIONS = ("preview", "note", "notes", "pending", "deploy", "drift", "images")
 VERB = Verb(
@@ -12,12 +12,7 @@ VERB = Verb(
     order=20,
     programs=("git",),
     arguments=(
-        arg(
-            "action",
-            metavar="ACTION",
-            type=one_of("action", CI_ACTIONS),
-            help=", ".join(CI_ACTIONS),
-        ),
+        action(*CI_ACTIONS),
         ENV,
         LAYER,
     ),

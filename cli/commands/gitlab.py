@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.lib.command import CI, ENV, YES, Verb, arg, one_of
+from cli.lib.command import CI, ENV, YES, Verb, action
 
 VERB = Verb(
     "gitlab",
@@ -12,7 +12,7 @@ VERB = Verb(
     order=10,
     programs=("git",),
     arguments=(
-        arg("action", metavar="publish", type=one_of("action", ("publish",)), help="what to do"),
+        action("publish"),
         ENV,
         YES,
     ),

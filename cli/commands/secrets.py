@@ -1,10 +1,9 @@
 """`./lab secrets rotate`: a new value for a generated secret, at its server and all its users."""
 
 import argparse
-from difflib import get_close_matches
 
 from cli.lib import ask
-from cli.lib.command import DAILY, ENV, YES, Verb, arg, one_of
+from cli.lib.command import DAILY, ENV, YES, Verb, action, arg, unknown
 from cli.lib.fault import Fault, say
 from layers import LAYERS
 
@@ -14,7 +13,7 @@ VERB = Verb(
     group=DAILY,
     order=70,
     arguments=(
-        arg("action", metavar="rotate", type=one_of("action", ("rotate",)), help="what to do"),
+        action("rotate"),
         arg("name", metavar="NAME", help="its name; a wrong one lists them"),
         ENV,
         YES,
@@ -38,8 +37,7 @@ def run(values: argparse.Namespace) -> int:
     if name in FIXED:
         raise Fault(f"{name} cannot be rotated: {why_fixed(name)}", 2)
     if name not in RENEWABLE:
-        near = get_close_matches(name, RENEWABLE, n=1) or RENEWABLE
-        raise Fault(f"there is no generated secret {name!r} (choose from {', '.join(near)})", 2)
+        raise Fault(unknown("generated secret", name, RENEWABLE), 2)
     engine, settings = backend.prepare(values.env)
     known = engine.stacks()
     stacks.require_stacks(values.env, LAYERS[:1], known)

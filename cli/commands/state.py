@@ -3,7 +3,7 @@
 import argparse
 
 from cli.lib import ask
-from cli.lib.command import ENV, REPAIR, YES, Verb, arg, one_of
+from cli.lib.command import ENV, REPAIR, YES, Verb, action
 from cli.lib.fault import Fault, say
 from layers import LAYERS
 from toolchain import files
@@ -15,12 +15,7 @@ VERB = Verb(
     group=REPAIR,
     order=20,
     arguments=(
-        arg(
-            "action",
-            metavar="move|rescue",
-            type=one_of("action", ("move", "rescue")),
-            help="what to do",
-        ),
+        action("move", "rescue"),
         ENV,
         YES,
     ),

@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 
-from cli.lib.command import ENV, JSON, REPAIR, Verb, arg, one_of
+from cli.lib.command import ENV, JSON, REPAIR, Verb, action
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from cli.lib.terminal import print_json
@@ -16,7 +16,7 @@ VERB = Verb(
     group=REPAIR,
     order=30,
     arguments=(
-        arg("action", metavar="keys", type=one_of("action", ("keys",)), help="what to do"),
+        action("keys"),
         ENV,
         JSON,
     ),

@@ -87,7 +87,7 @@ def test_a_resource_that_is_not_made_is_named_before_it_starts(tmp_path: Path) -
     done = rehearse(tmp_path, "dev", "--layer", "foundation", "--fail", "Container=vault")
     assert done.returncode == 2
     assert "Container=vault: nothing of that type and name is made; " in done.stderr
-    assert "there is Container=vault-container" in done.stderr
+    assert "did you mean Container=vault-container?" in done.stderr
     assert "nothing left to do" not in done.stderr, "it did not start"
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -166,7 +166,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signa
 def test_a_type_that_nothing_has_is_refused_at_once(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "dev", "--fail", "Contaner=nope")
     assert done.returncode == 2
-    assert "no resource of the lab is of type Contaner; there is Container" in done.stderr
+    assert "no resource of the lab is of type Contaner; did you mean Container?" in done.stderr
     assert "making the stacks" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -18,6 +18,7 @@ from cli.commands.cache.forget import forget
 from cli.lib import http
 from cli.lib.backend import settings_of
 from cli.lib.fault import Fault, say
+from cli.lib.terminal import print_json
 from settings import ENVIRONMENTS, Settings
 from settings.mirrors import environment, urls
 from settings.names import endpoints
@@ -75,7 +76,7 @@ def cache(values: argparse.Namespace) -> int:
     settings = settings_of(env)
     figures = read(settings)
     if values.json:
-        print(json.dumps(as_json(figures), indent=1))
+        print_json(as_json(figures))
     else:
         show(env, settings, figures, Console())
     return 0

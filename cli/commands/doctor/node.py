@@ -75,7 +75,7 @@ def _api(node: ProxmoxTarget, token: str) -> Get:
                     " or set datalab:common.target.verify_tls to false"
                 ) from None
             raise Unreachable(
-                f"no answer: {type(error).__name__} | is the node on, is"
+                f"no answer ({http.reason(error)}) | is the node on, is"
                 " datalab:common.target.endpoint right, and may this machine reach it (port 8006)?"
             ) from None
         if answer.status_code == 401:

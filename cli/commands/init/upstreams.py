@@ -23,7 +23,6 @@ from settings.names import service_at
 from settings.stackfile import read_config
 from toolchain import install, pip_config
 
-TOKEN_KEY = f"{PROJECT}:proxmoxApiToken"
 # USER@REALM!TOKENID=UUID, as Proxmox VE shows it once (pveum user token add).
 TOKEN = re.compile(r"[^@!=\s]+@[^@!=\s]+![^@!=\s]+=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEBIAN = ("debian", "debian-security")  # upstreams, and how every mirror's address ends
@@ -69,7 +68,7 @@ def own_passphrase(env: str, settings: Settings) -> dict[str, str]:
 
 def ask_token(env: str) -> str | None:
     """The Proxmox API token that a person gives; None where it is in the settings already."""
-    if TOKEN_KEY in read_config(backend.stack_file(env)):
+    if backend.TOKEN_KEY in read_config(backend.stack_file(env)):
         say("the Proxmox API token is there")
         return None
     token = ask.secret("Proxmox API token (USER@pam!TOKENID=UUID)")
@@ -111,7 +110,7 @@ def write_settings(
             raise SettingsFault(str(error)) from None
     stackfile.write(file, text)
     if token:
-        say(f"{TOKEN_KEY} is in {file.name}, encrypted")
+        say(f"{backend.TOKEN_KEY} is in {file.name}, encrypted")
 
 
 def sealed(engine: Engine, env: str, text: str, token: str | None) -> list[Addition]:
@@ -132,7 +131,7 @@ def sealed(engine: Engine, env: str, text: str, token: str | None) -> list[Addit
         own = Engine(folder=folder, variables={**engine.variables, **variables})
         own.capture("stack", "init", env)
         if token:  # by standard input
-            own.capture("config", "set", "--secret", TOKEN_KEY, "-s", env, text=token)
+            own.capture("config", "set", "--secret", backend.TOKEN_KEY, "-s", env, text=token)
         written = stackfile.parsed(file.read_text())
     secret = [(("config", key), value) for key, value in written.pop("config", {}).items()]
     return [*secret, *(((key,), value) for key, value in written.items() if key not in provider)]

@@ -135,7 +135,7 @@ def fetch(
                 found[pin.name] = sources[pin.entry](client)
             except httpx.TransportError as error:
                 away[host(pin)] = ""
-                away[error.request.url.host] = str(error) or type(error).__name__
+                away[error.request.url.host] = http.reason(error)
             except (httpx.HTTPError, Fault) as error:
                 failed.append(f"{pin.entry}: {http.reason(error)}")
     if reasons := {name: reason for name, reason in away.items() if reason}:

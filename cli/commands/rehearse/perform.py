@@ -1,8 +1,6 @@
 """`./lab rehearse` itself, and what a person sees while it runs."""
 
 import argparse
-import difflib
-import json
 import shlex
 import signal
 import sys
@@ -13,7 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from cli.commands.rehearse import report
+from cli.lib import backend
+from cli.lib.command import nearest
 from cli.lib.fault import Fault, SettingsFault
+from cli.lib.terminal import print_json
 from layers import LAYERS
 from rehearsal import earlier, folder, scratch
 from rehearsal.catalogue import kinds
@@ -116,9 +117,8 @@ def _matching(wanted: list[tuple[str, str]], names: set[str]) -> None:
     for kind, name in wanted:
         asked = f"{kind.rpartition(':')[2]}={name}"
         if asked not in names:
-            near = difflib.get_close_matches(asked, names, n=1)
-            hint = f"; there is {near[0]}" if near else ""
-            raise Fault(f"--fail {kind}={name}: nothing of that type and name is made{hint}", 2)
+            text = f"--fail {kind}={name}: nothing of that type and name is made"
+            raise Fault(text + nearest(asked, names), 2)
 
 
 def _resource(text: str) -> tuple[str, str]:
@@ -127,9 +127,8 @@ def _resource(text: str) -> tuple[str, str]:
         raise Fault(f"--fail takes TYPE=NAME, such as Container=kafka-container, not {text!r}", 2)
     types = {word for token in kinds() for word in (token, token.rpartition(":")[2])}
     if kind not in types:
-        near = difflib.get_close_matches(kind, types, n=1)
-        hint = f"; there is {near[0]}" if near else ""
-        raise Fault(f"--fail {text}: no resource of the lab is of type {kind}{hint}", 2)
+        text = f"--fail {text}: no resource of the lab is of type {kind}"
+        raise Fault(text + nearest(kind, types), 2)
     return kind, name
 
 
@@ -137,7 +136,7 @@ def _show(
     shown: dict[str, Any], rehearsal: Rehearsal, seconds: float, *, as_json: bool, kept: bool
 ) -> None:
     if as_json:
-        print(json.dumps({**shown, "seconds": round(seconds, 1)}, indent=2))
+        print_json({**shown, "seconds": round(seconds, 1)})
         return
     console = Console(highlight=False)
     commit = rehearsal.from_commit
@@ -168,7 +167,7 @@ def _show(
 
 def _explain(project: scratch.Scratch) -> None:
     """How to look at what was kept."""
-    names = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME", "PATH")
+    names = ("PULUMI_BACKEND_URL", backend.PASSPHRASE[0], "PULUMI_HOME", "PATH")
     lines = [f"export {name}={shlex.quote(project.engine.variables[name])}\n" for name in names]
     (project.folder / "env.sh").write_text("".join(lines))
     print(
