@@ -17,6 +17,7 @@ from settings.declarations import BY_KEY, RECIPES, SERVICES
 from settings.foundation.cache import Cache
 from settings.mirrors import pulled
 from settings.names import hosts, machine_hosts
+from settings.packaged import stand_in
 from settings.platform.docker import DockerHost
 from settings.program import Given
 from settings.service import Service
@@ -100,10 +101,7 @@ class LayerContext(LayerValues):
 
     def run(self, parent: pulumi.Resource, name: str, container: Container) -> docker.Container:
         """Run a container on the lab's Docker host as a child of `parent`."""
-        # Not in `dev`: there the cache is a container of the engine that would pull through it.
-        if not self.local and isinstance(container.image, str):
-            cache, base = self.get(Cache), self.endpoint("cache").url
-            container = replace(container, image=pulled(cache, base, container.image))
+        container = self._taken(container)
         args = ServiceContainerArgs(container=container, docker=self._docker_args)
         return ServiceContainer(name, args, pulumi.ResourceOptions(parent=parent)).container
 
@@ -112,12 +110,34 @@ class LayerContext(LayerValues):
         runtime = self._runtime
         if self.mirrors is not None:
             runtime = runtime.behind(self.mirrors)
+        if self.local and work.container is not None:
+            work = replace(work, container=self._taken(work.container))
         return runtime.run(parent, name, work)
 
     def build(self, parent: pulumi.Resource, image: str) -> pulumi.Output[str]:
         """Build an image of a service's declaration as a child of `parent`; its reference."""
-        args = BuiltImageArgs(recipe=RECIPES[image](), builder=self._builder)
+        recipe = RECIPES[image]()
+        recipe = replace(recipe, base={key: self._stand_in(v) for key, v in recipe.base.items()})
+        args = BuiltImageArgs(recipe=recipe, builder=self._builder)
         return BuiltImage(image, args, pulumi.ResourceOptions(parent=parent)).reference
+
+    def _taken(self, container: Container) -> Container:
+        """A container whose image is named as the engine gets it; one that is built here has no
+        other name.
+        """
+        if not isinstance(container.image, str):
+            return container
+        if self.local:
+            # Not through the cache: it is a container of the engine that would pull through it.
+            return replace(container, image=self._stand_in(container.image))
+        cache, base = self.get(Cache), self.endpoint("cache").url
+        return replace(container, image=pulled(cache, base, container.image))
+
+    def _stand_in(self, image: str) -> str:
+        """An image of others by its own name, or the one that is made from packages for it."""
+        target = self.settings.common.target
+        made = target.kind == "docker" and target.images == "packages"
+        return stand_in(image) if made else image
 
     @cached_property
     def network(self) -> pulumi.Output[str]:

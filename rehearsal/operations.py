@@ -24,7 +24,7 @@ def create(step: Step, secrets: list[str]) -> Item:
         _admit(step)
         kind = catalogue.kind(step.type)
         own = {"serial": step.world.next_serial()} if "{serial}" in kind.id else {}
-        computed = _computed(step)
+        computed = computed_by(step)
         item = Item(
             type=step.type,
             id=catalogue.render(kind.id, {**step.inputs, **own, **computed}),
@@ -42,7 +42,7 @@ def update(step: Step, secrets: list[str]) -> Item:
     """Change a thing in place."""
     with step.world.lock:
         _admit(step)
-        computed = _computed(step)
+        computed = computed_by(step)
         item = replace(
             step.existing,
             id=str(computed.get("id", step.existing.id)),  # what was renewed may have another
@@ -94,7 +94,7 @@ def _count(step: Step) -> None:
     step.world.called(Call(type=step.type, name=step.name, operation=step.operation))
 
 
-def _computed(step: Step) -> dict[str, Any]:
+def computed_by(step: Step) -> dict[str, Any]:
     """Outputs: by the catalogue's templates, and by rules."""
     templates = catalogue.kind(step.type).outputs or {}
     made = {name: catalogue.render(text, step.inputs) for name, text in templates.items()}

@@ -1,6 +1,6 @@
 """Starts the simulators and makes the engine find them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +23,24 @@ while kill -0 "$PPID" 2>/dev/null; do sleep 1 </dev/null >/dev/null 2>&1; done
 
 
 @contextmanager
-def serve(world: World, folder: Path) -> Iterator[Mapping[str, int]]:
+def serve(
+    world: World,
+    folder: Path,
+    servicer: Callable[[str, World], Simulator] = Simulator,
+    first: Callable[[], None] = lambda: None,
+) -> Iterator[Mapping[str, int]]:
     """Serve every package on a port of loopback until the block ends; package -> port.
 
     `folder` gets an executable `pulumi-resource-PACKAGE` for each; put it at the front of PATH.
+    `first` is called in each thread that answers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     servers, ports = [], {}
     for package in sdk.PACKAGES:
-        pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix=package)
+        pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix=package, initializer=first)
         server = grpc.server(pool)
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Simulator(package, world), server)
+        made = servicer(package, world)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(made, server)
         ports[package] = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)

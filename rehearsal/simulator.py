@@ -134,7 +134,7 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             unknown = dict.fromkeys(self._computed(step), wire.UNKNOWN)
             return proto.CreateResponse(properties=self._told(request.properties, step, unknown))
         secret = self._secret(request.properties, step)
-        made = self._ended(context, lambda: operations.create(step, secret))
+        made = self._ended(context, lambda: self._create(step, secret))
         told = self._told(request.properties, step, made.outputs)
         return proto.CreateResponse(id=made.id, properties=told)
 
@@ -151,14 +151,14 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, str(RefusedError("gone", id=request.id)))
         there = self._there(step, request.id, wire.plain(request.old_inputs), computed)
         secret = self._secret(request.news, step)
-        made = self._ended(context, lambda: operations.update(there, secret))
+        made = self._ended(context, lambda: self._update(there, secret))
         told = self._told(request.news, step, computed | made.outputs)
         return proto.UpdateResponse(properties=told)
 
     def Delete(self, request: proto.DeleteRequest, context: Context) -> empty_pb2.Empty:
         step = self._step(request, context, "delete", request.old_inputs)
         there = self._there(step, request.id, step.inputs, wire.plain(request.properties))
-        self._ended(context, lambda: operations.delete(there))
+        self._ended(context, lambda: self._delete(there))
         return empty_pb2.Empty()
 
     def Read(self, request: proto.ReadRequest, context: Context) -> proto.ReadResponse:
@@ -169,8 +169,7 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             return proto.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
             )
-        self._ended(context, lambda: reach(self.world, self.package, step.config))
-        item = step.old
+        item = self._ended(context, lambda: self._read(step))
         if item is None:
             return proto.ReadResponse()
         hidden = () if request.properties.fields else kind.unread
@@ -193,7 +192,31 @@ class Simulator(provider_pb2_grpc.ResourceProviderServicer):
             config=config,
             inputs=wire.plain(inputs),
         )
-        return step if operation == "create" else replace(step, old=look_up(step, request))
+        return step if operation == "create" else replace(step, old=self._known(step, request))
+
+    # What a servicer that acts on real servers does otherwise (rehearsal/acting.py).
+
+    def _known(self, step: Step, request: Any) -> Item | None:
+        """What a call is about: by the id in its state, as an update may have changed it.
+
+        The engine keeps the first id, and the bridge goes by the property
+        (pulumi-terraform-bridge pkg/pf/tfbridge/provider_update.go).
+        """
+        known = request.olds if hasattr(request, "olds") else request.properties
+        return operations.look_up(step, str(wire.plain(known).get("id") or request.id))
+
+    def _create(self, step: Step, secret: list[str]) -> Item:
+        return operations.create(step, secret)
+
+    def _read(self, step: Step) -> Item | None:
+        reach(self.world, self.package, step.config)
+        return step.old
+
+    def _update(self, step: Step, secret: list[str]) -> Item:
+        return operations.update(step, secret)
+
+    def _delete(self, step: Step) -> None:
+        operations.delete(step)
 
     def _there(
         self, step: Step, id_: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
@@ -249,16 +272,6 @@ def refuse(token: str, limits: tuple[Limit, ...], values: Mapping[str, Any]) -> 
     catalogue.limited(limits, values, "check")
     if token in CHECKS:
         CHECKS[token](values)
-
-
-def look_up(step: Step, request: Any) -> Item | None:
-    """What a call is about: by the id in its state, as an update may have changed it.
-
-    The engine keeps the first id, and the bridge goes by the property (pulumi-terraform-bridge
-    pkg/pf/tfbridge/provider_update.go).
-    """
-    known = request.olds if hasattr(request, "olds") else request.properties
-    return operations.look_up(step, str(wire.plain(known).get("id") or request.id))
 
 
 def settings(args: Struct) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class DockerTarget(Model):
         ge=1024, le=MOST_MIB, description="Memory in MiB that the lab's containers may use"
     )
     cores: int = Field(ge=1, le=512, description="Cores of the machine")
+    images: Literal["registries", "packages"] = Field(
+        default="registries",
+        description="Where images of others come from: their registries, or packages, of which "
+        "this machine then makes them (docs/decisions/images-from-packages.md)",
+    )
     address: IPv4Address = Field(
         default=IPv4Address("127.0.0.1"),
         description="Where ports are published. Anything but loopback is open to the network",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from cli.lib import ask, docker, reach, removals, repair, state
 from cli.lib.backend import chosen, file_url, prepare, trust
 from cli.lib.fault import Fault, say
+from cli.lib.packaged.build import make, needed
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from provision.specs import DELETE_DATA
@@ -45,6 +46,7 @@ def up(
     known = engine.stacks()
     require_stacks(env, layers, known)
     reach.require(engine, settings, layers)
+    make(needed(settings), engine.variables, say)
     first, topics_too = removed_first(engine, env, layer, known, data=data)
     if topics_too:
         engine = replace(engine, variables={**engine.variables, DELETE_DATA: "yes"})

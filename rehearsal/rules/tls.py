@@ -130,7 +130,7 @@ def request(step: Step) -> dict[str, Any]:
 def self_signed(step: Step) -> dict[str, Any]:
     key, subject = _key(step, "privateKeyPem"), _subject(step.inputs)
     holder = x509.CertificateBuilder().subject_name(subject).public_key(key.public_key())
-    return _certificate(step, key, subject, holder)
+    return _certificate(step, key, subject, holder, key.public_key())
 
 
 @outputs(SIGNED)
@@ -146,11 +146,11 @@ def locally_signed(step: Step) -> dict[str, Any]:
     holder = x509.CertificateBuilder().subject_name(asked.subject).public_key(asked.public_key())
     for extension in asked.extensions:
         holder = holder.add_extension(extension.value, extension.critical)
-    return _certificate(step, key, issuer.subject, holder)
+    return _certificate(step, key, issuer.subject, holder, asked.public_key())
 
 
 def _certificate(
-    step: Step, key: PrivateKey, issuer: x509.Name, holder: x509.CertificateBuilder
+    step: Step, key: PrivateKey, issuer: x509.Name, holder: x509.CertificateBuilder, public: Any
 ) -> dict[str, Any]:
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=step.world.days)
     end = start + timedelta(hours=step.inputs["validityPeriodHours"])
@@ -174,6 +174,12 @@ def _certificate(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
         )
     )
+    if step.inputs.get("isCaCertificate"):
+        # As the provider does (createCertificate in common_cert.go): Python from 3.13 takes no
+        # authority without it.
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(public), critical=False
+        )
     extended = [oid for word, oid in EXTENDED.items() if word in allowed]
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from tests.harness.cache import cached
 from tests.harness.process import clean_environment
+from toolchain.kept import cached
 
 MODULE = Path(__file__).parents[1] / "fixtures" / "apk"
 ARCH = "x86_64"

@@ -116,7 +116,9 @@ def test_every_list_of_python_packages_is_seen() -> None:
     assert {"requirements.in", "tests/requirements.txt", "toolchain/requirements-go.txt"} <= {
         *pinned
     }
-    assert CONFIG["ignorePaths"] == ["**/node_modules/**", "tests/fixtures/**"]
+    # What is built here has no list of packages but wheels' and Vault's (its contract.yaml).
+    ours = ["images/from-packages/*/Dockerfile", "images/from-packages/vault/**"]
+    assert CONFIG["ignorePaths"] == ["**/node_modules/**", "tests/fixtures/**", *ours]
     assert [f for f in pinned if not any(re2.search(p, f) for p in patterns)] == []
 
 

@@ -5,17 +5,13 @@ what it was given, and changes in place what should stay. Images are stubs that 
 as none can be pulled here; those with a user of their own have it, as the vendors' have.
 """
 
-import io
 import json
 import os
 import signal
-import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -30,7 +26,8 @@ from tests.engine.lab import Lab, lab
 from tests.harness import real_docker, terraform
 from tests.harness.deploy import deploy
 from tests.harness.docker import engine
-from tests.harness.real_provider import RealProvider, served
+from tests.harness.real_docker import ByTag, Docker
+from tests.harness.real_provider import served
 
 pytestmark = pytest.mark.service
 # The users that the vendors' images state.
@@ -47,42 +44,6 @@ CHANGE = {
     "services.ollama.container.cpus": 1,
     "services.mlflow.container.cpus": 0.5,
 }
-
-
-class Docker:
-    """The engine as a person asks it."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-
-    def ask(self, *words: str) -> str:
-        """Run a command; its standard output."""
-        command = ["docker", "--host", self.host, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    def id(self, name: str) -> str:
-        """A container's id."""
-        return self.ask("container", "inspect", "--format", "{{.Id}}", f"datalab-{name}")
-
-    def entry(self, name: str, path: str) -> tarfile.TarInfo:
-        """A file in a container: its owner and mode."""
-        command = ["docker", "--host", self.host, "cp", f"datalab-{name}:{path}", "-"]
-        copied = subprocess.run(command, check=True, capture_output=True).stdout
-        with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
-            return archive.getmembers()[0]
-
-
-class ByTag(RealProvider):
-    """The provider without images' digests: an engine has one by its digest only if it pulled it.
-
-    The program runs on its own and reads images.sum, unlike the tests' process.
-    """
-
-    def _wanted(self, *arguments: Any) -> tuple[str, Any]:
-        type_, wanted = super()._wanted(*arguments)
-        if type_ == "docker_image" and isinstance(wanted["name"], str):
-            wanted["name"] = wanted["name"].partition("@")[0]
-        return type_, wanted
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,10 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from settings import images
-from tests.harness.cache import cached
+from cli.lib.packaged.programs import of
+from settings.packaged import contracts
 from tests.harness.process import clean_environment, free_port, server
 
-POM = """\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>datalab</groupId><artifactId>broker</artifactId><version>1</version>
-  <packaging>pom</packaging>
-  <dependencies><dependency>
-    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-    <version>{version}</version>
-  </dependency></dependencies>
-</project>
-"""
 SETTINGS = """\
 process.roles=broker,controller
 node.id=1
@@ -45,18 +34,7 @@ auto.create.topics.enable=false
 
 def jars() -> Path:
     """The broker's jars, fetched by Maven once per version."""
-    version = images.catalogue().images["kafka"].tag  # released with its jars, and the lab's own
-
-    def fetch(folder: Path) -> None:
-        (folder / "pom.xml").write_text(POM.format(version=version))
-        subprocess.run(
-            ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
-            cwd=folder,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return cached(f"kafka-{version}", fetch)
+    return of("kafka", "jars", contracts()["kafka"].programs["jars"])
 
 
 def prepare(folder: Path) -> str:

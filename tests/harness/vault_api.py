@@ -1,10 +1,6 @@
 """Real servers of Vault's API, in memory: OpenBao, and Vault where there is time for it."""
 
-import hashlib
-import os
 import secrets
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +10,9 @@ from pathlib import Path
 import hvac
 from hvac.exceptions import InvalidRequest
 
-from tests.harness.cache import cached
+from cli.lib.packaged import programs
+from settings.packaged import FOLDER
 from tests.harness.process import clean_environment, free_port, listens, server, wait_for
-
-# Vault's own command and nothing else, pinned by go.sum. BUSL-1.1: a test tool, not shipped.
-MODULE = Path(__file__).parents[1] / "fixtures" / "vault"
 
 
 @dataclass(frozen=True)
@@ -90,16 +84,4 @@ def _running(folder: Path, command: list[str | Path], prefix: str) -> Iterator[V
 
 def vault_program() -> Path:
     """Vault's program of the version in go.mod, built where the cache does not have it."""
-    sums = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
-
-    def build(folder: Path) -> None:
-        source = shutil.copytree(MODULE, folder / "source")
-        subprocess.run(
-            ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", folder / "vault", "."],
-            cwd=source,
-            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return cached(f"vault-{sums}", build) / "vault"
+    return programs.go_module(FOLDER / "vault") / "vault"

@@ -30,7 +30,6 @@ from layers.builder import builder
 from settings import time_zones
 from settings.foundation.cache import Cache
 from tests.cache.running import Running, outside, running
-from tests.harness.cache import cached
 from tests.harness.deploy import settings_of
 from tests.harness.docker import engine, registry
 from tests.harness.machine import archive
@@ -39,6 +38,7 @@ from tests.harness.pipelines import git
 from tests.harness.process import wait_for
 from toolchain import obtain, pulumi_cli
 from toolchain.install import BAKED, ROOT
+from toolchain.kept import cached
 
 pytestmark = pytest.mark.service
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from layers.services.postgresql import FOLDER, RESERVED, WORKERS, login
-from tests.harness.postgresql_provider import create_role, update_role
+from rehearsal.acts.postgresql import create_role, update_role
 from tests.layers.containers import container, files, world
 from tests.provision.lab import Lab, lab, password
 

@@ -16,10 +16,10 @@ import pytest
 
 from layers.services import ollama
 from settings import images
-from tests.harness.cache import cached
 from tests.harness.mlflow import install
 from tests.harness.process import clean_environment
 from tests.layers.containers import container, files, world
+from toolchain.kept import cached
 
 SCRIPT = Path(ollama.__file__).parent / "files" / "open-webui.py"
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "open-webui"

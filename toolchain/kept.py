@@ -1,18 +1,19 @@
 """A folder outside the checkout for what is slow to fetch or build, keyed by version."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from toolchain import install
+
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """The cache's folder `name`, filled by `make` (which gets an empty folder) when it is new.
 
-    Two test processes may do it at once: the first to finish wins.
+    Two processes may do it at once: the first to finish wins.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datalab"
+    root = install.cache_folder()
     folder = root / name
     if folder.is_dir():
         return folder
