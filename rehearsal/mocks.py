@@ -122,9 +122,8 @@ class Deployed:
 
 
 class _Mocks(pulumi.runtime.Mocks):
-    def __init__(self, upstream: Mapping[str, Deployed], environment: str):
+    def __init__(self, upstream: Mapping[str, Deployed]):
         self.upstream = upstream
-        self.environment = environment
 
     def new_resource(
         self, args: pulumi.runtime.MockResourceArgs
@@ -146,9 +145,7 @@ class _Mocks(pulumi.runtime.Mocks):
         }
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
-        raise NotImplementedError(
-            f"the program called {args.token}: say in the harness what it gets"
-        )
+        raise NotImplementedError(f"the program called {args.token}: say here what it gets")
 
 
 class _Monitor(mocks.MockMonitor):
@@ -201,7 +198,7 @@ def plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _configured(environment: str, config: Mapping[str, Any]) -> Iterator[None]:
+def _configured(config: Mapping[str, Any]) -> Iterator[None]:
     values = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in config.items()
@@ -223,7 +220,7 @@ def deploy_layer(
     preview: bool = False,
 ) -> Deployed:
     """Run one layer's program; `upstream` are the layers below, by name."""
-    answers = _Mocks(upstream, environment)
+    answers = _Mocks(upstream)
     monitor = _Monitor(answers)
     asyncio.set_event_loop(asyncio.new_event_loop())
     pulumi.runtime.set_mocks(
@@ -242,7 +239,7 @@ def deploy_layer(
         importlib.import_module(f"layers.{layer}").deploy(environment, settings, secrets)
         return asyncio.ensure_future(_resolve(outputs, secret))
 
-    with _configured(environment, config):
+    with _configured(config):
         program()
     return Deployed(
         layer=layer,

@@ -2,10 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cli.lib import removals, repair
 from cli.lib.fault import Fault
@@ -201,12 +200,11 @@ class Rehearsal:
 
     def repair(self, layer: str) -> None:
         """What `./lab repair` does, asking the simulated world where it would ask servers."""
-
-        def find(type_: str, inputs: Mapping[str, Any], provider: Mapping[str, Any]) -> str | None:
-            return operations.found(self.world, type_, inputs)
-
         engine = _Quiet(folder=self.scratch.folder, variables=self.scratch.engine.variables)
-        repair.fix(engine, self.scratch.stack(layer), find)
+        stack = self.scratch.stack(layer)
+        repair.fix(
+            engine, stack, lambda kind, inputs, _: operations.found(self.world, kind, inputs)
+        )
 
     def _unchanged(self, result: LayerResult) -> None:
         """Raise RehearsalError where a layer that is up has something left to do."""

@@ -105,7 +105,7 @@ def test_without_a_model_server_it_says_so_and_lives(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-def test_without_an_address_it_ends_with_the_variable_s_name(tmp_path: Path) -> None:
+def test_without_an_address_it_ends_with_the_variable_s_name() -> None:
     done = subprocess.run(
         [NODE, str(WEB / "main.js")],
         env=clean_environment(MODEL_SERVER_URL="nowhere"),

@@ -148,7 +148,7 @@ def test_a_path_that_reads_like_a_key_is_another_thing(
     assert before <= _keys(kinds)
 
 
-def test_no_header_reaches_another_entry(kinds: Running, origin: Origin) -> None:
+def test_no_header_reaches_another_entry(kinds: Running) -> None:
     for path, headers in product(GOOD, HEADERS):
         for more in ({}, {"Cache_Control": "no-cache"}):
             kinds.get(path, **headers, **more)

@@ -133,7 +133,7 @@ def test_a_layer_without_a_preview_is_not_called_untouched(
     assert "No layer is touched" not in text
 
 
-def test_main_moves_on(forge: GitLab, tmp_path: Path) -> None:
+def test_main_moves_on(forge: GitLab) -> None:
     forge.merge_requests = {5: request(5), 6: request(6, source=77), 7: request(7)}
     run.post_note("lab")
     assert run.refresh_notes() == 0

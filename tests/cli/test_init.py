@@ -268,9 +268,7 @@ def test_a_token_that_is_there_is_not_asked_for(
     assert not [call for call in checkout.calls if "proxmoxApiToken" in call["line"]]
 
 
-def test_pip_index_is_what_pip_uses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_pip_index_is_what_pip_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)

@@ -94,9 +94,7 @@ def test_foundation_is_rescued_after_each_up(ready: Checkout) -> None:
     assert not list(copy.parent.glob(".*new"))
 
 
-def test_data_goes_only_after_its_name_was_typed(
-    ready: Checkout, terminal: object, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_goes_only_after_its_name_was_typed(ready: Checkout, terminal: object) -> None:
     ready.lab("up", "dev", "--yes")
     ready.forget()
     assert ready.lab("down", "dev", "--data", "--yes") == 2  # no terminal

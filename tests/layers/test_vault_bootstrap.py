@@ -529,7 +529,7 @@ def test_a_container_stays_up_while_its_identity_is_locked(lab: Lab) -> None:
         assert process.poll() is None
 
 
-def test_manual_only_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manual_only_waits(lab: Lab) -> None:
     with lab.running():
         variables = lab.variables(VAULT_UNSEAL="manual")
         for word in ("settle", "healthy"):

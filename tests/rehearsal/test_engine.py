@@ -167,12 +167,8 @@ def test_what_was_told_once_is_renewed_after_a_kill(scene: Scene) -> None:
     scene.world.kill_at(1, lambda: os.kill(scene.pid, signal.SIGKILL))
     assert scene.run("up", "--yes", "--skip-preview").returncode == -signal.SIGKILL
     assert len(list(scene.world.find(gitlab.RUNNER))) == 1
-
-    def find(type_: str, inputs: object, _provider: object) -> str | None:
-        assert isinstance(inputs, dict)
-        return operations.found(scene.world, type_, inputs)
-
-    repair.fix(scene.engine, "test", find)
+    world = scene.world
+    repair.fix(scene.engine, "test", lambda kind, inputs, _: operations.found(world, kind, inputs))
     scene.up()
     scene.at_rest()
     assert len(list(scene.world.find(gitlab.RUNNER))) == 1
