@@ -17,6 +17,7 @@ from layers import LAYERS
 from rehearsal.wire import SECRET, SIGNATURE
 from settings import PROJECT, SECRET_KEYS, Settings
 from settings.program import configuration
+from settings.stackfile import is_secret
 
 Inputs = dict[str, Any]
 
@@ -202,7 +203,7 @@ def _configured(config: Mapping[str, Any]) -> Iterator[None]:
     values = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in config.items()
-        if key.startswith(f"{PROJECT}:") and "secure" not in value
+        if key.startswith(f"{PROJECT}:") and not is_secret(value)
     }
     secrets = {f"{PROJECT}:{name}" for name in SECRET_KEYS}
     token = "root@pam!datalab=00000000-0000-0000-0000-000000000000"  # noqa: S105 - of no server

@@ -24,7 +24,7 @@ from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.mirrors import users
 from settings.names import addresses, endpoints
-from settings.stackfile import StackFileError, layer_file, read_config
+from settings.stackfile import StackFileError, is_secret, layer_file, read_config
 from toolchain import install, obtain, pulumi_cli
 
 PASSPHRASE = "rehearsal"  # noqa: S105 - of a state that holds nothing real
@@ -186,11 +186,7 @@ def _secrets(settings: Settings) -> dict[str, str]:
 
 def _rehearsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Stack configuration without secrets, and with nothing that is written beyond `folder`."""
-    shown: dict[str, Any] = {
-        key: value
-        for key, value in given.items()
-        if not (isinstance(value, Mapping) and "secure" in value)
-    }
+    shown: dict[str, Any] = {key: value for key, value in given.items() if not is_secret(value)}
     common = shown.get(f"{PROJECT}:common")
     if isinstance(common, Mapping):
         shown[f"{PROJECT}:common"] = {
@@ -213,7 +209,7 @@ def _write_project(env: str, folder: Path, program: Path, config: Mapping[str, A
     (folder / "Pulumi.yaml").write_text(json.dumps(project), encoding="utf-8")
     file = folder / f"Pulumi.{env}.yaml"
     there = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {"config": {}}
-    kept = {key: value for key, value in there["config"].items() if "secure" in value}
+    kept = {key: value for key, value in there["config"].items() if is_secret(value)}
     # JSON is YAML that every parser reads alike.
     file.write_text(json.dumps({**there, "config": {**config, **kept}}), encoding="utf-8")
     for link in links:

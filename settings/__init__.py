@@ -19,7 +19,7 @@ from settings.declarations import BY_MODEL, Layer, layer_model
 from settings.defaults import filled, unlisted
 from settings.rules import check
 from settings.sections import Sections, sections
-from settings.stackfile import StackFileError, read_config
+from settings.stackfile import StackFileError, is_secret, read_config
 
 ENVIRONMENTS = ("dev", "lab")
 PROJECT = "datalab"
@@ -162,7 +162,7 @@ def _other_key(key: str, value: Any) -> Iterator[str]:
     if namespace == PROJECT and name == images.PUSHED:
         return
     if namespace == PROJECT and name in SECRET_KEYS:
-        if list(faults.secrets_in(value)) != [()]:
+        if not is_secret(value):
             yield (
                 f"{key}: is in plain text; revoke it, remove it from the file and its history, and "
                 f"give a new one by `pulumi config set --secret {key}`"

@@ -9,6 +9,7 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 
 from settings.base import Model
+from settings.stackfile import is_secret
 
 SCHEMA_KEY = "defaults"  # in JSON schemas: kind of target -> default
 Tree = dict[str, Any]
@@ -37,7 +38,7 @@ def always(value: Any) -> ByTarget:
 
 def filled(model: type[Model], given: Any, kind: str) -> Any:
     """What the file has of a model, with the defaults of a kind of target."""
-    if not isinstance(given, dict) or set(given) == {"secure"}:
+    if not isinstance(given, dict) or is_secret(given):
         return given
     result = dict(given)
     for name, field in model.model_fields.items():
@@ -66,7 +67,7 @@ def unlisted(model: type[Model], given: Tree, kind: str) -> Iterator[tuple[str, 
 
 def merged(default: Any, given: Any) -> Any:
     """A default with what the file has."""
-    if not isinstance(default, dict) or not isinstance(given, dict) or set(given) == {"secure"}:
+    if not isinstance(default, dict) or not isinstance(given, dict) or is_secret(given):
         return given
     kept = {
         name: merged(value, given[name]) if name in given else value

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from settings.stackfile import is_secret
+
 Location = tuple[str | int, ...]
 Schema = dict[str, Any]
 
@@ -99,7 +101,7 @@ def written(location: Location, root: Schema) -> Location:
 
 def secrets_in(value: Any, location: Location = ()) -> Iterator[Location]:
     """Where Pulumi secrets (`secure: ...`) stand in a tree."""
-    if isinstance(value, dict) and set(value) == {"secure"} and isinstance(value["secure"], str):
+    if is_secret(value):
         yield location
         return
     if isinstance(value, dict | list):

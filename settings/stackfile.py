@@ -49,6 +49,11 @@ def layer_file(project: Path, env: str, layer: str) -> Path:
     return project / "stacks" / f"Pulumi.{env}-{layer}.yaml"
 
 
+def is_secret(value: Any) -> bool:
+    """Whether a value is one that Pulumi encrypted: the map `secure: ...`."""
+    return isinstance(value, dict) and set(value) == {"secure"} and isinstance(value["secure"], str)
+
+
 class StackFileError(ValueError):
     """The text is not a stack file, or no YAML; the message says where and why."""
 

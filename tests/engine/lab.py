@@ -23,6 +23,7 @@ from rehearsal import operations, scratch
 from rehearsal.servers import serve
 from rehearsal.world import World
 from settings import load
+from settings.stackfile import is_secret
 from tests.harness.patched import patch, patched
 
 # Much longer than any layer takes: an engine that hangs fails the test instead of the whole run.
@@ -156,7 +157,7 @@ class Lab:
         )
         monkeypatch.setattr(ask, "typed", lambda *_: None)
         config = yaml.safe_load(self._settings.read_text())["config"]
-        plain = {key: value for key, value in config.items() if "secure" not in value}
+        plain = {key: value for key, value in config.items() if not is_secret(value)}
         facts = scratch.facts(load(plain, self._settings.name))
         # A server has a name once it is on, and keeps it.
         names = {**self.world.facts.names, **facts.names}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from layers import LAYERS
-from rehearsal import scratch
+from rehearsal import mocks, scratch
 from settings import PROJECT, SettingsError
 from tests.harness.deploy import stack_config
 from tests.harness.patched import sample
@@ -34,6 +34,20 @@ def test_secrets_and_salt_of_the_checkout_are_left_out(tmp_path: Path) -> None:
     text = (made.folder / "Pulumi.lab.yaml").read_text()
     assert "secure" not in text
     assert "encryptionsalt" not in text
+
+
+def test_a_text_with_the_word_is_no_secret(tmp_path: Path) -> None:
+    config = stack_config("dev")
+    config[f"{PROJECT}:common"] = json.dumps(config[f"{PROJECT}:common"] | {"region": "secure"})
+    assert mocks.deploy_layer("foundation", "dev", config, {}).settings.common.region == "secure"
+    scratch.make("dev", tmp_path, sample("dev"))
+    file = tmp_path / "Pulumi.dev.yaml"
+    there = json.loads(file.read_text())
+    pushed = {f"{PROJECT}:pushedImages"}
+    there["config"] |= {**dict.fromkeys(pushed, '{"secure": 1}'), "a:b": {"secure": "v1:x"}}
+    file.write_text(json.dumps(there))
+    scratch.make("dev", tmp_path, sample("dev"))
+    assert json.loads(file.read_text())["config"].keys() == {*there["config"], "a:b"} - pushed
 
 
 def test_nothing_of_the_users_pulumi_and_servers_is_passed_on(
