@@ -15,28 +15,18 @@ from settings.declarations import FIXED
 from settings.images import catalogue
 from settings.names import endpoints
 from tests.harness.deploy import Deployed, Registered, shared
+from tests.layers.containers import ALLOW
+from tests.layers.containers import VARIANTS as COMMON
 
 pytestmark = pytest.mark.slow
 
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dev": ("dev", {}),
-    "dev with GitLab": (
-        "dev",
-        {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
-    ),
-    "dev with the other flavours": (
-        "dev",
-        {"foundation.object_store.flavour": "minio", "foundation.vault.engine": "openbao"},
-    ),
-    "lab": ("lab", {}),
-    "lab with the other flavours": (
-        "lab",
-        {"foundation.object_store.flavour": "minio", "foundation.vault.engine": "openbao"},
-    ),
-    "lab without a GPU": (
-        "lab",
-        {"platform.docker.machine.gpu": None, "services.ollama.gpu": False},
-    ),
+FLAVOURS = {"foundation.object_store.flavour": "minio", "foundation.vault.engine": "openbao"}
+NO_GPU = {"platform.docker.machine.gpu": None, "services.ollama.gpu": False}
+VARIANTS = {
+    **COMMON,
+    "dev with the other flavours": ("dev", {**FLAVOURS, **ALLOW}),
+    "lab with the other flavours": ("lab", {**FLAVOURS, **ALLOW}),
+    "lab without a GPU": ("lab", {**NO_GPU, **ALLOW}),
 }
 STATEFUL = {
     "docker:index/volume:Volume",
@@ -79,7 +69,6 @@ GENERATED = ("result", "privateKeyPem", "privateKeyPemPkcs8", "privateKeyOpenssh
 
 def deployed(variant: str, preview: bool = False) -> dict[str, Deployed]:
     environment, change = VARIANTS[variant]
-    change = {"common.unpinned_downloads": "allow", **change}
     return shared(environment, change, preview=preview)
 
 

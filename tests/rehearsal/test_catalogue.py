@@ -8,7 +8,7 @@ import pytest
 from cli.lib.repair import import_ids
 from rehearsal import catalogue, sdk
 from rehearsal.refusals import table
-from tests.harness.deploy import shared
+from tests.layers.containers import VARIANTS, world
 
 KINDS = catalogue.kinds()
 
@@ -16,12 +16,8 @@ KINDS = catalogue.kinds()
 @cache
 def used() -> frozenset[str]:
     """Every type of a provider's resource in either environment, with GitLab and without."""
-    found = set()
-    gitlab = {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576}
-    for environment, change in (("lab", {}), ("dev", {}), ("dev", gitlab)):
-        settings = {"common.unpinned_downloads": "allow", **change}
-        for deployed in shared(environment, settings).values():
-            found |= {r.type for r in deployed.resources if r.custom}
+    layers = [layer for variant in VARIANTS for layer in world(variant).values()]
+    found = {r.type for layer in layers for r in layer.resources if r.custom}
     return frozenset(type_ for type_ in found if not type_.startswith("pulumi:"))
 
 
