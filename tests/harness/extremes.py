@@ -53,7 +53,7 @@ ROOMY: Mapping[str, dict[str, Any]] = {
 }
 COMMON = {"common.unpinned_downloads": "allow", "foundation.cache.clients": ["0.0.0.0/0"]}
 # The longest of each free text, by the end of its key.
-TEXTS = {
+TEXTS: Mapping[str, str] = {
     "common.domain": LONGEST_DOMAIN,
     "common.timezone": "America/Argentina/ComodRivadavia"[:17] + "/Buenos_Aires",
     "common.region": LABEL,
@@ -116,34 +116,30 @@ SCHEDULES = {
     f"{'s' * 61}{number:02}": {"cron": "*/59 22-2 1-31 jan-dec sun-sat", "workflow": "plan"}
     for number in range(MOST_SCHEDULES)
 }
-# Key -> every list or map at its most; several where one cannot have all.
-COLLECTIONS: Mapping[str, list[Any]] = {
-    "services.kafka.topics": [topics()],
-    "services.ollama.models": [[f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)]],
-    "services.gitlab_project.schedules": [SCHEDULES],
-    "services.gitlab_project.pulling_groups": [[2**63 - n for n in range(1, MOST_PULLING_GROUPS)]],
-    "foundation.cache.clients": [[f"10.{number}.0.0/16" for number in range(255)] + ["0.0.0.0/0"]],
-    "common.generations": [dict.fromkeys(RENEWABLE, 10_000)],
-    "common.target.nameservers": [[f"{'fd00:' * 7}{number}" for number in range(1, 4)]],
-    "common.target.storages": [
-        {
-            **{"local": {"capacity_gib": MOST_GIB, "content": ["import", "vztmpl", "iso"]}},
-            **{"local-lvm": {"capacity_gib": MOST_GIB, "content": ["images", "rootdir"]}},
-            **{f"{'s' * 126}{n:02}": {"capacity_gib": 1, "content": ["iso"]} for n in range(97)},
-            "a" * 128: {
-                "capacity_gib": MOST_GIB,
-                "content": ["iso", "vztmpl", "import", "backup", "images", "rootdir", "snippets"],
-            },
-        }
-    ],
+# Every list or map at its most, by the end of its key.
+COLLECTIONS: Mapping[str, Any] = {
+    "services.kafka.topics": topics(),
+    "services.ollama.models": [f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)],
+    "services.gitlab_project.schedules": SCHEDULES,
+    "services.gitlab_project.pulling_groups": [2**63 - 1 - n for n in range(MOST_PULLING_GROUPS)],
+    "foundation.cache.clients": [*(f"10.{number}.0.0/16" for number in range(255)), "0.0.0.0/0"],
+    "common.generations": dict.fromkeys(RENEWABLE, 10_000),
+    "common.target.nameservers": [f"{'fd00:' * 7}{number}" for number in range(1, 4)],
+    "common.target.storages": {
+        "local": {"capacity_gib": MOST_GIB, "content": ["import", "vztmpl", "iso"]},
+        "local-lvm": {"capacity_gib": MOST_GIB, "content": ["images", "rootdir"]},
+        **{f"{'s' * 126}{n:02}": {"capacity_gib": 1, "content": ["iso"]} for n in range(97)},
+        "a" * 128: {
+            "capacity_gib": MOST_GIB,
+            "content": ["iso", "vztmpl", "import", "backup", "images", "rootdir", "snippets"],
+        },
+    },
     "machine.interfaces": [
-        [
-            {"bridge": "b" * 15, "address": f"10.9{n}.255.254/32", "vlan": 4094, "mtu": 65520}
-            for n in range(7)
-        ]
+        {"bridge": "b" * 15, "address": f"10.9{n}.255.254/32", "vlan": 4094, "mtu": 65520}
+        for n in range(7)
     ],
-    "docker.machine.gpus": [GPUS[:4]],
-    "gitlab.machine.gpus": [GPUS[4:8]],
+    "docker.machine.gpus": GPUS[:4],
+    "gitlab.machine.gpus": GPUS[4:8],
 }
 KINDS = ("apt", "pypi", "oci", "pulumi")
 # Texts and numbers of one form, and what decides where the lab is.
@@ -241,12 +237,12 @@ def _ends(found: Extremes) -> Iterator[tuple[str, Any, Any]]:
     """Key, value at an end, and a value that is sound."""
     for kind in KINDS:
         yield "foundation.cache.upstreams", upstreams(kind, found.environment), None
+    longest = {**TEXTS, **COLLECTIONS}
     for number, (place, part, sound) in enumerate(_leaves(load(found.base, found.environment))):
         key = dotted(place)
         if key.endswith(FIXED) or key == "foundation.cache.upstreams":
             continue
-        given = next((v for end, v in COLLECTIONS.items() if key.endswith(end)), None)
-        given = given or next(([v] for end, v in TEXTS.items() if key.endswith(end)), None)
+        given = next(([value] for end, value in longest.items() if key.endswith(end)), None)
         given = _own_ends(part, number) if given is None else given
         if given is None:
             found.missing.append(key)
