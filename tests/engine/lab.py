@@ -1,6 +1,5 @@
 """One environment on the real engine with simulated providers, for tests."""
 
-import functools
 import json
 import os
 import shutil
@@ -133,9 +132,8 @@ class Lab:
 
     def repair(self, layer: str) -> None:
         """`./lab repair`, asking the simulated world instead of real servers."""
-        engine, stack = self.scratch.engine, self.scratch.stack(layer)
-        find = functools.partial(operations.found, self.world)
-        repair.fix(engine, stack, lambda kind, inputs, _: find(kind, inputs))
+        engine, stack, world = self.scratch.engine, self.scratch.stack(layer), self.world
+        repair.fix(engine, stack, lambda kind, inputs, _: operations.found(world, kind, inputs))
 
     def down(self, monkeypatch: pytest.MonkeyPatch) -> int:
         """`./lab down ENV --yes`; returns its exit code."""

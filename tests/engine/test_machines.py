@@ -92,16 +92,22 @@ def test_every_field_is_tried() -> None:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Layers 1 and 2 of `lab`, up."""
+def layers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Layers 1 and 2 of `lab`, up once for all tests."""
     with lab("lab", tmp_path_factory.mktemp("lab")) as made:
         bring_up(made, LAYERS)
         yield made
 
 
+@pytest.fixture
+def up(layers: Lab) -> Lab:
+    """Them as they came up, whatever another test did."""
+    layers.restore("after platform")
+    return layers
+
+
 def touched(up: Lab, case: str) -> dict[str, str]:
     """Machine -> what a preview would do to it; empty where the engine refused the whole."""
-    up.restore("after platform")
     change = CASES[case]
     up.configure({k: v for k, v in change.items() if v is not None}, removed(change))
     layers = ("platform",) if case.startswith("vm-") else LAYERS
@@ -118,7 +124,6 @@ def touched(up: Lab, case: str) -> dict[str, str]:
             if any(kind in step["urn"] for kind in MACHINES):
                 found[step["urn"].rpartition("::")[2]] = step["op"]
     assert refused == (case in REFUSED)
-    up.restore("after platform")
     return found
 
 
@@ -139,10 +144,8 @@ def test_no_other_change_replaces_a_machine_either(up: Lab, case: str) -> None:
 
 
 def test_a_role_that_changed_runs_again_and_touches_no_machine(up: Lab) -> None:
-    up.restore("after platform")
     up.configure({"platform.gitlab.backup_days": 21})
     assert up.steps("platform") == {"gitlab-roles": "update"}
-    up.restore("after platform")
 
 
 # A change -> what is updated with it. The provider returns from a reboot when the machine starts,
@@ -162,16 +165,13 @@ WAITED_FOR = {
 
 @pytest.mark.parametrize("case", WAITED_FOR)
 def test_a_machine_that_reboots_is_waited_for(up: Lab, case: str) -> None:
-    up.restore("after platform")
     change = CASES[case]
     up.configure({k: v for k, v in change.items() if v is not None}, removed(change))
     steps = up.steps("platform" if case.startswith("vm-") else "foundation")
     assert {name for name, step in steps.items() if step == "update"} == WAITED_FOR[case]
-    up.restore("after platform")
 
 
 def test_new_name_servers_reboot_every_machine(up: Lab) -> None:
-    up.restore("after platform")
     up.configure(THE_NODE["nameservers"])
     for layer, machines in (("foundation", 3), ("platform", 2)):
         steps = up.steps(layer)
@@ -179,11 +179,9 @@ def test_new_name_servers_reboot_every_machine(up: Lab) -> None:
         for name in steps:
             stem = name.removesuffix("-lxc").removesuffix("-vm")
             assert stem == name or {f"{stem}-host-key", f"{stem}-roles"} <= set(steps), steps
-    up.restore("after platform")
 
 
 def test_the_state_has_what_looking_into_machines_takes(up: Lab) -> None:
-    up.restore("after platform")
     engine = up.scratch.engine
     found = [
         *runs(engine, up.scratch.stack("foundation")),
@@ -198,7 +196,6 @@ def test_the_state_has_what_looking_into_machines_takes(up: Lab) -> None:
 
 
 def test_without_protection_a_machine_is_made_and_configured_again(up: Lab) -> None:
-    up.restore("after platform")
     up.configure({"common.protect": False})
     assert up.up("foundation").code == 0
     up.configure({f"{VAULT}.id": 112})
@@ -207,7 +204,6 @@ def test_without_protection_a_machine_is_made_and_configured_again(up: Lab) -> N
     assert steps["vault-host-key"] in GONE
     assert steps["vault-roles"] in GONE
     assert "store-lxc" not in steps
-    up.restore("after platform")
 
 
 @pytest.mark.parametrize("storage", ["local", "local-lvm"])
