@@ -4,7 +4,6 @@ import html.parser
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -137,14 +136,15 @@ def unit(files: Files, name: str, folder: Path) -> None:
     """systemd takes the unit; programs and folders of a machine stand for themselves."""
     text = re.sub(r"(?m)^(Exec\w+=\+?)/\S+", r"\1/bin/true", files[name])
     text = re.sub(r"(?m)^Assert.*\n", "", text)
-    file = folder / Path(name).name.removesuffix(".j2").replace("registry.", "registry@.")
-    file.write_text(text)
-    for service in ("tidy.service",) if file.suffix == ".timer" else ():
-        (folder / service).write_text("[Service]\nExecStart=/bin/true\n")
-    shown = folder / file.name.replace("@", "@x")
-    if shown != file:
-        shutil.copy(file, shown)
-    run("systemd-analyze", "verify", "--man=no", shown)
+    file = Path(name).name.removesuffix(".j2").replace("registry.", "registry@x.")
+    if file.endswith((".timer", ".conf")):  # it is of a service
+        (folder / "tidy.service").write_text("[Service]\nExecStart=/bin/true\n")
+    if file.endswith(".conf"):
+        (folder / "tidy.service.d").mkdir()
+        file = "tidy.service.d/x.conf"
+    (folder / file).write_text(text)
+    said = run("systemd-analyze", "verify", "--man=no", folder / file.removesuffix(".d/x.conf"))
+    assert str(folder) not in said, said  # what it does not know it ignores
 
 
 def registry(files: Files, name: str, folder: Path) -> None:
@@ -204,8 +204,8 @@ def host(name: str) -> bool:
     return len(name) <= MOST_NAME and all(0 < len(part) <= MOST_LABEL for part in name.split("."))
 
 
-# End of the rendered file's name -> (the template that it is of, what reads it). What is of no
-# template is the same for all settings, as a test proves.
+# End of the rendered file's name -> (its template, empty where code makes it; what reads it). What
+# has no row is the same for all settings, as a test proves.
 READERS: dict[str, tuple[str, Reader]] = {
     "cache:/etc/nginx/nginx.conf": ("layers/foundation/files/cache/nginx.conf.j2", nginx),
     "cache:/etc/nginx/logins.conf": ("layers/foundation/files/cache/logins.conf.j2", included),
@@ -232,7 +232,7 @@ READERS: dict[str, tuple[str, Reader]] = {
     "/ubuntu.sources.j2": ("ansible/roles/common/templates/ubuntu.sources.j2", sources),
     "/daemon.json.j2": ("ansible/roles/docker_host/templates/daemon.json.j2", engine),
     "/registry.yml.j2": ("ansible/roles/cache/templates/registry.yml.j2", registry),
-    "/override.conf.j2": ("ansible/roles/cache/templates/override.conf.j2", included),
+    "/override.conf.j2": ("ansible/roles/cache/templates/override.conf.j2", unit),
     "/registry.service.j2": ("ansible/roles/cache/templates/registry.service.j2", unit),
     "/tidy.service.j2": ("ansible/roles/cache/templates/tidy.service.j2", unit),
     "/tidy.timer.j2": ("ansible/roles/cache/templates/tidy.timer.j2", unit),

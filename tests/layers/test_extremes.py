@@ -38,6 +38,13 @@ def test_every_template_has_what_reads_it() -> None:
     assert {template for template, _ in readers.READERS.values() if template} == found - apart
 
 
+@pytest.mark.service
+@pytest.mark.parametrize("name", ["cache/override.conf.j2", "vault/vault.service.j2"])
+def test_a_key_that_systemd_would_ignore_is_refused(name: str) -> None:
+    text = "[Service]\nExecStart=/bin/true\nBogus=1\n"
+    assert "Unknown key 'Bogus'" in readers.refusal({name: text}, name)
+
+
 @pytest.mark.slow
 def test_every_setting_has_ends(ends: Extremes) -> None:
     """A new setting without a least and a most of its own needs a row in extremes.TEXTS."""
