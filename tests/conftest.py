@@ -42,6 +42,30 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 # Folders whose servers are there once: all of their tests run on one worker.
 WHOLE = ("ansible", "cache", "ci", "provision")
+# What runs for minutes, the longest first: begun last, it would keep one worker alone at the end.
+LONGEST = (
+    "tests/ansible/",
+    "tests/images/",
+    "tests/engine/test_lab.py",
+    "tests/engine/test_dev.py",
+    "tests/lake/",
+    "tests/engine/",
+    "tests/provision/",
+    "tests/cache/",
+    "tests/ci/",
+    "tests/layers/",
+    "tests/cli/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first; nothing else changes its place."""
+
+    def place(item: pytest.Item) -> int:
+        found = (n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST))
+
+    items.sort(key=place)
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
@@ -61,6 +85,7 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
     """Called by xdist."""
+    config.option.loadscopereorder = False  # by the number of tests, which says nothing of time
     return Scheduler(config, log)
 
 

@@ -35,6 +35,8 @@ VERB = Verb(
 )
 
 MOST_WORKERS = 4
+# Half of the time of engine and service goes into waiting for servers.
+WORKERS_PER_CORE = 2
 # Each may run mypy, the engine, or a server with its data: about 1 GiB.
 WORKER_MIB = 1024
 # The limit of the container that this runs in, such as a CI job's: cgroup version 2, version 1.
@@ -57,7 +59,8 @@ def run(values: argparse.Namespace) -> int:
         install_packages(tiers)
         if not values.long:
             marks = f"({marks}) and not long"
-    workers = min(os.cpu_count() or 1, MOST_WORKERS, memory_mib() // WORKER_MIB or 1)
+    cores = (os.cpu_count() or 1) * (WORKERS_PER_CORE if {"engine", "service"} & set(tiers) else 1)
+    workers = min(cores, MOST_WORKERS, memory_mib() // WORKER_MIB or 1)
     together = ["-n", str(workers), "--dist", "loadscope"] if workers > 1 else []
     slowest = ["--durations=25", "--durations-min=0.1"]
     command = [sys.executable, "-m", "pytest", "-m", marks, *slowest, *together, *values.extra]

@@ -86,7 +86,7 @@ class Origin:
         this waits for those under way, a moment at most.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._busy == 0, timeout=2)
+            self._changed.wait_for(lambda: self._busy == 0, timeout=30)
             return list(self._requests)
 
     def note(self, change: int, request: Request | None = None) -> None:

@@ -81,7 +81,7 @@ class Running:
 
     def log(self, name: str = "access") -> list[dict[str, Any]]:
         """The lines of a log, after they were written out."""
-        time.sleep(1.2)  # flush=1s
+        time.sleep(1.5)  # flush=1s, and nothing tells that it was done
         text = (Path(self.site.log_dir) / f"{name}.json").read_text()
         return [json.loads(line) for line in text.splitlines()]
 

@@ -48,8 +48,8 @@ def test_a_client_that_leaves_wastes_nothing(cache: Running, origin: Origin) -> 
     with socket.create_connection(("127.0.0.1", cache.site.port)) as client:
         client.sendall(f"GET {DEB} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         client.recv(100)
-    wait_for(lambda: origin.sent(DEB) == len(content), 10, "the fill")
-    wait_for(lambda: cache.get(DEB, "HEAD").cache == "HIT", 10, "the stored file")
+    wait_for(lambda: origin.sent(DEB) == len(content), what="the fill")
+    wait_for(lambda: cache.get(DEB, "HEAD").cache == "HIT", what="the stored file")
     assert cache.get(DEB).body == content
     assert origin.count(DEB) == 1
 
@@ -85,7 +85,7 @@ class TestRestarts:
             answers: list[Answer] = []
             client = threading.Thread(target=lambda: answers.append(first.get(DEB)))
             client.start()
-            wait_for(lambda: any(".0" in file.name for file in first.stored()), 10, "a part")
+            wait_for(lambda: any(".0" in file.name for file in first.stored()), what="a part")
             _kill(first)
             client.join()
             assert not answers[0].whole
@@ -152,7 +152,7 @@ class TestDisk:
         origin.files.update({path: os.urandom(2 * MIB) for path in paths})
         for path in paths:
             small.get(path)
-        wait_for(lambda: _taken(small) <= 12 * MIB, 20, "the cache manager")
+        wait_for(lambda: _taken(small) <= 12 * MIB, what="the cache manager")
         assert small.get(paths[-1], "HEAD").cache == "HIT"
         assert small.get(paths[0], "HEAD").cache == "MISS"
 

@@ -159,7 +159,7 @@ def test_dns_that_does_not_answer_is_said_within_seconds(tmp_path: Path) -> None
         with running(cache, tmp_path, where) as started:
             begun = time.monotonic()
             assert (started.get(INDEX).status, started.get(DEB).status) == (502, 502)
-            assert time.monotonic() - begun < 9
+            assert time.monotonic() - begun < 30, "nginx's own limit, for each of the two"
 
 
 class TestClients:

@@ -72,7 +72,7 @@ def test_a_living_processes_lock_stays(engine: Engine) -> None:
         try:
             comm = Path(f"/proc/{process.pid}/comm")
             # Until the child has become its program it has the name of ours.
-            wait_for(lambda: "pulumi" in comm.read_text(), 10, "the program's name")
+            wait_for(lambda: "pulumi" in comm.read_text(), what="the program's name")
             lock(engine, process.pid)
             assert left(engine) == []
             there = in_a_store(engine, refusal(f"me@{platform.node()} (pid {process.pid})"))

@@ -10,6 +10,7 @@ from cli.commands import test as tests
 from cli.commands.test import TIERS
 from cli.lib.fault import Fault
 from tests.cli.conftest import Checkout
+from tests.conftest import LONGEST
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +75,25 @@ def test_workers_fit_the_memory_of_the_container(
     """A job of CI is killed where it takes more, and no merge request passes."""
     checkout.lab("test", "unit", "--", "-x")
     assert commands[0][7:-1] == (["-n", str(workers), "--dist", "loadscope"] if workers > 1 else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "workers"), [(["quick"], 2), (["lint", "unit"], 2), (["service"], 4), ([], 4)]
+)
+def test_what_waits_for_servers_has_more_workers_than_cores(
+    checkout: Checkout,
+    commands: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    workers: int,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    checkout.lab("test", *words)
+    assert commands[0][commands[0].index("-n") + 1] == str(workers)
+
+
+def test_what_is_begun_first_is_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / name).exists()] == []
 
 
 def test_every_tier_of_a_package_is_one() -> None:

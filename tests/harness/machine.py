@@ -154,9 +154,7 @@ def machine(folder: Path) -> Iterator[Machine]:
             "--kill-signal=SIGRTMIN+3",
             "--console=read-only",
         ]
-        stack.enter_context(
-            server(nspawn, lambda: _answers(address), folder / "console.log", seconds=90)
-        )
+        stack.enter_context(server(nspawn, lambda: _answers(address), folder / "console.log"))
         yield Machine(
             name=name,
             address=address,

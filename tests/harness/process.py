@@ -1,11 +1,12 @@
 """Real servers as processes of a test: free port, clean environment, bounded wait, end by pid."""
 
 import os
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Set globally on some machines; they make clients ignore their own trust settings
@@ -22,12 +23,23 @@ TRUST_VARIABLES = (
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
+PATIENCE_S = 300  # other tests may have the cores; whatever ends early is noticed at once
+# Ports for outgoing connections are above.
+PORTS = range(10_000, 32_768)
+# Not the one that Hypothesis seeds: two workers would be given the same ports.
+CHANCE = random.SystemRandom()
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nothing listens on now.
+
+    Of the kernel's own choice (port 0), an outgoing connection may take it before its server does.
+    """
+    while True:
+        port = CHANCE.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -44,7 +56,9 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 60, what: str = "the server") -> None:
+def wait_for(
+    ready: Callable[[], bool], seconds: float = PATIENCE_S, what: str = "the server"
+) -> None:
     """Poll `ready` until it is true; TimeoutError naming `what` after `seconds`."""
     end = time.monotonic() + seconds
     while not ready():
@@ -61,7 +75,7 @@ def server(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    seconds: float = 60,
+    seconds: float = PATIENCE_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` until the block ends, output to `log`; an early end raises with its tail."""
     with log.open("ab") as output:

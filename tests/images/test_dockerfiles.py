@@ -334,7 +334,7 @@ def test_what_is_built_starts_and_is_healthy(
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     try:
-        wait_for(healthy, 120, image)
+        wait_for(healthy, what=image)
         assert docker("top", container, "-eo", "pid,uid").split()[-1] != "0"
     except TimeoutError:
         pytest.fail(f"{image} is not healthy:\n{docker('logs', container)[-3000:]}")

@@ -41,7 +41,7 @@ def sending(stream: Stream, events: int, seconds: float) -> Iterator[None]:
 
 
 def settled(running: Writer) -> None:
-    wait_for(lambda: running.flush(10).status_code == 204, 120, "everything in the lake")
+    wait_for(lambda: running.flush(10).status_code == 204, what="everything in the lake")
 
 
 def test_killed_at_random_nothing_is_lost_and_nothing_doubled(lake: Lakehouse, broker: str) -> None:
@@ -66,10 +66,10 @@ def test_kafka_restarts(lake: Lakehouse, tmp_path: Path) -> None:
         stream = Stream(address)
         with writer(lake, stream, BATCH_SECONDS="1") as running:
             stream.send(500)
-            wait_for(lambda: running.health()["rows"] > 0, 60, "the first rows")
+            wait_for(lambda: running.health()["rows"] > 0, what="the first rows")
     # The writer's own end was told above; this one is there while the broker is not.
     with writer(lake, stream, BATCH_SECONDS="1") as running:
-        wait_for(lambda: running.health()["status"] == "waiting", 60, "a word of it")
+        wait_for(lambda: running.health()["status"] == "waiting", what="a word of it")
         with broker(tmp_path, address):
             stream.connect()
             stream.send(500)
@@ -85,7 +85,7 @@ def test_kafka_is_killed_while_the_writer_reads(lake: Lakehouse, tmp_path: Path)
         stream = Stream(address)
         with writer(lake, stream, BATCH_ROWS="300") as running:
             stream.send(1000)
-            wait_for(lambda: running.health()["rows"] > 0, 60, "the first rows")
+            wait_for(lambda: running.health()["rows"] > 0, what="the first rows")
             process.kill()
             process.wait()
             with broker(tmp_path, address):
@@ -108,7 +108,7 @@ def test_a_server_is_away(lake: Lakehouse, broker: str, part: str) -> None:
                 lake.database_gate.shut()
             else:
                 lake.front.refuses = 503
-            wait_for(lambda: running.health()["status"] == "waiting", 60, "a word of it")
+            wait_for(lambda: running.health()["status"] == "waiting", what="a word of it")
             (problem,) = running.health()["problems"]
             before = running.health()["rows"]
             time.sleep(AWAY_S)

@@ -132,7 +132,7 @@ def test_batches_wait_for_rows_or_age(lake: Lakehouse, stream: Stream) -> None:
         time.sleep(2)
         assert running.health()["rows"] == 0
         stream.send(1)
-        wait_for(lambda: running.health()["rows"] == 100, 30, "a full batch")
+        wait_for(lambda: running.health()["rows"] == 100, what="a full batch")
         assert running.health()["commits"] == 1
         stream.send(1)
         time.sleep(2)
@@ -147,7 +147,7 @@ def test_batches_wait_for_rows_or_age(lake: Lakehouse, stream: Stream) -> None:
     with writer(lake, stream, BATCH_SECONDS="2") as running:
         assert running.health()["lag"].get(stream.results, 0) == 0
         stream.send(1)
-        wait_for(lambda: running.health()["commits"] == 1, 30, "an old batch")
+        wait_for(lambda: running.health()["commits"] == 1, what="an old batch")
     assert stream.missing(lake) == {}
 
 
@@ -166,7 +166,9 @@ def test_groups_in_kafka_show_how_far_the_lake_is(lake: Lakehouse, stream: Strea
                 found |= {at.topic: at.offset for at in asked[group].result(30).topic_partitions}
             return found
 
-        wait_for(lambda: committed() == {stream.results: 30, stream.feedback: 30}, 20, "the groups")
+        wait_for(
+            lambda: committed() == {stream.results: 30, stream.feedback: 30}, what="the groups"
+        )
 
 
 def test_options_that_a_killed_writer_left_unset_are_set(lake: Lakehouse, stream: Stream) -> None:
@@ -218,13 +220,13 @@ def test_a_topic_made_again_is_read_from_its_beginning(lake: Lakehouse, stream: 
         stream.send(50)
         assert running.flush().status_code == 204
         stream.send(5)  # on its way when the topic goes
-        wait_for(lambda: running.health()["lag"].get(stream.results) == 5, 20, "the last five")
+        wait_for(lambda: running.health()["lag"].get(stream.results) == 5, what="the last five")
         time.sleep(1)
         stream.admin.delete_topics([stream.results])[stream.results].result(30)
         time.sleep(2)
         stream.make(stream.results)
         stream.send(7)
-        wait_for(lambda: running.flush(5).status_code == 204, 60, "the new topic")
+        wait_for(lambda: running.flush(5).status_code == 204, what="the new topic")
         assert running.health()["recreated"] == 1
     assert stream.missing(lake) == {}
     offsets = lake.ask(

@@ -54,7 +54,7 @@ class Started:
             assert process.poll() is None, (self.folder / "log").read_text()
             return step(self.folder / "data")
 
-        wait_for(reached, 120, "the step")
+        wait_for(reached, what="the step")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -62,7 +62,7 @@ class Started:
         """Start it until it takes connections."""
         log = self.folder / "log"
         ready = partial(listens, self.port)
-        with server(self.command, ready, log, env=self.environment, cwd=self.folder, seconds=120):
+        with server(self.command, ready, log, env=self.environment, cwd=self.folder):
             pass
 
 

@@ -19,7 +19,14 @@ from hvac.exceptions import Forbidden, VaultError
 from layers.foundation import vault as layer
 from targets.templates import compiled
 from tests.harness.certificates import Authority
-from tests.harness.process import clean_environment, free_port, listens, server, wait_for
+from tests.harness.process import (
+    PATIENCE_S,
+    clean_environment,
+    free_port,
+    listens,
+    server,
+    wait_for,
+)
 from tests.harness.vault_api import mount_kv, vault_program
 
 pytestmark = pytest.mark.service
@@ -498,13 +505,13 @@ def test_a_container_settles_by_itself_and_ends_with_its_server(lab: Lab) -> Non
     def healthy() -> bool:
         return lab.script("healthy").returncode == 0
 
-    with server(command, healthy, lab.folder / "log", env=variables, seconds=90) as process:
+    with server(command, healthy, lab.folder / "log", env=variables) as process:
         lab.login()
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
     assert not listens(lab.port)
     # Started again it is unsealed and healthy, and nothing was lost.
-    with server(command, healthy, lab.folder / "log", env=variables, seconds=90):
+    with server(command, healthy, lab.folder / "log", env=variables):
         lab.login()
 
 
@@ -520,11 +527,11 @@ def test_a_container_stays_up_while_its_identity_is_locked(lab: Lab) -> None:
     def said() -> bool:
         return "has locked the identity foundation" in log.read_text()
 
-    with server(["sh", str(BOOTSTRAP)], said, log, env=variables, seconds=90) as process:
+    with server(["sh", str(BOOTSTRAP)], said, log, env=variables) as process:
         assert lab.sealed() is False
         assert lab.script("healthy").returncode == 1
         # The lock ends, and it settles itself.
-        wait_for(lambda: lab.script("healthy").returncode == 0, 120)
+        wait_for(lambda: lab.script("healthy").returncode == 0)
         lab.login()
         assert process.poll() is None
 
@@ -567,5 +574,5 @@ def test_the_shell_of_the_images_runs_it(lab: Lab) -> None:
         command = [str(tools / "sh"), str(BOOTSTRAP), "settle"]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        wait_for(lambda: lab.script("healthy").returncode == 0, 10)
+        wait_for(lambda: lab.script("healthy").returncode == 0)
         lab.login()

@@ -14,6 +14,7 @@ from rehearsal import mocks, scratch
 from settings import PROJECT, SettingsError
 from tests.harness.deploy import stack_config
 from tests.harness.patched import sample
+from tests.harness.process import PATIENCE_S
 
 
 def test_the_project_is_the_checkouts_program_in_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_only_the_projects_own_processes_are_ended(tmp_path: Path) -> None:
     other = subprocess.Popen(sleep)
     try:
         made.kill_leftovers()
-        assert own.wait(10) < 0
+        assert own.wait(PATIENCE_S) < 0
         assert other.poll() is None
     finally:
         for process in (own, other):

@@ -209,11 +209,11 @@ def test_a_killed_engine_leaves_neither_host_nor_program(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: started.exists() and bool(started.read_text()), 60, "the program")
+    wait_for(lambda: started.exists() and bool(started.read_text()), what="the program")
     engine.kill()
     engine.wait()
     left = [int(pid) for pid in started.read_text().split()]
-    wait_for(lambda: not any(alive(pid) for pid in left), 20, "the end of host and program")
+    wait_for(lambda: not any(alive(pid) for pid in left), what="the end of host and program")
 
 
 def alive(pid: int) -> bool:

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.harness.process import PATIENCE_S, wait_for
 from toolchain import install, progress
 
 HOLD = """
@@ -47,12 +47,18 @@ def test_who_waits_sees_who_holds_it_and_how_far_that_is(
         holder.stdout.readline()
         waiting = threading.Thread(target=second)
         waiting.start()
-        time.sleep(1)
+        said = ""
+
+        def told() -> bool:
+            nonlocal said
+            said += capsys.readouterr().err
+            return "waiting for another ./lab" in said
+
+        wait_for(told)
         order.append("first")
         holder.communicate()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert order == ["first", "second"]
-    said = capsys.readouterr().err
     assert f"waiting for another ./lab (process {holder.pid}, building 7 of 900 (33 s))" in said
 
 

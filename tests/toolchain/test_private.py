@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.harness.process import wait_for
 from toolchain import files, private
 
 SLEEPER = (
@@ -128,10 +128,7 @@ def test_a_killed_ansible_leaves_no_agent_and_its_sockets_have_short_paths(place
     finally:
         run.kill()
         run.wait()
-    end = time.monotonic() + 20  # it looks every 10 s
-    while Path(f"/proc/{agent}").exists() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert not Path(f"/proc/{agent}").exists()
+    wait_for(lambda: not Path(f"/proc/{agent}").exists(), what="its end: it looks every 10 s")
 
 
 def test_a_file_for_one_user_was_never_open_to_others(

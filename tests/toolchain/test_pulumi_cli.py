@@ -4,9 +4,9 @@ import hashlib
 import io
 import os
 import re
+import signal
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from settings import pins
-from tests.harness.process import free_port
+from tests.harness.process import free_port, wait_for
 from tests.harness.wheel import file_name, pack, requirement
 from toolchain import install, lock, obtain, pulumi_cli
 
@@ -330,16 +330,15 @@ def test_a_full_disk_keeps_no_sources(machine: Path, monkeypatch: pytest.MonkeyP
 def test_nobody_waits_for_the_sources_to_be_deleted(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program(machine / "rm", "#!/bin/sh\nsleep 60\n")
-    started = time.monotonic()
+    begun = machine / "deleting"
+    program(
+        machine / "rm", f"#!/bin/sh\necho $$ >{begun}.new; mv {begun}.new {begun}; exec sleep 600"
+    )
     obtain.ensure_pulumi()
-    with install.exclusive("pulumi"):
-        assert time.monotonic() - started < 30
+    wait_for(begun.exists, what="the deletion")
+    os.kill(int(begun.read_text()), signal.SIGTERM)  # it has not ended
     left = list(install.cache_folder().glob("trash-*"))
     assert len(left) == 1
     (machine / "rm").unlink()
     lock.discard(install.cache_folder() / "go")
-    end = time.monotonic() + 30
-    while left[0].exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not left[0].exists(), "what a killed deletion left goes with the next one"
+    wait_for(lambda: not left[0].exists(), what="what a killed deletion left, with the next one")

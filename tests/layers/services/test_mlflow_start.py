@@ -78,7 +78,7 @@ def test_a_first_start_killed_in_its_migrations(step: str, server: PostgreSql, t
         assert first.poll() is None, "it ended before the step was seen"
         return STEPS[step](server)
 
-    wait_for(reached, 180, step)
+    wait_for(reached, what=step)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     done = subprocess.run(["sh", START], env=env, capture_output=True, text=True, check=False)
