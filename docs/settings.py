@@ -81,16 +81,12 @@ def _rows(
             yield from _kinds(found, key, shared)
             continue
         allowed = expected(found)
-        entry = _named(maps[0]) if isinstance(maps[0], dict) else None
-        if part or entry:
-            shared[part or entry or ""] = None
-            allowed = _link(part) if part else f"a map from names to {_link(entry or '')}"
+        if part:
+            allowed = _link(part, shared)
         elif maps[0]:
-            allowed = f"a map from names to {expected(resolve(maps[0], root))}"
+            allowed = f"a map from names to {_entry(maps[0], shared)}"
         elif "items" in found:
-            inner = resolve(found["items"], root)
-            entry = _named(found["items"])
-            allowed = f"{allowed}, each {expected(inner)}"
+            allowed = f"{allowed}, each {_entry(found['items'], shared)}"
         default = _default(field)
         meaning = field.get("description") or found.get("description", "")
         yield key, [allowed.replace("|", "\\|"), default, " ".join(meaning.split()).rstrip(".")]
@@ -108,7 +104,15 @@ def _kinds(
                 yield key, [*cells, f"`{kind}`: {meaning}"]
 
 
-def _link(model: str) -> str:
+def _entry(entry: Schema, shared: dict[str, None]) -> str:
+    """What an entry of a map or list may be."""
+    model = _named(entry)
+    return _link(model, shared) if model else expected(resolve(entry, schema()))
+
+
+def _link(model: str, shared: dict[str, None]) -> str:
+    """A link to the part of the page that tells of a model."""
+    shared[model] = None
     return f"[{model}](#{model.lower()})"
 
 

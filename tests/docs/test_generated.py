@@ -31,6 +31,17 @@ def test_every_setting_of_a_stack_file_is_described() -> None:
                     assert f"`{described}" in page, described
 
 
+def test_what_every_key_of_every_model_means_is_on_the_page() -> None:
+    page = text("settings.md")
+    meanings = {
+        f"{name}.{key}": " ".join(field.get("description", "").split()).rstrip(".")
+        for name, model in schema()["$defs"].items()
+        for key, field in model["properties"].items()
+        if key != "kind" and "$ref" not in field  # a kind and a section have words of their own
+    }
+    assert [key for key, meaning in meanings.items() if meaning not in page] == []
+
+
 def test_every_row_says_what_it_means() -> None:
     rows = [line.split(" | ") for line in text("settings.md").splitlines() if line[:3] == "| `"]
     assert len(rows) > 100
