@@ -109,7 +109,7 @@ class LayerValues:
         inner = inside or endpoint.inner_port
         return (Port(inside=inner, outside=endpoint.port, address=str(endpoint.address)),)
 
-    # Providers that several layers have; those of one service are in its layer's page.
+    # Providers of several components; those of one alone are made by its own `providers`.
 
     @cached_property
     def gitlab(self) -> pulumi.ProviderResource:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Recipe:
     """What is in an image; paths are relative to the project.
 
-    parts are what is taken of the context, unless all of it. base maps a build argument to the
-    reference of an image that it is built on.
+    parts are what is taken of the context, unless all of it. base maps a build argument to what it
+    is built from: an image's reference, the address or checksum of a download.
     """
 
     context: str

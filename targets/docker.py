@@ -10,6 +10,7 @@ import pulumi_docker as docker
 
 from targets import Container, Health, Workload
 
+DNS = "127.0.0.11"  # its own resolver, which answers in every network that a user made
 # Docker keeps json-file logs for ever by default; 3 x 10 MiB for each container is plenty.
 LOG_OPTIONS = {"max-file": "3", "max-size": "10m"}
 

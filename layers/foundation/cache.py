@@ -11,10 +11,9 @@ from settings.base import Container as Size
 from settings.foundation.cache import FIRST_REGISTRY_PORT, Cache, Upstream
 from settings.mirrors import urls
 from targets import Container, File, Health, Role, Workload
+from targets.docker import DNS
 
 DATA = "/var/lib/datalab-cache"
-# Docker's own resolver, which answers in every network that a user made.
-DOCKER_DNS = "127.0.0.11"
 
 
 class PackageCache(Component):
@@ -65,7 +64,7 @@ def _container(name: str, context: LayerContext) -> Container | None:
     if size is None:
         return None
     site = Site(
-        resolvers=(DOCKER_DNS,),
+        resolvers=(DNS,),
         port=context.endpoint(name).inner_port,
         registries={up: f"http://{name}-{up}:5000" for up in registries_of(settings)},
         user="nginx",

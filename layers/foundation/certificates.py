@@ -40,10 +40,9 @@ class Certificates(Component):
         self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
         super().__init__(name, context, opts)
-        # Of the CA alone: a leaf is made again when it is due or its address changes, which
-        # protection would refuse.
         lifetimes = context.settings.common.certificates
-        # Everything in the lab trusts it: a new one would cut off every machine and laptop.
+        # Everything in the lab trusts the CA: a new one would cut off every machine and laptop. Its
+        # leaves are not protected, as they are made again when due or when an address changes.
         child = pulumi.ResourceOptions(parent=self, protect=context.protect)
         key = _key(f"{name}-ca", child)
         authority = tls.SelfSignedCert(

@@ -12,11 +12,11 @@ from settings import Settings, images
 from settings.names import ROWS, endpoints
 from settings.services.gateway import Gateway as GatewaySettings
 from targets import Container, File, Health
+from targets.docker import DNS
 from targets.templates import render
 
 FILES = Path(__file__).parent / "files"
 FOLDER = "/etc/datalab"
-DOCKER_DNS = "127.0.0.11"
 
 
 class Gateway(Component):
@@ -80,7 +80,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     ]
     return {
         "folder": FOLDER,
-        "resolver": DOCKER_DNS,
+        "resolver": DNS,
         "port": present["gateway"].inner_port,
         "names": [domain, f"gateway.{domain}", "localhost"],
         "routes": routes,

@@ -1,4 +1,4 @@
-"""Settings of the package cache, and the addresses under which clients find its upstreams."""
+"""The package cache's settings and declaration; settings/mirrors.py has its clients' addresses."""
 
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
