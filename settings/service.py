@@ -64,7 +64,7 @@ class Service:
     key: str  # of its section, as in services.kafka; its module has the same name
     settings: type[Model]
     order: int  # among the services of its layer, in tables and on the start page
-    default: Model | None = None  # its section where the settings have none; None: it is required
+    default: Model | None = None  # where there is no section; None: what its model has by default
     description: str | None = None  # of the section, where the model's docstring does not say it
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()

@@ -1,6 +1,9 @@
 """The settings and declaration of whoami, a page that shows the request that it got."""
 
+from typing import Annotated
+
 from settings.base import Container, Model, Port
+from settings.defaults import always
 from settings.service import Listener, Service
 
 
@@ -8,14 +11,13 @@ class Whoami(Model):
     """A page that shows the request that it got."""
 
     port: Port = 8600
-    container: Container = Container(memory_mib=32)
+    container: Annotated[Container, always({"memory_mib": 32})]
 
 
 SERVICE = Service(
     key="apps.whoami",
     settings=Whoami,
     order=90,
-    default=Whoami(),
     listeners=(
         Listener(
             name="whoami",

@@ -16,6 +16,5 @@ SERVICE = Service(
     key="foundation.resolver",
     settings=Resolver,
     order=90,
-    default=Resolver(),
     listeners=(Listener(name="resolver", scheme="dns", exposure="machine", in_dev="", page=""),),
 )

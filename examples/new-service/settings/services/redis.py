@@ -1,20 +1,22 @@
 """Redis' settings and declaration."""
 
+from typing import Annotated
+
 from settings.base import Container, Model
+from settings.defaults import always
 from settings.service import Listener, Service, secrets
 
 
 class Redis(Model):
     """Redis, a store in memory for applications."""
 
-    container: Container = Container(memory_mib=64)
+    container: Annotated[Container, always({"memory_mib": 64})]
 
 
 SERVICE = Service(
     key="services.redis",
     settings=Redis,
     order=90,
-    default=Redis(),
     listeners=(
         Listener(
             name="redis",
