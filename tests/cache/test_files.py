@@ -1,5 +1,6 @@
 """The rendered files, without running them."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from settings.mirrors import environment, pulled, urls
 from tests.cache.running import site, write
 from tests.harness.deploy import settings_of
 
-GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
 EVERY_KIND: dict[str, dict[str, Any]] = {
     "ubuntu": {"kind": "apt", "url": "http://archive.example/ubuntu"},
@@ -62,8 +62,11 @@ def _cache(upstreams: Mapping[str, object]) -> Cache:
 def test_the_list_of_upstreams_has_every_kind() -> None:
     """What the cache's page says of itself; its nginx.conf and tidy.sh run in the other files."""
     where = Site(resolvers=("192.168.1.1",), port=8480, registries=REGISTRIES)
-    texts = {Path(path).name: text for path, text in render(_cache(EVERY_KIND), where).items()}
-    assert texts["upstreams.json"] == (GOLDEN / "upstreams.json").read_text(encoding="utf-8")
+    rows = json.loads(render(_cache(EVERY_KIND), where)[f"{where.www_dir}/upstreams.json"])
+    assert [row["name"] for row in rows] == sorted(EVERY_KIND)
+    for row in rows:
+        wanted = {key: EVERY_KIND[row["name"]].get(key) for key in ("kind", "registry", "url")}
+        assert row == {"name": row["name"], **wanted}
 
 
 @pytest.mark.lint

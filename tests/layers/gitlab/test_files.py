@@ -69,6 +69,7 @@ def test_the_registry_is_on_the_object_store() -> None:
         "checksum_disabled": True,
     }
     assert storage["redirect"] == {"disable": True}
+    assert storage["delete"] == {"enabled": True}
 
 
 def test_memory_is_kept_low() -> None:
@@ -80,6 +81,12 @@ def test_memory_is_kept_low() -> None:
     assert found["sidekiq"] == {"concurrency": 10}
     assert found["prometheus_monitoring"] == {"enable": False}
     assert found["gitlab_kas"] == {"enable": False}
+    rules = found["gitaly"]["configuration"]["concurrency"]
+    assert {rule["rpc"].rpartition("/")[2]: rule["max_per_repo"] for rule in rules} == {
+        "PostReceivePack": 3,
+        "SSHUploadPack": 3,
+    }
+    assert found["gitaly"]["env"]["GITALY_COMMAND_SPAWN_MAX_PARALLEL"] == "2"
     for part in ("gitlab_rails", "gitaly"):
         assert "dirty_decay_ms" in found[part]["env"]["MALLOC_CONF"]
 
@@ -90,6 +97,14 @@ def test_backups_go_to_the_object_store() -> None:
     assert rails["backup_upload_remote_directory"] == "backups"
     assert rails["backup_upload_connection"]["endpoint"] == VALUES["store_endpoint"]
     assert rails["backup_upload_connection"]["path_style"] is True
+    assert rails["backup_upload_connection"]["enable_signature_v4_streaming"] is False
+
+
+def test_nobody_is_told_of_the_lab_and_clones_have_the_port_of_ssh() -> None:
+    rails = rendered(ssh_port=2222)["gitlab_rails"]
+    assert rails["usage_ping_enabled"] is False
+    assert rails["initial_gitlab_product_usage_data"] is False
+    assert rails["gitlab_shell_ssh_port"] == 2222
 
 
 def test_values_are_text_whatever_is_in_them() -> None:
@@ -99,6 +114,7 @@ def test_values_are_text_whatever_is_in_them() -> None:
 def test_certificates_are_the_labs_and_only_with_tls() -> None:
     found = rendered()
     assert found["letsencrypt"] == {"enable": False}
+    assert found["nginx"]["redirect_http_to_https"] is True
     for server in ("nginx", "registry_nginx"):
         assert found[server]["ssl_certificate"] == "/etc/gitlab/ssl/lab.crt"
     plain = rendered(tls=False, external_url="http://gitlab.lab.home.arpa:8929")
@@ -252,8 +268,13 @@ def test_the_runner_uses_the_docker_vm_over_mutual_tls() -> None:
     one, two = found["runners"]
     assert (one["token"], two["token"]) == ('glrt-"\\x', "glrt-b")
     assert one["tls-ca-file"] == "/etc/gitlab-runner/certs/ca.crt"
+    assert {one["executor"], two["executor"]} == {"docker"}
+    # It asks for as many jobs at once as it may run.
+    assert [each["request_concurrency"] for each in (one, two)] == [one["limit"], two["limit"]]
     docker = one["docker"]
     assert docker["host"] == RUNNER["docker_host"]
+    assert (docker["image"], docker["pull_policy"]) == (RUNNER["image"], ["if-not-present"])
+    assert docker["volumes"] == ["/cache"]
     assert docker["tls_verify"] is True
     assert docker["tls_cert_path"] == "/etc/gitlab-runner/docker"
     assert docker["privileged"] is False
