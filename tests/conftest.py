@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
@@ -16,6 +17,13 @@ from toolchain import obtain, pulumi_cli
 # because of what their `./lab pin` wrote. Before any module of a layer is there, as those ask.
 SUMS = images.sums
 pytest.MonkeyPatch().setattr(images, "sums", dict)
+
+
+# An example may take its 200 ms, or the making of one its second, because of other tests.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 # Half of the time of a deployment under mocks went into looking for garbage, which is little.

@@ -68,7 +68,10 @@ LARGEST = Cache.model_validate(
 
 @given(cache=caches(), resolvers=st.sampled_from(RESOLVERS))
 @example(cache=LARGEST, resolvers=RESOLVERS[-1])
-@effort(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_nginx_takes_every_cache(tmp_path: Path, cache: Cache, resolvers: tuple[str, ...]) -> None:
     registries = {
         name: f"http://{name}:5000" for name, up in cache.upstreams.items() if up.kind == "oci"

@@ -120,7 +120,7 @@ def places(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path, *(found for key in node for found in places(node[key], (*path, key)))]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_map_of_a_stack_file_can_grow(data: st.DataObject) -> None:
     env = data.draw(st.sampled_from(("dev", "lab")))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from settings import SettingsError, load
@@ -189,7 +189,6 @@ def with_first(plan: Budget, **change: object) -> Budget:
     return replace(plan, machines=(replace(first, **change), *others))  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(PLANS)
 def test_all_pinned_leave_the_same(plan: Budget) -> None:
     pinned = replace(plan, machines=tuple(replace(g, pinned=True) for g in plan.machines))
@@ -199,7 +198,6 @@ def test_all_pinned_leave_the_same(plan: Budget) -> None:
     }
 
 
-@settings(deadline=None)
 @given(PLANS, SIZES)
 def test_a_higher_floor_costs_the_others(plan: Budget, more: int) -> None:
     first = plan.machines[0]
@@ -210,7 +208,6 @@ def test_a_higher_floor_costs_the_others(plan: Budget, more: int) -> None:
         assert raised.free_on_max_mib(after) == plan.free_on_max_mib(before) - more
 
 
-@settings(deadline=None)
 @given(PLANS, SIZES)
 def test_a_higher_maximum_costs_itself_alone(plan: Budget, more: int) -> None:
     first = plan.machines[0]
@@ -220,7 +217,6 @@ def test_a_higher_maximum_costs_itself_alone(plan: Budget, more: int) -> None:
         assert raised.free_on_max_mib(after) == plan.free_on_max_mib(before)
 
 
-@settings(deadline=None)
 @given(PLANS)
 def test_over_is_what_is_missing(plan: Budget) -> None:
     over = plan.floor_mib + NODE.reserved_mib - NODE.memory_mib

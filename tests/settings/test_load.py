@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from settings import ENVIRONMENTS, Settings, SettingsError, load, load_file
@@ -220,6 +220,6 @@ KEYS = st.sampled_from(
 
 
 @given(KEYS | st.text(min_size=1).map(lambda name: f"datalab:{name}"), ANYTHING)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 def test_anything_anywhere_is_accepted_or_refused_in_words(key: str, value: Any) -> None:
     outcome(patched("lab", {key: value}))

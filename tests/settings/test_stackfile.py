@@ -157,7 +157,8 @@ def test_folder_and_missing_file(tmp_path: Path) -> None:
     | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
 )
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "Pulumi.dev.yaml"
