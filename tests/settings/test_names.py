@@ -13,7 +13,7 @@ GITLAB = {"platform.gitlab.enabled": True, "common.target.memory_mib": 20480}
 
 
 def sample(environment: str, **changes: object) -> Settings:
-    """The committed settings, with GitLab on."""
+    """The sample settings, with GitLab on."""
     base = GITLAB if environment == "dev" else {}
     return load(patched(environment, {**base, **changes}), environment)
 
