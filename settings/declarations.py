@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 
 from settings.base import Model
 from settings.recipe import Recipe
-from settings.service import Listener, Secret, Service
+from settings.service import Secret, Service
 
 LAYERS = ("foundation", "platform", "services", "apps")
 
@@ -60,10 +60,6 @@ SERVICES: tuple[Service, ...] = tuple(
 BY_KEY: dict[str, Service] = {service.key: service for service in SERVICES}
 # Model of a section -> its service.
 BY_MODEL: dict[type[Model], Service] = {service.settings: service for service in SERVICES}
-# Name -> the service that answers under it, and how.
-LISTENERS: dict[str, tuple[Service, Listener]] = {
-    listener.name: (service, listener) for service in SERVICES for listener in service.listeners
-}
 # Every password that Pulumi generates.
 SECRETS: dict[str, Secret] = {
     secret.name: secret for service in SERVICES for secret in service.secrets

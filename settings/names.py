@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from settings.declarations import LISTENERS
+from settings.declarations import SERVICES
 from settings.machines import Machine
 from settings.service import Exposure, Listener, Service
 from settings.services.gateway import Gateway
@@ -74,7 +74,9 @@ class Row:
 
 LOOPBACK = IPv4Address("127.0.0.1")  # what localhost means everywhere
 ROWS = {
-    name: Row(service=service, listener=listener) for name, (service, listener) in LISTENERS.items()
+    listener.name: Row(service=service, listener=listener)
+    for service in SERVICES
+    for listener in service.listeners
 }
 
 

@@ -9,8 +9,7 @@ import pulumi_tls as tls
 from layers.context import Component, LayerContext
 from settings import Settings
 from settings.common import Certificates as Lifetimes
-from settings.declarations import LISTENERS
-from settings.names import certificate_names, endpoints
+from settings.names import ROWS, certificate_names, endpoints
 
 ORGANISATION = "datalab"
 
@@ -98,8 +97,8 @@ def leaves(settings: Settings) -> dict[str, Leaf]:
     """Every certificate that the environment needs, by name."""
     present = endpoints(settings)
     found = {}
-    for name, (_, listener) in LISTENERS.items():
-        if listener.certificate and name in present:
+    for name in present:
+        if ROWS[name].listener.certificate:
             dns_names, addresses = certificate_names(settings, name)
             found[name] = Leaf(dns_names=dns_names, addresses=addresses)
     if "docker" in present:
