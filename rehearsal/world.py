@@ -130,7 +130,7 @@ class World:
     def refuse_on_demand(self, type_: str, name: str) -> None:
         """Raise RefusedError where `fail` asked for it, once."""
         for wanted in self._failures:
-            if _matches(wanted, type_, name):
+            if wanted in ((type_, name), (type_.rpartition(":")[2], name)):
                 self._failures.remove(wanted)
                 raise RefusedError("on-demand", type=type_, name=name)
 
@@ -163,8 +163,3 @@ class World:
             return sorted(value) if isinstance(value, set) else asdict(value)
 
         path.write_text(json.dumps(self.dump(), default=plain), encoding="utf-8")
-
-
-def _matches(wanted: tuple[str, str], type_: str, name: str) -> bool:
-    """Whether a resource is the one wanted; the type in full or by its last part."""
-    return wanted[1] == name and wanted[0] in (type_, type_.rpartition(":")[2])

@@ -2,11 +2,11 @@
 
 import base64
 import json
-from typing import Any
 
 import pytest
 
 from tests.harness.deploy import shared
+from tests.layers.containers import world
 
 HUB = {
     "kind": "oci",
@@ -16,17 +16,9 @@ HUB = {
 }
 
 
-def _dev(change: dict[str, Any]) -> Any:
-    return shared("dev", change, layers=("foundation",))["foundation"]
-
-
-def _lab() -> Any:
-    change = {"common.unpinned_downloads": "allow"}
-    return shared("lab", change, layers=("foundation",))["foundation"]
-
-
 def test_one_container_and_one_for_each_registry() -> None:
-    layer = _dev({"foundation.cache.upstreams.hub": HUB})
+    change = {"foundation.cache.upstreams.hub": HUB}
+    layer = shared("dev", change, layers=("foundation",))["foundation"]
     cache = layer.one("docker:index/container:Container", "cache-container").inputs
     files = {upload["file"]: upload["content"] for upload in cache["uploads"]}
     assert "proxy_pass $registry" in files["/etc/nginx/nginx.conf"]
@@ -39,8 +31,8 @@ def test_one_container_and_one_for_each_registry() -> None:
     assert layer.outputs["cache"]["oci"] == {"hub": "localhost:8480/docker.io"}
 
 
-def test_the_addresses_of_the_committed_upstreams() -> None:
-    outputs = _lab().outputs["cache"]
+def test_the_addresses_of_the_upstreams() -> None:
+    outputs = world("lab")["foundation"].outputs["cache"]
     base = "http://cache.lab.home.arpa:8480"
     assert outputs["apt"]["ubuntu"] == f"{base}/ubuntu"
     assert outputs["apt"]["docker"] == f"{base}/docker"

@@ -114,12 +114,7 @@ def changed(value: Any, path: list[str], new: Any) -> Any:
     return {**value, path[0]: changed(value.get(path[0], {}), path[1:], new)}
 
 
-def spoilt_name(row: dict[str, Any]) -> str:
-    """What a test of a spoilt value is called."""
-    return f"{row['setting']}={row['value']}"
-
-
-@pytest.mark.parametrize("row", TABLE["spoilt"], ids=spoilt_name)
+@pytest.mark.parametrize("row", TABLE["spoilt"], ids=lambda row: f"{row['setting']}={row['value']}")
 def test_a_wrong_value_is_refused_by_us_and_by_the_api(
     row: dict[str, Any], registered: dict[str, list[dict[str, Any]]]
 ) -> None:

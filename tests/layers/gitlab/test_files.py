@@ -366,12 +366,8 @@ def job_environment(config: str) -> dict[str, str]:
     """What jobs have by a config.toml; the runner expands $NAME, ${NAME}, and $$ to one dollar."""
     one, *others = tomllib.loads(config)["runners"]
     assert all(other["environment"] == one["environment"] for other in others)
-    lines = [re.sub(r"\$(\$|\w+|\{\w+\})", _expanded, line) for line in one["environment"]]
+    lines = [re.sub(r"\$(?:(\$)|\w+|\{\w+\})", r"\1", line) for line in one["environment"]]
     return dict(line.split("=", 1) for line in lines)
-
-
-def _expanded(found: re.Match[str]) -> str:
-    return "$" if found[1] == "$" else ""
 
 
 def deployed_config(environment: str, **more: Any) -> tuple[Deployed, str]:
