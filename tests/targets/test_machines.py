@@ -18,8 +18,8 @@ from settings.images import File
 from targets.ansible import ANSIBLE, HOST_KEY, PLAYBOOK, SHARED, files_hash
 from targets.proxmox import ImageArgs, image_file
 from tests.harness.deploy import Deployed, Registered, deploy, shared
+from tests.layers.containers import ALLOW
 
-ALLOW = {"common.unpinned_downloads": "allow"}  # as images.yaml is not pinned yet
 MACHINES = {"ContainerLegacy", "VmLegacy"}
 # Everything that an API token of the node may not set (reference proxmox.md, section 8), and what
 # would replace a machine that holds data (section 9).

@@ -20,6 +20,7 @@ from settings.mirrors import environment as cache_environment
 from settings.mirrors import sources as cache_sources
 from targets.templates import compiled
 from tests.harness.deploy import Deployed, shared
+from tests.layers.containers import ALLOW, GITLAB, world
 
 pytestmark = pytest.mark.slow
 
@@ -127,14 +128,9 @@ def test_nothing_of_mattermost_is_left() -> None:
     assert "mattermost" not in (FILES / "gitlab.rb.j2").read_text()
 
 
-@pytest.mark.parametrize("environment", ["dev", "lab"])
-def test_both_places_get_a_file_that_ruby_takes(environment: str) -> None:
-    change = {
-        "platform.gitlab.enabled": True,
-        "common.unpinned_downloads": "allow",
-        **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
-    }
-    platform = shared(environment, change, layers=("foundation", "platform"))["platform"]
+@pytest.mark.parametrize("variant", ["dev with GitLab", "lab"])
+def test_both_places_get_a_file_that_ruby_takes(variant: str) -> None:
+    platform = world(variant)["platform"]
     text = json.dumps([resource.inputs for resource in platform.resources])
     assert "registry_external_url" in text
     for resource in platform.resources:
@@ -372,12 +368,7 @@ def job_environment(config: str) -> dict[str, str]:
 
 def deployed_config(environment: str, **more: Any) -> tuple[Deployed, str]:
     """Layer 2, deployed with a GitLab, and the runner's configuration in it."""
-    change: dict[str, Any] = {
-        "platform.gitlab.enabled": True,
-        "common.unpinned_downloads": "allow",
-        **({"common.target.memory_mib": 20480} if environment == "dev" else {}),
-        **more,
-    }
+    change = {**(GITLAB if environment == "dev" else ALLOW), **more}
     deployed = shared(environment, change, layers=("foundation", "platform"))["platform"]
     configs = [
         upload["content"]

@@ -144,11 +144,7 @@ class TestOllama:
         layer.one("command:local:Command", "hf.co-some-model-Q4-model")
 
     def test_models_are_pulled_through_the_gateway_once_it_answers(self) -> None:
-        change = {
-            "services.ollama.models": ["llama3.2:1b"],
-            "common.unpinned_downloads": "allow",
-        }
-        layer = deploy_on_sample("services", "lab", change)
+        layer = deploy_on_sample("services", "lab", {"services.ollama.models": ["llama3.2:1b"]})
         pull = layer.one("command:local:Command", "llama3.2-1b-model")
         assert "--url https://ollama.lab.home.arpa " in pull.inputs["create"]
         gateway = layer.one("docker:index/container:Container", "gateway-container")
