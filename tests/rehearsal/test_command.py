@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,16 +107,7 @@ def test_a_failed_rehearsal_leaves_nothing_and_says_how_to_see_more(tmp_path: Pa
 def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = subprocess.Popen(
-        ["./lab", "rehearse", "dev"],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "coming up" not in process.stderr.readline():
-        assert process.poll() is None
+    process, _ = under_way(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder.sweep()
     assert [path.name.startswith(folder.NAME) for path in tmp_path.iterdir()] == [True], "at work"
@@ -123,44 +115,46 @@ def test_what_a_killed_rehearsal_left_is_removed_by_the_next(
     process.wait()
     folder.sweep()
     assert list(tmp_path.iterdir()) == []
-    left = [p for p in Path("/proc").glob("[0-9]*/environ") if names(p, tmp_path)]
-    assert left == []
+    assert list(processes(tmp_path)) == []
 
 
-def names(environment: Path, folder: Path) -> bool:
-    """Whether a process has the path of a folder in its environment."""
-    try:
-        return str(folder).encode() in environment.read_bytes()
-    except OSError:
-        return False
-
-
-@pytest.mark.engine
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def under_way(folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """A rehearsal whose engine runs, and what it has said."""
     process = subprocess.Popen(
         ["./lab", "rehearse", "dev"],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr
     said = ""
-    while "coming up" not in said:  # the engine runs from here on
+    while "coming up" not in said:
         line = process.stderr.readline()
         assert line, f"it ended before it began: {said}"
         said += line
+    return process, said
+
+
+def processes(folder: Path) -> Iterator[Path]:
+    """Processes that have the path of a folder in their environment."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if str(folder).encode() in environment.read_bytes():
+                yield environment
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    process, said = under_way(tmp_path)
     process.send_signal(number)
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "run the same command again" not in said + rest, "there is nothing to go on with"
     assert "Traceback" not in said + rest
     assert list(tmp_path.iterdir()) == []
-    mark = str(tmp_path).encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            assert mark not in environment.read_bytes(), environment
+    assert list(processes(tmp_path)) == []
 
 
 def test_a_type_that_nothing_has_is_refused_at_once(tmp_path: Path) -> None:
