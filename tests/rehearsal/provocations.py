@@ -7,7 +7,7 @@ from typing import Any
 
 from rehearsal import wire
 from rehearsal.rules import docker, gitlab, local, proxmox, stores, tls
-from tests.rehearsal.client import Lab
+from tests.rehearsal.client import FACTS, Lab
 
 Provocation = Callable[[Lab], object]
 PROVOCATIONS: dict[str, Provocation] = {}
@@ -38,6 +38,11 @@ def provokes(refusal: str) -> Callable[[Provocation], Provocation]:
 def case(refusal: str, type_: str, **inputs: Any) -> None:
     """Register a creation that is refused in an empty world."""
     PROVOCATIONS[refusal] = lambda lab: lab.create(type_, **inputs)
+
+
+def twice(refusal: str, make: Provocation) -> None:
+    """Register what is refused where it is there already."""
+    PROVOCATIONS[refusal] = lambda lab: (make(lab), make(lab))
 
 
 def image(lab: Lab, **change: Any) -> str:
@@ -158,16 +163,6 @@ def on_demand(lab: Lab) -> None:
     lab.create(docker.VOLUME, "data", name="data")
 
 
-@provokes("function-unknown")
-def function_unknown(lab: Lab) -> None:
-    lab.at(docker.CONTAINER).invoke("docker:index/getNetwork:getNetwork", {"name": "bridge"})
-
-
-@provokes("gone")
-def gone(lab: Lab) -> None:
-    lab.update(docker.CONTAINER, "0" * 64, {"name": "web", "image": "nginx"}, restart="always")
-
-
 @provokes("name-unknown")
 def name_unknown(lab: Lab) -> None:
     provider = lab.provider("vault", address="https://vault.nowhere.example:8200")
@@ -186,6 +181,14 @@ def options(refusal: str, package: str, **config: Any) -> None:
     PROVOCATIONS[refusal] = lambda lab: lab.provider(package, **config)
 
 
+PROVOCATIONS |= {
+    "function-unknown": lambda lab: lab.at(docker.CONTAINER).invoke(
+        "docker:index/getNetwork:getNetwork", {"name": "bridge"}
+    ),
+    "gone": lambda lab: lab.update(
+        docker.CONTAINER, "0" * 64, {"name": "web", "image": "nginx"}, restart="always"
+    ),
+}
 options("provider-ca-file", "vault", address="https://127.0.0.1:8200", caCertFile="trust/no.crt")
 options("docker-material", "docker", host="tcp://192.168.1.202:2376", keyMaterial="key")
 options("pve-endpoint", "proxmoxve", endpoint="http://pve:8006")
@@ -229,17 +232,6 @@ def pve_id(lab: Lab) -> None:
     vm(lab, 201)
 
 
-@provokes("pve-disk-shrink")
-def pve_shrink(lab: Lab) -> None:
-    lab.update(proxmox.LXC, lxc(lab), lxc_inputs(), disk={"datastoreId": "local-lvm", "size": 10})
-
-
-@provokes("pve-mapping-exists")
-def pve_mapping_exists(lab: Lab) -> None:
-    mapping(lab)
-    mapping(lab)
-
-
 @provokes("pve-mapping-taken")
 def pve_mapping_taken(lab: Lab) -> None:
     mapping(lab)
@@ -248,13 +240,12 @@ def pve_mapping_taken(lab: Lab) -> None:
     vm(lab, 202, hostpcis=devices)
 
 
-@provokes("pve-file-exists")
-def pve_file_exists(lab: Lab) -> None:
-    image(lab)
-    image(lab)
-
-
+twice("pve-mapping-exists", mapping)
+twice("pve-file-exists", image)
 PROVOCATIONS |= {
+    "pve-disk-shrink": lambda lab: lab.update(
+        proxmox.LXC, lxc(lab), lxc_inputs(), disk={"datastoreId": "local-lvm", "size": 10}
+    ),
     "pve-storage-unknown": lambda lab: image(lab, datastoreId="ceph"),
     "pve-content-type": lambda lab: image(lab, datastoreId="local-lvm"),
     "pve-image-missing": lambda lab: vm(lab, disks=[{"interface": "scsi0", "importFrom": VOLUME}]),
@@ -271,23 +262,11 @@ PROVOCATIONS |= {
 # ---- Docker
 
 
-@provokes("docker-name-taken")
-def docker_name(lab: Lab) -> None:
-    container(lab)
-    container(lab)
-
-
 @provokes("docker-port-taken")
 def docker_port(lab: Lab) -> None:
     container(lab, "one", ports=[{"internal": 53, "external": 53, "protocol": "udp"}])
     container(lab, "two", ports=[{"internal": 53, "external": 53, "ip": "127.0.0.1"}])
     container(lab, "three", ports=[{"internal": 80, "external": 53}])
-
-
-@provokes("docker-network-exists")
-def docker_network_exists(lab: Lab) -> None:
-    lab.create(docker.NETWORK, name="datalab")
-    lab.create(docker.NETWORK, name="datalab")
 
 
 @provokes("docker-network-in-use")
@@ -310,12 +289,10 @@ def docker_image_in_use(lab: Lab) -> None:
     lab.delete(docker.IMAGE, next(lab.world.find(docker.IMAGE)).id, name="nginx:1.27")
 
 
-@provokes("docker-manifest-unknown")
-def docker_manifest(lab: Lab) -> None:
-    pulled(lab, name="registry.lab.home.arpa:5050/datalab/runner:1")
-
-
+twice("docker-name-taken", container)
+twice("docker-network-exists", lambda lab: lab.create(docker.NETWORK, name="datalab"))
 PROVOCATIONS |= {
+    "docker-manifest-unknown": lambda lab: pulled(lab, name=f"{FACTS.built_here[0]}datalab/run:1"),
     "docker-network-unknown": lambda lab: container(lab, networksAdvanced=[{"name": "nowhere"}]),
     "docker-reference": lambda lab: pulled(lab, name="Nginx:1.27"),
     "docker-memory-minimum": lambda lab: container(lab, memory=4, memorySwap=4),
@@ -353,12 +330,7 @@ def gitlab_path_marked(lab: Lab) -> None:
     project(lab)
 
 
-@provokes("gitlab-variable-taken")
-def gitlab_variable_taken(lab: Lab) -> None:
-    variable(lab)
-    variable(lab)
-
-
+twice("gitlab-variable-taken", variable)
 PROVOCATIONS |= {
     "gitlab-variable-key": lambda lab: variable(lab, key="MY-KEY"),
     "gitlab-masked": lambda lab: variable(lab, value="with space", masked=True),
@@ -388,12 +360,6 @@ case("gitlab-access-level", gitlab.BRANCH, project="1", branch="main", pushAcces
 # ---- MinIO-class stores
 
 
-@provokes("minio-bucket-exists")
-def minio_bucket_exists(lab: Lab) -> None:
-    lab.create(stores.BUCKET, bucket="mlflow")
-    lab.create(stores.BUCKET, bucket="mlflow")
-
-
 @provokes("minio-user-unknown")
 def minio_user_unknown(lab: Lab) -> None:
     lab.create(stores.POLICY, name="mlflow", policy="{}")
@@ -419,6 +385,7 @@ def statement(**fields: Any) -> str:
     return json.dumps({"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], **fields}]})
 
 
+twice("minio-bucket-exists", lambda lab: lab.create(stores.BUCKET, bucket="mlflow"))
 case("minio-bucket-name", stores.BUCKET, bucket="My_Bucket")
 case("minio-bucket-unknown", VERSIONING, bucket="mlflow",
      versioningConfiguration={"status": "Enabled"})  # fmt: skip
@@ -452,12 +419,6 @@ case("vault-json", ENDPOINT, path="auth/userpass/users/x", dataJson="password")
 # ---- PostgreSQL
 
 
-@provokes("postgresql-role-exists")
-def postgresql_role_exists(lab: Lab) -> None:
-    lab.create(stores.ROLE, name="mlflow")
-    lab.create(stores.ROLE, name="mlflow")
-
-
 @provokes("postgresql-memberships")
 def postgresql_memberships(lab: Lab) -> None:
     for role in ({"name": "mlflow"}, {"name": "provisioner", "createRole": True}):
@@ -469,12 +430,6 @@ def postgresql_role_owns(lab: Lab) -> None:
     role = lab.create(stores.ROLE, name="mlflow")
     lab.create(stores.DATABASE, name="mlflow", owner="mlflow")
     lab.delete(stores.ROLE, role, name="mlflow")
-
-
-@provokes("postgresql-database-exists")
-def postgresql_database_exists(lab: Lab) -> None:
-    lab.create(stores.DATABASE, name="mlflow")
-    lab.create(stores.DATABASE, name="mlflow")
 
 
 @provokes("postgresql-pool")
@@ -497,6 +452,8 @@ def postgresql_privilege(lab: Lab) -> None:
     grant(lab, privileges=["CONNECT", "WRITE"])
 
 
+twice("postgresql-role-exists", lambda lab: lab.create(stores.ROLE, name="mlflow"))
+twice("postgresql-database-exists", lambda lab: lab.create(stores.DATABASE, name="mlflow"))
 PROVOCATIONS["postgresql-database-unknown"] = lambda lab: grant(lab, privileges=["CONNECT"])
 case("postgresql-role-unknown", stores.DATABASE, name="mlflow", owner="mlflow")
 case("postgresql-limit", stores.ROLE, name="mlflow", connectionLimit=-2)
