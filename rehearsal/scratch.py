@@ -173,15 +173,10 @@ def _settings(config: Mapping[str, Any], source: str) -> Settings | None:
 
 def _secrets(settings: Settings) -> dict[str, str]:
     """A value for every secret key that settings need."""
-    upstreams = users(settings.foundation.cache)
-    return {
-        **(SYNTHETIC if settings.common.target.kind == "proxmox" else {}),
-        **(
-            {"upstreamPasswords": json.dumps(dict.fromkeys(upstreams, PASSWORD))}
-            if upstreams
-            else {}
-        ),
-    }
+    found = dict(SYNTHETIC) if settings.common.target.kind == "proxmox" else {}
+    if upstreams := users(settings.foundation.cache):
+        found["upstreamPasswords"] = json.dumps(dict.fromkeys(upstreams, PASSWORD))
+    return found
 
 
 def _rehearsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
