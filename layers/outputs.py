@@ -118,6 +118,7 @@ class ServicesOutputs(Outputs):
     Every other service that answers has its section's name: url, inner_url (LayerContext.export).
     postgresql: host, port, inner_host, inner_port, databases (list).
     postgresql_credentials: role -> username, password (secret).
+    lakehouse: outside, inside: what datalab_edge.credentials reads, as JSON (secret).
     kafka: bootstrap (outside), inner_bootstrap, topics -> group.
     mlflow: url, inner_url.
     gitlab_project: id, path, registry (host:port/path); empty where GitLab is off.
@@ -128,6 +129,7 @@ class ServicesOutputs(Outputs):
 
     postgresql: pulumi.Output[dict[str, Any]]
     postgresql_credentials: pulumi.Output[dict[str, dict[str, str]]]
+    lakehouse: pulumi.Output[dict[str, str]]
     kafka: pulumi.Output[dict[str, Any]]
     mlflow: pulumi.Output[dict[str, str]]
     gitlab_project: pulumi.Output[dict[str, Any]]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from provision import specs
 from settings import cron, docker_names, ownership, time_zones
+from settings.apps.lake_writer import LakeWriter
 from settings.apps.model_server import ModelServer
 from settings.base import dotted
 from settings.budget import fits
@@ -21,6 +22,7 @@ from settings.platform.runner import Runner
 from settings.sections import Containers, Fault, Machines, Rule, Sections, arguments
 from settings.services.gitlab_project import GitLabProject
 from settings.services.kafka import MOST_PARTITIONS, Kafka
+from settings.services.lakehouse import Lakehouse
 from settings.services.mlflow import Mlflow
 from settings.services.ollama import Ollama, model_key
 from settings.target import DockerTarget, ProxmoxTarget
@@ -288,9 +290,20 @@ def topics(server: ModelServer, kafka: Kafka) -> Iterator[Fault]:
         yield "apps.model_server.feedback_topic", text
 
 
+def lake_catalog(writer: LakeWriter, lakehouse: Lakehouse) -> Iterator[Fault]:
+    """The lake writer's catalog is one that there is."""
+    known = list(lakehouse.catalogs)
+    if writer.catalog not in known:
+        text = (
+            f"{writer.catalog} is not a key of services.lakehouse.catalogs; "
+            f"{suggestion(writer.catalog, known)}"
+        )
+        yield "apps.lake_writer.catalog", text
+
+
 RULES: tuple[Rule, ...] = (
     *(homes, registries, *ownership.RULES, *docker_names.RULES, floors, cores, cpus),
     *(gitlab, gitlab_in_dev, runner, storages, disks),
     *(domain, timezone, certificates, generations, rescue, address),
-    *(kafka, mlflow, models, ollama, schedules, topics, fits),
+    *(kafka, mlflow, models, ollama, schedules, topics, lake_catalog, fits),
 )

@@ -20,8 +20,12 @@ class Events(Protocol):
         """Hand over an event; it arrives later. EventsFullError when none can be taken."""
         ...
 
+    def flush(self) -> None:
+        """Deliver what is still on its way; EventsFullError where Kafka does not take it."""
+        ...
+
     def close(self) -> None:
-        """Deliver what is still on its way."""
+        """Deliver what can be, and end."""
         ...
 
 
@@ -49,6 +53,11 @@ class KafkaEvents:
         except BufferError as error:
             raise EventsFullError("Kafka does not answer, and 10,000 events wait for it") from error
         self._producer.poll(0)
+
+    def flush(self) -> None:
+        """See Events."""
+        if left := self._producer.flush(10):
+            raise EventsFullError(f"Kafka does not answer, and {left} events wait for it")
 
     def close(self) -> None:
         """See Events."""

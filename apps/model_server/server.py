@@ -2,16 +2,17 @@
 
 import os
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
 from .events import Events, EventsFullError, KafkaEvents
+from .lake import Lake, LakeWriter, NotInLakeError
 from .models import MlflowModels, ModelInputError, ModelNotFoundError, Models, Record
 from .settings import Settings, SettingsError, load
 
@@ -54,7 +55,7 @@ class Stream(BaseModel):
     group: str
 
 
-def create(settings: Settings, models: Models, events: Events) -> FastAPI:
+def create(settings: Settings, models: Models, events: Events, lake: Lake) -> FastAPI:
     """The application."""
 
     @asynccontextmanager
@@ -65,7 +66,9 @@ def create(settings: Settings, models: Models, events: Events) -> FastAPI:
     app = FastAPI(title="datalab model server", lifespan=lifespan)
 
     def log(topic: str, key: uuid.UUID, event: dict[str, Any]) -> None:
-        stamped = {"id": str(key), "time": datetime.now(UTC).isoformat(), **event}
+        # What the lake writer reads (apps/lake_writer/sql); times are in microseconds.
+        now = time.time_ns() // 1000
+        stamped = {"inference_uuid": str(key), **event, "created_at": now}
         try:
             events.send(topic, str(key), stamped)
         except EventsFullError as error:
@@ -98,7 +101,12 @@ def create(settings: Settings, models: Models, events: Events) -> FastAPI:
         except ModelInputError as error:
             raise HTTPException(422, str(error)) from error
         answer = Answer(id=uuid.uuid4(), model=question.model, version=version, outputs=outputs)
-        event = {"inputs": question.inputs, **answer.model_dump(mode="json", exclude={"id"})}
+        event = {
+            "model": {"name": question.model, "version": version},
+            "data": question.inputs,
+            # One number is what the lake can count with.
+            "prediction": outputs[0] if len(outputs) == 1 else outputs,
+        }
         log(settings.inference_results_topic, answer.id, event)
         return answer
 
@@ -106,6 +114,18 @@ def create(settings: Settings, models: Models, events: Events) -> FastAPI:
     def feedback(given: Feedback) -> dict[str, str]:
         log(settings.inference_feedback_topic, given.id, {"feedback": given.feedback})
         return {"id": str(given.id)}
+
+    # Not async: it waits for the lake.
+    @app.get("/inference/logs/flush", status_code=204)
+    def flush() -> None:
+        """Put into the lake what was logged so far: 204 once it is there, 504 with the lag."""
+        try:
+            events.flush()
+            lake.flush()
+        except EventsFullError as error:
+            raise HTTPException(504, {"error": str(error)}) from error
+        except NotInLakeError as error:
+            raise HTTPException(504, error.args[0]) from error
 
     return app
 
@@ -120,4 +140,5 @@ def production() -> FastAPI:
         settings,
         MlflowModels(str(settings.mlflow_tracking_uri), settings.models_in_memory),
         KafkaEvents(settings.kafka_broker_endpoint),
+        LakeWriter(str(settings.lake_writer_url)),
     )

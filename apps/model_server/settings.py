@@ -20,6 +20,7 @@ class Settings(BaseModel):
     inference_results_group: Name
     inference_feedback_topic: Name
     inference_feedback_group: Name
+    lake_writer_url: HttpUrl
     # Each loaded model stays in memory, so this and the container's limit belong together.
     models_in_memory: int = Field(default=4, ge=1, le=64)
 

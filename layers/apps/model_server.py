@@ -33,6 +33,7 @@ class ModelServer(Component):
                     "MLFLOW_TRACKING_URI": context.services.mlflow["inner_url"],
                     "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
                     **inference_variables(context.settings),
+                    "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
                 },
                 ports=context.ports(name),
                 health=Health(test=("CMD", "python", "-m", "model_server.health")),

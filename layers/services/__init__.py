@@ -12,6 +12,7 @@ import pulumi
 from layers.context import LayerContext
 from layers.outputs import ServicesOutputs, secret_map
 from layers.services.kafka import bootstrap
+from layers.services.lakehouse import Lakehouse
 from layers.services.postgresql import DATABASES, ROLES
 from layers.services.postgresql import login as database_login
 from settings import Settings
@@ -27,6 +28,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     context = LayerContext("services", environment, settings, given)
     project = _project(context) if context.has("gitlab") else None
     context.deploy()
+    context.component(Lakehouse)
     context.export(_outputs(context, project))
 
 
@@ -70,6 +72,7 @@ def _outputs(context: LayerContext, project: "GitLabProject | None") -> Services
                 "topics": {name: topic.group for name, topic in context.get(Kafka).topics.items()},
             }
         ),
+        lakehouse=pulumi.Output.secret(pulumi.Output.all(**context.component(Lakehouse).documents)),
         mlflow=pulumi.Output.from_input(context.address("mlflow")),
         gitlab_project=pulumi.Output.all(
             id=project.id if project else "",

@@ -19,11 +19,19 @@ FOLDER = "/etc/postgresql"
 OWNER = 999  # the user postgres of the image
 # Each owned by a role of its name.
 DATABASES = ("mlflow", "lakehouse")
+LAKEHOUSE, SECURE, READER = "lakehouse", "lakehouse-secure", "lakehouse-reader"
+# Database -> further roles that may enter it, and what they may do there. Who owns a catalog makes
+# its schema, and DuckLake changes its own tables by way of temporary ones.
+GUESTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    LAKEHOUSE: {SECURE: ("CONNECT", "CREATE", "TEMPORARY"), READER: ("CONNECT",)},
+}
 # Role -> what it may do beyond its own databases: `provision` makes databases and roles for other
 # projects, and Vault makes short-lived roles in them.
 ROLES: Mapping[str, tuple[str, ...]] = {
     "mlflow": (),
-    "lakehouse": (),
+    LAKEHOUSE: (),
+    SECURE: (),
+    READER: (),
     "provisioner": ("create_database", "create_role"),
     "vault": ("create_role",),
 }
@@ -168,6 +176,16 @@ class Databases(Component):
             database: self._database(database, roles[database].name, context.protect)
             for database in DATABASES
         }
+        for database, guests in GUESTS.items():
+            for guest, rights in guests.items():
+                postgresql.Grant(
+                    f"{database}-{guest}",
+                    database=self.names[database],
+                    role=roles[guest].name,
+                    object_type="database",
+                    privileges=list(rights),
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
         for database, users in COMMON.items():
             self._closed(database, database)
             for user in users:

@@ -42,7 +42,7 @@ class Ollama(Model):
         description="How it reaches the GPU: NVIDIA's toolkit, or /dev/dri of an AMD or Intel one",
     )
     container: Annotated[
-        Container, ByTarget(docker={"memory_mib": 3072}, proxmox={"memory_mib": 6144})
+        Container, ByTarget(docker={"memory_mib": 3072}, proxmox={"memory_mib": 5888})
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fastapi.testclient import TestClient
 
 from apps.model_server.events import EventsFullError
+from apps.model_server.lake import NotInLakeError
 from apps.model_server.models import ModelInputError, ModelNotFoundError, Record
 from apps.model_server.server import create
 from apps.model_server.settings import Settings, SettingsError, load
@@ -28,6 +30,7 @@ ENVIRONMENT = {
     "INFERENCE_RESULTS_GROUP": "results-readers",
     "INFERENCE_FEEDBACK_TOPIC": "feedback",
     "INFERENCE_FEEDBACK_GROUP": "feedback-readers",
+    "LAKE_WRITER_URL": "http://lake-writer:8001",
 }
 TRAIN = """
 import mlflow, pandas, sklearn.linear_model
@@ -60,15 +63,31 @@ class Recorded:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
-        self.full = self.closed = False
+        self.full = self.closed = self.flushed = False
 
     def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
         if self.full:
             raise EventsFullError("Kafka does not answer")
         self.sent.append((topic, key, event))
 
+    def flush(self) -> None:
+        if self.full:
+            raise EventsFullError("Kafka does not answer")
+        self.flushed = True
+
     def close(self) -> None:
         self.closed = True
+
+
+class Lake:
+    """The lake of the test; it has nothing where `lag` is set."""
+
+    def __init__(self) -> None:
+        self.lag = 0
+
+    def flush(self) -> None:
+        if self.lag:
+            raise NotInLakeError({"error": "not in the lake", "lag": {"results": self.lag}})
 
 
 @pytest.fixture
@@ -77,8 +96,13 @@ def events() -> Recorded:
 
 
 @pytest.fixture
-def client(events: Recorded) -> Iterator[TestClient]:
-    with TestClient(create(load(ENVIRONMENT), Doubling(), events)) as made:
+def lake() -> Lake:
+    return Lake()
+
+
+@pytest.fixture
+def client(events: Recorded, lake: Lake) -> Iterator[TestClient]:
+    with TestClient(create(load(ENVIRONMENT), Doubling(), events, lake)) as made:
         yield made
 
 
@@ -106,10 +130,13 @@ def test_prediction_is_answered_and_logged_under_the_same_id(
     assert answer.json()["version"] == "1"
     ((topic, key, event),) = events.sent
     assert topic == "results"
-    assert key == event["id"] == answer.json()["id"]
-    assert event["inputs"] == [{"x": 2}, {"x": 4}]
-    assert event["outputs"] == [4, 8]
-    assert event["time"].endswith("+00:00")
+    assert key == event["inference_uuid"] == answer.json()["id"]
+    assert event["model"] == {"name": "double", "version": "1"}
+    assert event["data"] == [{"x": 2}, {"x": 4}]
+    assert event["prediction"] == [4, 8]
+    assert abs(event["created_at"] / 1e6 - time.time()) < 60
+    client.post("/predict", json={"model": "double", "inputs": [{"x": 3}]})
+    assert events.sent[1][2]["prediction"] == 6
 
 
 def test_feedback_goes_to_its_own_topic(client: TestClient, events: Recorded) -> None:
@@ -154,8 +181,20 @@ def test_an_answer_that_cannot_be_logged_is_none(client: TestClient, events: Rec
     assert (answer.status_code, answer.json()["detail"]) == (503, "Kafka does not answer")
 
 
+def test_a_flush_is_done_when_the_lake_has_everything(
+    client: TestClient, events: Recorded, lake: Lake
+) -> None:
+    answer = client.get("/inference/logs/flush")
+    assert (answer.status_code, answer.content, events.flushed) == (204, b"", True)
+    lake.lag = 3
+    late = client.get("/inference/logs/flush")
+    assert (late.status_code, late.json()["detail"]["lag"]) == (504, {"results": 3})
+    events.full = True
+    assert client.get("/inference/logs/flush").status_code == 504
+
+
 def test_events_are_delivered_before_it_ends(events: Recorded) -> None:
-    with TestClient(create(load(ENVIRONMENT), Doubling(), events)) as made:
+    with TestClient(create(load(ENVIRONMENT), Doubling(), events, Lake())) as made:
         assert made.get("/health").json() == {"status": "ok"}
     assert events.closed
 
@@ -226,7 +265,7 @@ def test_a_registered_model_is_asked_and_consumers_see_answer_and_feedback(
                 assert refused.status_code == status, refused.text
             opinion = {"id": answer["id"], "feedback": "right"}
             assert httpx.post(f"{url}/feedback", json=opinion).status_code == 202
-            assert read(broker, "results", "results-readers")["outputs"] == [pytest.approx(42)]
+            assert read(broker, "results", "results-readers")["prediction"] == pytest.approx(42)
             assert read(broker, "feedback", "feedback-readers")["feedback"] == "right"
 
 

@@ -2,12 +2,14 @@
 
 import pulumi
 import pytest
+from datalab_edge.credentials import parse
 
+from apps.lake_writer.settings import load as load_writer
 from apps.model_server.settings import load
 from settings.images import PATH
 from settings.platform.runner import deployer, downloads
 from tests.harness.deploy import deploy
-from tests.layers.containers import GITLAB, container, published, variables, world
+from tests.layers.containers import GITLAB, container, files, published, variables, world
 
 ROOT = PATH.parent
 
@@ -19,6 +21,25 @@ def test_the_model_server_understands_all_that_it_is_given(variant: str) -> None
     assert str(settings.mlflow_tracking_uri) == "http://mlflow:5000/"
     assert settings.kafka_broker_endpoint == "kafka:29092"
     assert {name.lower() for name in given} <= set(type(settings).model_fields)
+
+
+@pytest.mark.parametrize("variant", ["dev", "lab"])
+def test_the_lake_writer_understands_all_that_it_is_given(variant: str) -> None:
+    inputs = container(world(variant)["apps"], "lake-writer")
+    given = variables(inputs)
+    settings = load_writer(given)
+    own = {name.lower() for name in given} - {"datalab_lake_file"}
+    assert own <= set(type(settings).model_fields)
+    lake = parse(files(inputs)[given["DATALAB_LAKE_FILE"]]["content"], "the container's")
+    assert settings.lake_catalog in lake.catalogs
+    assert {name: login.user for name, login in lake.catalogs.items()} == {
+        "stage": "lakehouse",
+        "secure_stage": "lakehouse-secure",
+        "marts": "lakehouse",
+    }
+    assert (lake.postgresql.host, lake.postgresql.port) == ("postgresql", 5432)
+    assert lake.s3.endpoint.scheme == "https"
+    assert lake.ca.startswith("-----BEGIN CERTIFICATE")
 
 
 def test_topics_and_groups_are_not_swapped() -> None:
@@ -73,6 +94,7 @@ def test_outputs_name_what_runs() -> None:
     outputs = world("dev")["apps"].outputs
     assert outputs["urls"] == {
         "model-server": "http://localhost:8000",
+        "lake-writer": "http://localhost:8001",
         "web": "http://localhost:3000",
     }
-    assert set(outputs["images"]) == {"model-server", "web", "runner"}
+    assert set(outputs["images"]) == {"model-server", "lake-writer", "web", "runner"}

@@ -1,0 +1,62 @@
+"""The lake writer: moves the model server's events from Kafka into the lakehouse."""
+
+import pulumi
+
+from layers.apps.model_server import inference_variables
+from layers.context import Component, LayerContext
+from settings.apps.lake_writer import LakeWriter as Settings
+from targets import Container, File, Health
+
+USER = 10001  # apps/lake_writer/Dockerfile
+DOCUMENT = "/run/secrets/lake.json"
+# What the process needs beside DuckDB's own memory (apps/lake_writer/settings.py).
+OTHER_MIB = 224
+
+
+class LakeWriter(Component):
+    """The writer; image is what it runs."""
+
+    TYPE = "datalab:apps:LakeWriter"
+
+    image: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
+    ):
+        super().__init__(name, context, opts)
+        self.image = context.build(self, name)
+        wanted = context.get(Settings)
+        size = wanted.container
+        context.run(
+            self,
+            name,
+            Container(
+                image=self.image,
+                memory_mib=size.memory_mib,
+                cpus=size.cpus,
+                environment={
+                    "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                    **inference_variables(context.settings),
+                    "DATALAB_LAKE_FILE": DOCUMENT,
+                    "LAKE_CATALOG": wanted.catalog,
+                    "BATCH_ROWS": str(wanted.batch_rows),
+                    "BATCH_MIB": str(wanted.batch_mib),
+                    "BATCH_SECONDS": str(wanted.batch_seconds),
+                    "MAINTENANCE_MINUTES": str(wanted.maintenance_minutes),
+                    "KEEP_SNAPSHOTS_DAYS": str(wanted.keep_snapshots_days),
+                    "DUCKDB_MEMORY_MIB": str(max(64, size.memory_mib - OTHER_MIB)),
+                },
+                files={
+                    DOCUMENT: File(
+                        content=context.services.lakehouse["inside"], mode="0400", owner=USER
+                    )
+                },
+                ports=context.ports(name),
+                stop_s=30,  # it commits what it has read
+                health=Health(test=("CMD", "python", "-m", "lake_writer.health")),
+            ),
+        )
+        self.register_outputs({"image": self.image})
+
+
+COMPONENT = LakeWriter

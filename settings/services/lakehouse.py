@@ -1,0 +1,44 @@
+"""The lakehouse's settings and declaration: its catalogs; servers of its own it has none."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from settings.base import Model
+from settings.service import Service, secrets
+
+# A schema of PostgreSQL, a catalog of DuckDB and, with hyphens, a prefix in the bucket.
+CatalogName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", examples=["stage"])]
+
+
+class Catalog(Model):
+    """A DuckLake catalog."""
+
+    encrypted: bool = Field(
+        default=False,
+        description="Its files are encrypted and only the role lakehouse-secure may enter. It "
+        "cannot be changed once the catalog is there",
+    )
+
+
+class Lakehouse(Model):
+    """DuckLake: catalogs in PostgreSQL's database lakehouse, data in the bucket lakehouse."""
+
+    catalogs: dict[CatalogName, Catalog] = Field(
+        default={
+            "stage": Catalog(),
+            "secure_stage": Catalog(encrypted=True),
+            "marts": Catalog(),
+        },
+        min_length=1,
+        description="The catalogs, by name. One that leaves the settings keeps its data",
+    )
+
+
+SERVICE = Service(
+    key="services.lakehouse",
+    settings=Lakehouse,
+    order=15,
+    default=Lakehouse(),
+    secrets=secrets("postgresql-lakehouse-secure", "postgresql-lakehouse-reader"),
+)
