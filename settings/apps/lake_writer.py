@@ -6,7 +6,7 @@ from pydantic import Field
 
 from settings import images
 from settings.base import Container, Model, Port
-from settings.defaults import always
+from settings.defaults import ByTarget
 from settings.recipe import Recipe
 from settings.service import Listener, Service
 from settings.services.lakehouse import CatalogName
@@ -32,8 +32,10 @@ class LakeWriter(Model):
     keep_snapshots_days: int = Field(
         default=7, ge=1, le=365, description="How long former states of tables can be asked for"
     )
-    # What it uses at most is measured, with this limit (tests/lake/test_faults.py).
-    container: Annotated[Container, always({"memory_mib": 320})]
+    # What it uses at most is measured, with the smaller limit (tests/lake/test_faults.py).
+    container: Annotated[
+        Container, ByTarget(docker={"memory_mib": 320}, proxmox={"memory_mib": 384})
+    ]
 
 
 def recipe() -> Recipe:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from provision import specs
 from settings.base import Container, Model, Port
-from settings.defaults import ByTarget
+from settings.defaults import always
 from settings.service import Listener, Service
 
 # Ollama's model names, with the tag: without one the newest would be pulled at each start.
@@ -41,9 +41,7 @@ class Ollama(Model):
         default="nvidia",
         description="How it reaches the GPU: NVIDIA's toolkit, or /dev/dri of an AMD or Intel one",
     )
-    container: Annotated[
-        Container, ByTarget(docker={"memory_mib": 3072}, proxmox={"memory_mib": 5888})
-    ]
+    container: Annotated[Container, always({"memory_mib": 3072})]
 
 
 SERVICE = Service(

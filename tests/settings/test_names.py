@@ -24,7 +24,7 @@ def test_design_s_ports_in_dev() -> None:
         **{"store": 9000, "store-console": 9001, "vault": 8200, "cache": 8480},
         **{"gitlab": 8929, "registry": 5050, "postgresql": 5432, "kafka": 9092, "mlflow": 5000},
         **{"ollama": 11434, "open-webui": 8080, "portainer": 9443, "gateway": 8443},
-        **{"model-server": 8000, "web": 3000},
+        **{"model-server": 8000, "lake-writer": 8001, "web": 3000},
     }
     assert {endpoint.address for endpoint in found.values()} == {IPv4Address("127.0.0.1")}
 
@@ -47,6 +47,7 @@ def test_urls_in_the_lab() -> None:
         "portainer": "https://portainer.lab.home.arpa",
         "gateway": "https://gateway.lab.home.arpa",
         "model-server": "https://model-server.lab.home.arpa",
+        "lake-writer": "https://lake-writer.lab.home.arpa",
         "web": "https://web.lab.home.arpa",
     }
 
