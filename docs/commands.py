@@ -39,4 +39,4 @@ def word(argument: Argument, *, bare: bool = False) -> str:
         return text if bare else f"[{text}]"
     text = str(argument.options.get("metavar", argument.name.upper()))
     many = argument.options.get("nargs")
-    return text if many is None else f"[{text}...]" if many == "*" else f"[{text}]"
+    return text if many is None else f"[{text}...]" if many in ("*", "...") else f"[{text}]"

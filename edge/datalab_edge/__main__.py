@@ -10,10 +10,11 @@ from pathlib import Path
 import duckdb
 
 from datalab_edge import programs, status
-from datalab_edge.credentials import FILE, TEXT, CredentialsError, Lake, load
+from datalab_edge.credentials import FILE, TEXT, CredentialsError, Lake, dump, load
 from datalab_edge.lake import connect
 from datalab_edge.output import write_csv, write_json
 
+CALLED = "DATALAB_EDGE_CALLED"  # the command that a person typed, for its help
 CREDENTIALS = f"The credentials' file; otherwise {FILE} names it or {TEXT} holds its text"
 
 
@@ -36,7 +37,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="datalab-edge", description="The lab's lakehouse.")
+    parser = argparse.ArgumentParser(
+        prog=os.environ.get(CALLED, "datalab-edge"), description="The lab's lakehouse."
+    )
     parser.add_argument("--credentials", type=Path, metavar="FILE", help=CREDENTIALS)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     shell = verbs.add_parser("shell", help="DuckDB's own shell, with every catalog attached")
@@ -57,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     notebook = verbs.add_parser("notebook", help="a marimo notebook, where the lake is attached")
     notebook.add_argument("file", type=Path, nargs="?", default=Path("lake.py"))
     notebook.set_defaults(run=_notebook)
+    verbs.add_parser(
+        "credentials", help="print the credentials, for a file that only you can read"
+    ).set_defaults(run=_credentials)
     return parser
 
 
@@ -94,6 +100,11 @@ def _maintain(lake: Lake, _: argparse.Namespace) -> int:
 
 def _notebook(lake: Lake, given: argparse.Namespace) -> int:
     return programs.notebook(lake, given.file)
+
+
+def _credentials(lake: Lake, _: argparse.Namespace) -> int:
+    print(dump(lake))
+    return 0
 
 
 if __name__ == "__main__":
