@@ -53,7 +53,10 @@ def filled(model: type[Model], given: Any, kind: str) -> Any:
 
 
 def unlisted(model: type[Model], given: Tree, kind: str) -> Iterator[tuple[str, ...]]:
-    """Default entries of maps that a file has not: by choice, in one of an earlier release."""
+    """Default entries of maps that a file has not: by choice, in one of an earlier release.
+
+    Not of a section that it has not: that is of a later one.
+    """
     for name, field in model.model_fields.items():
         default = _default(field, kind)
         there = given.get(name, {})
@@ -61,7 +64,7 @@ def unlisted(model: type[Model], given: Tree, kind: str) -> Iterator[tuple[str, 
             continue
         if default is not None and get_origin(field.annotation) is dict:
             yield from ((name, entry) for entry in default if entry not in there)
-        elif inner := _model(field.annotation):
+        elif name in given and (inner := _model(field.annotation)):
             yield from ((name, *path) for path in unlisted(inner, there, kind))
 
 

@@ -1,10 +1,12 @@
 """The lakehouse's settings and declaration: its catalogs; servers of its own it has none."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from settings.base import Model
+from settings.defaults import always
 from settings.service import Service, secrets
 
 # A schema of PostgreSQL, a catalog of DuckDB and, with hyphens, a prefix in the bucket.
@@ -21,15 +23,17 @@ class Catalog(Model):
     )
 
 
+CATALOGS: Mapping[str, Mapping[str, bool]] = {
+    "stage": {},
+    "secure_stage": {"encrypted": True},
+    "marts": {},
+}
+
+
 class Lakehouse(Model):
     """DuckLake: catalogs in PostgreSQL's database lakehouse, data in the bucket lakehouse."""
 
-    catalogs: dict[CatalogName, Catalog] = Field(
-        default={
-            "stage": Catalog(),
-            "secure_stage": Catalog(encrypted=True),
-            "marts": Catalog(),
-        },
+    catalogs: Annotated[dict[CatalogName, Catalog], always(CATALOGS)] = Field(
         min_length=1,
         description="The catalogs, by name. One that leaves the settings keeps its data",
     )
@@ -39,6 +43,5 @@ SERVICE = Service(
     key="services.lakehouse",
     settings=Lakehouse,
     order=15,
-    default=Lakehouse(),
     secrets=secrets("postgresql-lakehouse-secure", "postgresql-lakehouse-reader"),
 )

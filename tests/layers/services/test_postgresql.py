@@ -66,15 +66,21 @@ def test_what_makes_roles_does_not_log_in_and_never_changes() -> None:
         assert not login.ignore_changes
 
 
-def test_nobody_but_the_owner_enters_a_database() -> None:
+def test_nobody_but_the_owner_and_its_guests_enters_a_database() -> None:
     layer = world("dev")["services"]
-    grants = {g.inputs["database"]: g.inputs for g in layer.all("Grant")}
+    guests = {
+        "lakehouse": {
+            "lakehouse-secure": ["CONNECT", "CREATE", "TEMPORARY"],
+            "lakehouse-reader": ["CONNECT"],
+        }
+    }
     for name in DATABASES:
         database = layer.one("Database", f"{name}-database")
         assert database.inputs["owner"] == name
         assert database.protect
-        assert grants[name]["role"] == "public"
-        assert grants[name]["privileges"] == []
+        grants = [g.inputs for g in layer.all("Grant") if g.inputs["database"] == name]
+        rights = {g["role"]: g["privileges"] for g in grants}
+        assert rights == {"public": [], **guests.get(name, {})}
 
 
 def test_nobody_but_the_labs_own_enters_the_databases_of_all() -> None:
