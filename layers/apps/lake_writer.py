@@ -9,7 +9,7 @@ from targets import Container, File, Health
 
 USER = 10001  # apps/lake_writer/Dockerfile
 DOCUMENT = "/run/secrets/lake.json"
-# What the process needs beside DuckDB's own memory (apps/lake_writer/settings.py).
+# What the process needs on top of DuckDB's own memory (apps/lake_writer/settings.py).
 OTHER_MIB = 224
 
 

@@ -72,6 +72,12 @@ WITH_BUILDX = """\
 mkdir -p "$DOCKER_CONFIG" && ln -sfn {plugins} "$DOCKER_CONFIG/cli-plugins"
 exec {docker} "$@"
 """
+# Where nothing answers, as it has no network: the writer waits, and is healthy.
+LAKE = {
+    "postgresql": {"host": "postgresql"},
+    "s3": {"endpoint": "https://store:9000", "access_key": "a", "secret_key": "b"},
+    "catalogs": {"secure_stage": {"user": "lakehouse-secure", "password": "c"}},
+}
 PLUGIN = "#!/bin/sh\nexit 1\n"  # a rehearsal's stand-ins are before it on PATH
 
 
@@ -316,8 +322,18 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
                 "MLFLOW_TRACKING_URI": "http://mlflow:5000",
                 "KAFKA_BROKER_ENDPOINT": "kafka:9092",
                 **inference_variables(settings_of("dev")),
+                "LAKE_WRITER_URL": "http://lake-writer:8001",
             },
             "python -m model_server.health",
+        ),
+        (
+            "lake-writer",
+            {
+                "KAFKA_BROKER_ENDPOINT": "kafka:9092",
+                **inference_variables(settings_of("dev")),
+                "DATALAB_LAKE": json.dumps(LAKE),
+            },
+            "python -m lake_writer.health",
         ),
         ("web", {"MODEL_SERVER_URL": "http://model-server:8000"}, "node health.js"),
     ],
