@@ -1,6 +1,7 @@
 """`./lab edge`: the lakehouse's client, with the credentials of the stack."""
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from cli.lib.command import DAILY, ENV, Verb, arg
 from cli.lib.fault import Fault
+from toolchain import install, progress
 from toolchain.files import ROOT
 
 VERB = Verb(
@@ -27,6 +29,10 @@ VERB = Verb(
 )
 
 CLIENT = ROOT / "edge"  # the client's own folder; datalab-edge is made from it
+# Compile: uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+#   --no-emit-find-links --no-annotate --no-header -o edge/requirements-notebook.txt
+#   edge/requirements.in edge/notebook.in
+NOTEBOOK = CLIENT / "requirements-notebook.txt"
 
 
 def run(values: argparse.Namespace) -> int:
@@ -38,7 +44,8 @@ def run(values: argparse.Namespace) -> int:
     asks = {"-h", "--help"}.isdisjoint(words)
     lake = credentials(values.env) if asks else {}
     # -P: a file of the person's own folder must not stand in for a module of the client.
-    command = [sys.executable, "-P", "-m", "datalab_edge", *words]
+    python = with_notebooks() if words[0] == "notebook" and asks else Path(sys.executable)
+    command = [str(python), "-P", "-m", "datalab_edge", *words]
     own = {"PYTHONPATH": str(CLIENT), "DATALAB_EDGE_CALLED": f"./lab edge {values.env}"}
     return wait(command, Path.cwd(), {**os.environ, **own, **lake})
 
@@ -55,3 +62,28 @@ def credentials(env: str) -> Mapping[str, str]:
     if not found:
         raise Fault(f"{env} has no lakehouse yet: run ./lab up {env} first")
     return {"DATALAB_LAKE": found["outside"]}
+
+
+def with_notebooks() -> Path:
+    """The Python of an environment with marimo, made when it is first asked for.
+
+    Of its own: with polars and pyarrow it is as large as all else that `./lab` needs.
+    """
+    packages = hashlib.sha256(NOTEBOOK.read_bytes()).hexdigest()[:12]
+    folder = install.cache_folder() / f"notebook-{packages}"
+    python, whole = folder / "bin" / "python", folder / ".installed"
+    wanted = ("--require-hashes", "--only-binary", ":all:", "-r", NOTEBOOK)
+    with install.exclusive("notebook"):
+        if whole.exists():
+            return python
+        log = install.log_file("notebook")
+        words = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+        try:
+            venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", folder]
+            progress.run("environment of notebooks", venv, log=log, into=folder.parent)
+            pip: list[str | Path] = [python, "-m", "pip", "install", *words, *wanted]
+            progress.run("marimo, for notebooks", pip, log=log, into=folder)
+        except progress.CommandError as error:
+            raise Fault(str(error)) from None
+        whole.touch()
+    return python

@@ -1,12 +1,15 @@
 """`./lab edge`: the client gets its credentials from the stack, and nobody else sees them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.commands.edge import CLIENT
 from cli.lib import backend
 from layers import LAYERS
 from tests.cli.conftest import Checkout
@@ -82,6 +85,28 @@ def test_a_lab_without_a_lakehouse_is_told_to_come_up(
     assert checkout.lab("edge", "dev", "status") == 1
     said = capfd.readouterr().err
     assert said == "lab: dev has no lakehouse yet: run ./lab up dev first\n"
+
+
+@pytest.mark.service
+def test_a_notebook_has_an_environment_of_its_own(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come_up(checkout, DOCUMENT)
+    started: list[list[str]] = []
+
+    def wait(command: list[str], *_: Any) -> int:
+        started.append(command)
+        return 0
+
+    monkeypatch.setattr("cli.lib.pulumi.wait", wait)
+    for _ in range(2):
+        assert checkout.lab("edge", "dev", "notebook", "mine.py") == 0
+    (python, *words), again = started
+    assert words == ["-P", "-m", "datalab_edge", "notebook", "mine.py"]
+    assert again[0] == python != sys.executable
+    needed = "import marimo, polars, datalab_edge.lake as lake; lake.extension_file('ducklake')"
+    done = subprocess.run([python, "-c", needed], env={"PYTHONPATH": str(CLIENT)}, check=False)
+    assert done.returncode == 0
 
 
 @pytest.fixture

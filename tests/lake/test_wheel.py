@@ -27,9 +27,14 @@ def test_duckdb_and_its_extensions_have_one_version() -> None:
     versions = {**pins(EDGE / "requirements.in"), **pins(EDGE / "shell.in")}
     assert {"duckdb", "duckdb-extension-ducklake", "duckdb-cli"} <= set(versions)
     assert len(set(versions.values())) == 1
-    compiled = (ROOT / WRITER / "requirements.txt").read_text()
-    for name, version in pins(EDGE / "requirements.in").items():
-        assert f"{name}=={version} \\" in compiled
+    for file in (
+        f"{WRITER}/requirements.txt",
+        "requirements.txt",
+        "edge/requirements-notebook.txt",
+    ):
+        compiled = (ROOT / file).read_text()
+        for name, version in pins(EDGE / "requirements.in").items():
+            assert f"{name}=={version} \\" in compiled, file
 
 
 def test_the_wheel_says_what_it_needs_by_those_files() -> None:
