@@ -1,6 +1,6 @@
 """Make the lakehouse's catalogs, and let roles read them. Run again, it changes nothing.
 
-`python -m datalab_edge.catalogs '{"stage": {"readers": ["lakehouse_reader"]}}'` with the
+`python -m datalab_edge.catalogs '{"stage": {"readers": ["lakehouse-reader"]}}'` with the
 credentials of each catalog's owner. The roles themselves are there already.
 """
 

@@ -1,6 +1,7 @@
 """A real lakehouse: PostgreSQL and S3 over TLS, each behind a door; and the writer's process."""
 
 import json
+import shlex
 import subprocess
 import time
 import uuid
@@ -14,21 +15,25 @@ import httpx
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from layers.services.lakehouse import provision
+from layers.services.postgresql import LAKEHOUSE as OWNER
+from layers.services.postgresql import ROLES, SECURE, login
+from settings.services.lakehouse import Lakehouse as Settings
 from tests.harness.certificates import Authority
+from tests.harness.deploy import settings_of
 from tests.harness.gate import Gate, StoreFront, gate, store_front
 from tests.harness.mlflow import ROOT, programs
 from tests.harness.postgresql import PostgreSql, give, postgresql
+from tests.harness.postgresql_provider import create_all
 from tests.harness.process import clean_environment, free_port, server
 from tests.harness.s3 import S3, s3
+from tests.layers.containers import world
 
 WRITER = "apps/lake_writer"
-OWNER, SECURE, READER = "lakehouse", "lakehouse_secure", "lakehouse_reader"
 PASSWORD = "a password with ' in it"
-PLAN: Mapping[str, Any] = {
-    "stage": {"readers": [READER]},
-    "secure_stage": {"encrypted": True},
-    "marts": {"readers": [READER]},
-}
+# As the layer's own command makes them.
+COMMAND = shlex.split(provision(settings_of("dev").get(Settings)))[1:]
+PLAN: Mapping[str, Any] = json.loads(COMMAND[-1])
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Lakehouse:
 
 @contextmanager
 def lakehouse(folder: Path, *, front: bool = True) -> Iterator[Lakehouse]:
-    """Run PostgreSQL and S3 with roles, bucket and the catalogs of PLAN.
+    """Run PostgreSQL and S3 with the lab's roles and grants, bucket and the catalogs of PLAN.
 
     Without a front the clients ask S3 itself, over TLS.
     """
@@ -123,20 +128,14 @@ def lakehouse(folder: Path, *, front: bool = True) -> Iterator[Lakehouse]:
             front=door,
             document=_document(authority.pem, store, database_gate.port, endpoint),
         )
-        made.python("-m", "datalab_edge.catalogs", json.dumps(PLAN))
+        made.python(*COMMAND)
         yield made
 
 
 def _fill(database: PostgreSql, store: S3) -> None:
-    quoted = PASSWORD.replace("'", "''")
+    passwords = {login(role): PASSWORD for role in ROLES}
     with database.connect() as connection:
-        for role in (OWNER, SECURE, READER):
-            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{quoted}'")
-        connection.execute(f"CREATE DATABASE lakehouse OWNER {OWNER}")
-        connection.execute("REVOKE CONNECT, TEMPORARY ON DATABASE lakehouse FROM PUBLIC")
-        # DuckLake's updates of its own tables go by temporary ones.
-        connection.execute(f"GRANT CONNECT, CREATE, TEMPORARY ON DATABASE lakehouse TO {SECURE}")
-        connection.execute(f"GRANT CONNECT ON DATABASE lakehouse TO {READER}")
+        create_all(connection, world("dev")["services"], passwords)
     subprocess.run(
         [
             *("curl", "-sSf", "--noproxy", "*", "--insecure", "-X", "PUT"),

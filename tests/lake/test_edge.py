@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from tests.harness.lakehouse import OWNER, PASSWORD, PLAN, READER, SECURE, Lakehouse
+from layers.services.postgresql import LAKEHOUSE as OWNER
+from layers.services.postgresql import READER, SECURE
+from tests.harness.lakehouse import PASSWORD, PLAN, Lakehouse
 
 pytestmark = pytest.mark.service
 
