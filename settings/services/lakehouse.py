@@ -9,6 +9,8 @@ from settings.base import Model
 from settings.defaults import always
 from settings.service import Service, secrets
 
+# A client that attaches all of them has a connection for each, and PostgreSQL 20 at the least.
+MOST_CATALOGS = 16
 # A schema of PostgreSQL, a catalog of DuckDB and, with hyphens, a prefix in the bucket.
 CatalogName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", examples=["stage"])]
 
@@ -35,6 +37,7 @@ class Lakehouse(Model):
 
     catalogs: Annotated[dict[CatalogName, Catalog], always(CATALOGS)] = Field(
         min_length=1,
+        max_length=MOST_CATALOGS,
         description="The catalogs, by name. One that leaves the settings keeps its data",
     )
 

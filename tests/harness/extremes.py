@@ -16,6 +16,7 @@ from settings.faults import resolve
 from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS
 from settings.services.gitlab_project import MOST_PULLING_GROUPS, MOST_SCHEDULES
 from settings.services.kafka import MOST_PARTITIONS, MOST_TOPICS
+from settings.services.lakehouse import CATALOGS, MOST_CATALOGS
 from tests.harness.patched import patch, patched
 
 Place = tuple[str, ...]
@@ -73,6 +74,7 @@ TEXTS: Mapping[str, str] = {
     "gitlab_project.project": LABEL,
     "results_topic": f"{0:04}{TOPIC}",
     "feedback_topic": f"{1:04}{TOPIC}",
+    "lake_writer.catalog": f"{'c' * 39}00",
 }
 
 
@@ -119,6 +121,10 @@ SCHEDULES = {
 # Every list or map at its most, by the end of its key.
 COLLECTIONS: Mapping[str, Any] = {
     "services.kafka.topics": topics(),
+    "services.lakehouse.catalogs": {
+        f"{'c' * 39}{number:02}": {"encrypted": True}
+        for number in range(MOST_CATALOGS - len(CATALOGS))
+    },
     "services.ollama.models": [f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)],
     "services.gitlab_project.schedules": SCHEDULES,
     "services.gitlab_project.pulling_groups": [2**63 - 1 - n for n in range(MOST_PULLING_GROUPS)],

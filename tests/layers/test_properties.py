@@ -174,7 +174,7 @@ def test_files_of_an_owner_go_only_where_docker_looks_up_no_user(
 ) -> None:
     """With a user of its own, or of its image, an engine would look that user up on the host.
 
-    PostgreSQL's and MLflow's images have none: they start as root.
+    PostgreSQL's, MLflow's and the lake writer's images have none: they start as root.
     """
     owned = {
         container.name
@@ -182,7 +182,7 @@ def test_files_of_an_owner_go_only_where_docker_looks_up_no_user(
         for file in container.inputs.get("uploads") or []
         if {"owner", "group"} & file.keys()
     }
-    assert owned == {"postgresql-container", "mlflow-container"}
+    assert owned == {"postgresql-container", "mlflow-container", "lake-writer-container"}
     for container in containers(world):
         if container.name in owned:
             assert "user" not in container.inputs, container.name
