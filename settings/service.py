@@ -10,6 +10,7 @@ from typing import Literal
 
 from settings.base import Model
 from settings.recipe import Recipe
+from settings.sections import Rule
 
 # Who answers for it in the lab: a machine of its own, the gateway (TLS ends there), or a port of
 # the Docker host; `internal` is for containers only, in both environments.
@@ -71,6 +72,7 @@ class Service:
     login: Login | None = None
     # Image that the lab builds -> its recipe, asked for when it is needed: it reads images.yaml.
     images: Mapping[str, Callable[[], Recipe]] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()  # on its settings, alone or against those that it needs
     # Port -> what of it listens there, on its machine; nothing can be published on these.
     own_ports: Mapping[int, str] = field(default_factory=dict)
 

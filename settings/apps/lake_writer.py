@@ -1,5 +1,6 @@
 """The lake writer's settings and declaration."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -7,9 +8,11 @@ from pydantic import Field
 from settings import images
 from settings.base import Container, Model, Port
 from settings.defaults import ByTarget
+from settings.faults import suggestion
 from settings.recipe import Recipe
+from settings.sections import Fault
 from settings.service import Listener, Service
-from settings.services.lakehouse import CatalogName
+from settings.services.lakehouse import CatalogName, Lakehouse
 
 
 class LakeWriter(Model):
@@ -48,6 +51,17 @@ def recipe() -> Recipe:
     )
 
 
+def catalog(writer: LakeWriter, lakehouse: Lakehouse) -> Iterator[Fault]:
+    """The lake writer's catalog is one that there is."""
+    known = list(lakehouse.catalogs)
+    if writer.catalog not in known:
+        text = (
+            f"{writer.catalog} is not a key of services.lakehouse.catalogs; "
+            f"{suggestion(writer.catalog, known)}"
+        )
+        yield "apps.lake_writer.catalog", text
+
+
 SERVICE = Service(
     key="apps.lake_writer",
     settings=LakeWriter,
@@ -62,4 +76,5 @@ SERVICE = Service(
         ),
     ),
     images={"lake-writer": recipe},
+    rules=(catalog,),
 )

@@ -1,5 +1,6 @@
 """GitLab's settings and declaration."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -7,7 +8,11 @@ from pydantic import Field
 from settings.base import Container, Model, Port
 from settings.defaults import ByTarget
 from settings.machines import Vm
+from settings.sections import Fault
 from settings.service import Listener, Login, Service, secrets
+from settings.target import DockerTarget
+
+GITLAB_CORES, GITLAB_MIB = 4, 8192  # with less it froze (reference budget, section 4)
 
 
 class GitLab(Model):
@@ -24,6 +29,31 @@ class GitLab(Model):
     backup_days: int = Field(default=14, ge=1, le=3650, description="How long backups are kept")
     container: Annotated[Container | None, ByTarget(docker={"memory_mib": 8192, "cpus": 4})] = None
     machine: Vm | None = None
+
+
+def minimum(gitlab: GitLab) -> Iterator[Fault]:
+    """GitLab has at least 4 cores and 8192 MiB, none of which may balloon away."""
+    key, machine, container = "platform.gitlab", gitlab.machine, gitlab.container
+    if not gitlab.enabled:
+        return
+    for name, home in (("machine", machine), ("container", container)):
+        if home is not None and home.memory_mib < GITLAB_MIB:
+            text = f"{home.memory_mib} is below GitLab's minimum of {GITLAB_MIB}"
+            yield f"{key}.{name}.memory_mib", text
+    if machine and machine.cores < GITLAB_CORES:
+        text = f"{machine.cores} is below GitLab's minimum of {GITLAB_CORES}"
+        yield f"{key}.machine.cores", text
+    if container and container.cpus is not None and container.cpus < GITLAB_CORES:
+        text = f"{container.cpus:g} is below GitLab's minimum of {GITLAB_CORES}"
+        yield f"{key}.container.cpus", text
+    if machine and machine.floor_mib is not None and machine.floor_mib < machine.memory_mib:
+        yield f"{key}.machine.floor_mib", "GitLab freezes when its memory balloons away; remove it"
+
+
+def minimum_in_dev(target: DockerTarget, gitlab: GitLab) -> Iterator[Fault]:
+    """On target `docker` the machine has the cores that GitLab needs."""
+    if gitlab.enabled and target.cores < GITLAB_CORES:
+        yield "common.target.cores", f"{target.cores} is below GitLab's minimum of {GITLAB_CORES}"
 
 
 SERVICE = Service(
@@ -63,4 +93,5 @@ SERVICE = Service(
         9229: "Workhorse's metrics",
         9236: "Gitaly's metrics",
     },
+    rules=(minimum, minimum_in_dev),
 )

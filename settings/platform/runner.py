@@ -1,6 +1,6 @@
 """The settings of GitLab's runner."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -8,10 +8,15 @@ from pydantic import Field
 from settings import images, pins
 from settings.base import Container, Model
 from settings.defaults import ByTarget, always
+from settings.platform.gitlab import GitLab
 from settings.recipe import Recipe
+from settings.sections import Fault
 from settings.service import Service
 
 CHECKSUM, PLUGINS = "PULUMI_SHA256", "PULUMI_PLUGINS"  # build arguments of the deployer
+
+# What CI runs for the lab itself: mypy 0.9 GiB next to pytest, a rehearsal up to 1.5 GiB.
+LARGE_JOB_MIB = 1536
 
 
 class Runner(Model):
@@ -91,10 +96,19 @@ def deployer() -> Recipe:
     )
 
 
+def large_jobs(gitlab: GitLab, runner: Runner) -> Iterator[Fault]:
+    """The lab's own jobs have the memory that they need; without it no merge request passes."""
+    memory = runner.large_job.memory_mib
+    if gitlab.enabled and memory < LARGE_JOB_MIB:
+        text = f"{memory} is below {LARGE_JOB_MIB}, what the lab's own jobs need"
+        yield "platform.runner.large_job.memory_mib", text
+
+
 SERVICE = Service(
     key="platform.runner",
     settings=Runner,
     order=30,
     # What jobs run in: the runner image those of every project, the deployer this one's.
     images={"runner": runner, "deployer": deployer},
+    rules=(large_jobs,),
 )

@@ -1,11 +1,14 @@
 """The settings of this repository's own home in the lab's GitLab."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from settings import cron
 from settings.base import Model, Name
 from settings.defaults import ByTarget
+from settings.sections import Fault
 from settings.service import Service
 
 # GitLab's lib/gitlab/path_regex.rb: TOP_LEVEL_ROUTES, of former versions too, and
@@ -109,8 +112,16 @@ class GitLabProject(Model):
     )
 
 
+def schedules(project: GitLabProject) -> Iterator[Fault]:
+    """GitLab takes the cron lines; it would refuse one in the middle of an `up`."""
+    for name, schedule in project.schedules.items():
+        if text := cron.fault(schedule.cron):
+            yield f"services.gitlab_project.schedules.{name}.cron", text
+
+
 SERVICE = Service(
     key="services.gitlab_project",
     settings=GitLabProject,
     order=80,
+    rules=(schedules,),
 )

@@ -1,12 +1,14 @@
 """Kafka's settings and declaration."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from provision import specs
-from settings.base import Container, Model, Port
+from settings.base import Container, Model, Port, dotted
 from settings.defaults import ByTarget, always
+from settings.sections import Fault
 from settings.service import Listener, Service
 
 # In 256 MiB, the least heap, Kafka 4.0 made a thousand partitions in 8 to 10 s up to 3,000, and not
@@ -20,6 +22,10 @@ def _retention(hours: int) -> int:
     if hours == 0:
         raise ValueError("0 keeps nothing; give it hours, or -1 for ever")
     return hours
+
+
+# Metaspace, code cache, thread stacks and network buffers come on top of the JVM's heap.
+HEAP_SHARE = 0.75
 
 
 class Topic(Model):
@@ -63,9 +69,33 @@ class Kafka(Model):
     ]
 
 
+def limits(kafka: Kafka) -> Iterator[Fault]:
+    """Kafka has the memory for its heap and not too many partitions; its names do not collide."""
+    most = int(kafka.container.memory_mib * HEAP_SHARE)
+    if kafka.heap_mib > most:
+        text = f"{kafka.heap_mib} is above {most}, three quarters of container.memory_mib; lower it"
+        yield "services.kafka.heap_mib", text
+    together = sum(topic.partitions for topic in kafka.topics.values())
+    if together > MOST_PARTITIONS:
+        text = f"have {together} partitions together; one broker has {MOST_PARTITIONS} at most"
+        yield "services.kafka.topics", text
+    plain: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    for name, topic in kafka.topics.items():
+        at = dotted(("services", "kafka", "topics", name))
+        # Both become the same name of a metric, so Kafka refuses the second.
+        other = plain.setdefault(name.replace(".", "_"), name)
+        if other != name:
+            yield at, f"Kafka takes it for {other}: `.` and `_` are one"
+        other = groups.setdefault(topic.group, name)
+        if other != name:
+            yield f"{at}.group", f"{topic.group} already reads {other}; use another"
+
+
 SERVICE = Service(
     key="services.kafka",
     settings=Kafka,
     order=20,
     listeners=(Listener(name="kafka", scheme="kafka", exposure="docker", inner_port=29092),),
+    rules=(limits,),
 )

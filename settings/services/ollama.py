@@ -1,6 +1,7 @@
 """Ollama's settings and declaration."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,7 +9,10 @@ from pydantic import Field
 from provision import specs
 from settings.base import Container, Model, Port
 from settings.defaults import always
+from settings.platform.docker import DockerHost
+from settings.sections import Fault
 from settings.service import Listener, Service
+from settings.target import ProxmoxTarget
 
 # Ollama's model names, with the tag: without one the newest would be pulled at each start.
 ModelName = Annotated[
@@ -44,6 +48,34 @@ class Ollama(Model):
     container: Annotated[Container, always({"memory_mib": 3072})]
 
 
+def models(ollama: Ollama) -> Iterator[Fault]:
+    """No model is wanted twice; Ollama tells names apart without their case."""
+    owners: dict[str, str] = {}
+    for number, model in enumerate(ollama.models):
+        key = f"services.ollama.models[{number}]"
+        for name in (specs.Ollama(model=model).listed.lower(), model_key(model)):
+            owner = owners.setdefault(name, key)
+            if owner != key:
+                yield key, f"{model} cannot be told from {owner}, as both are {name}; remove one"
+                break
+
+
+def gpu(node: ProxmoxTarget, docker: DockerHost, ollama: Ollama) -> Iterator[Fault]:
+    """On target `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
+    machine = docker.machine
+    if not ollama.gpu or machine is None:
+        return
+    if not machine.devices:
+        text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"
+        yield "services.ollama.gpu", text
+        return
+    types = {node.pci[name].gpu_type for name in machine.devices if name in node.pci}
+    if types and ollama.gpu_type not in types:
+        found = ", ".join(sorted(str(type_ or "another vendor's") for type_ in types))
+        text = f"{ollama.gpu_type} is not what the Docker VM has: {found}"
+        yield "services.ollama.gpu_type", f"{text}; see common.target.pci"
+
+
 SERVICE = Service(
     key="services.ollama",
     settings=Ollama,
@@ -58,4 +90,5 @@ SERVICE = Service(
             host_header="localhost:11434",  # it answers no other name than its own
         ),
     ),
+    rules=(models, gpu),
 )
