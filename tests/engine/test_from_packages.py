@@ -170,7 +170,12 @@ def test_sql_takes_the_password_over_tls_alone(dev: Lab, docker: Docker) -> None
 def test_what_is_in_them_was_made(dev: Lab, docker: Docker) -> None:
     roles = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname ~ '^[^p]'"
     inside = ("exec", "--user", "postgres", "datalab-postgresql", "psql", "-Atc")
-    assert docker.ask(*inside, roles) == "lakehouse mlflow vault vault-login"
+    found = "lakehouse lakehouse-reader lakehouse-secure mlflow vault vault-login"
+    assert docker.ask(*inside, roles) == found
+    # By the lakehouse's own client, which needs the store for it too.
+    catalogs = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace"
+    wanted = f"{catalogs} WHERE nspname ~ '^(stage|secure_stage|marts)$'"
+    assert docker.ask(*inside, wanted, "lakehouse") == "marts secure_stage stage"
     topics = docker.ask("exec", "datalab-kafka", "ls", "/var/lib/kafka/data").split()
     assert {"ml_inference_feedback-0", "ml_inference_results-0"} <= set(topics)
     buckets = docker.ask("exec", "datalab-store", "ls", "/data").split()
