@@ -48,6 +48,7 @@ def braces(glob: str) -> list[str]:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.slow
 def test_every_module_of_a_layer_counts_as_its_change(layer: str) -> None:
     """provision/specs.py has the grammar of the settings, and no foundation was previewed."""
     found = subprocess.run(

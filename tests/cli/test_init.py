@@ -60,6 +60,7 @@ def test_interrupted_between_stacks_it_goes_on(checkout: Checkout) -> None:
     assert sorted(checkout.state(backend.url("dev"))) == sorted(f"dev-{x}" for x in LAYERS)
 
 
+@pytest.mark.slow
 def test_the_operators_indexes_become_upstreams(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +173,7 @@ def test_an_index_with_credentials_is_not_written(
     assert "planted" not in said
 
 
+@pytest.mark.slow
 def test_lab_asks_for_passphrase_twice_and_token_once(
     checkout: Checkout, terminal: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +270,7 @@ def test_a_token_that_is_there_is_not_asked_for(
     assert not [call for call in checkout.calls if "proxmoxApiToken" in call["line"]]
 
 
+@pytest.mark.slow
 def test_pip_index_is_what_pip_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

@@ -28,6 +28,7 @@ def keepers(dev: Checkout) -> object:
     return made.one("RandomPassword", NAME).inputs["keepers"]
 
 
+@pytest.mark.slow
 def test_each_rotation_renews_the_secret(dev: Checkout) -> None:
     seen = [keepers(dev)]
     for _ in range(2):

@@ -120,6 +120,7 @@ def places(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path, *(found for key in node for found in places(node[key], (*path, key)))]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.data())
 def test_every_map_of_a_stack_file_can_grow(data: st.DataObject) -> None:
@@ -156,6 +157,7 @@ def put(document: Any, path: tuple[str, ...], value: object) -> Any:
     return document
 
 
+@pytest.mark.slow
 def test_a_rotation_changes_one_line(checkout: Checkout) -> None:
     assert checkout.lab("init", "dev") == 0
     file = checkout.root / "Pulumi.dev.yaml"

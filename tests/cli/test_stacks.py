@@ -60,6 +60,7 @@ def test_before_init_it_says_so(checkout: Checkout, capsys: pytest.CaptureFixtur
     assert checkout.lines == []
 
 
+@pytest.mark.slow
 def test_preview_of_all_stops_above_what_is_not_up(ready: Checkout) -> None:
     assert ready.lab("preview", "dev") == 0
     assert ready.lines == ["preview -s dev-foundation"]
@@ -84,6 +85,7 @@ def test_preview_for_another_program(ready: Checkout, capsys: pytest.CaptureFixt
     assert "a-value" not in told
 
 
+@pytest.mark.slow
 def test_foundation_is_rescued_after_each_up(ready: Checkout) -> None:
     ready.lab("up", "dev", "--yes")
     copy = ready.root / ".state" / "rescue" / "dev-foundation.json"
@@ -94,6 +96,7 @@ def test_foundation_is_rescued_after_each_up(ready: Checkout) -> None:
     assert not list(copy.parent.glob(".*new"))
 
 
+@pytest.mark.slow
 def test_data_goes_only_after_its_name_was_typed(ready: Checkout, terminal: object) -> None:
     ready.lab("up", "dev", "--yes")
     ready.forget()
@@ -106,6 +109,7 @@ def test_data_goes_only_after_its_name_was_typed(ready: Checkout, terminal: obje
     assert ready.lines[-1] == "destroy -s dev-foundation --ignore-protect --yes"
 
 
+@pytest.mark.slow
 def test_every_call_gets_the_environments_backend_and_passphrase(ready: Checkout) -> None:
     ready.lab("up", "dev", "--yes")
     assert {call["env"]["PULUMI_BACKEND_URL"] for call in ready.calls} == {backend.url("dev")}

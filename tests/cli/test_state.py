@@ -31,6 +31,7 @@ def lab(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     return checkout
 
 
+@pytest.mark.slow
 def test_moves_all_four_and_then_says_so(lab: Checkout) -> None:
     here = backend.url("lab")
     assert lab.lab("state", "move", "lab") == 0
@@ -44,6 +45,7 @@ def test_moves_all_four_and_then_says_so(lab: Checkout) -> None:
     assert lab.lab("state", "move", "lab") == 0  # once more changes nothing
 
 
+@pytest.mark.slow
 def test_the_stores_key_is_in_no_command_and_readable_by_its_owner_alone(
     lab: Checkout, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +55,7 @@ def test_the_stores_key_is_in_no_command_and_readable_by_its_owner_alone(
     assert (backend.folder("lab") / "credentials").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_the_key_that_opens_the_state_changes_while_root_opens_it(
     lab: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +119,7 @@ def test_move_before_the_store_is_up(
     assert "./lab up lab foundation" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_data_of_a_moved_state_is_not_deleted_under_it(
     lab: Checkout, terminal: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +130,7 @@ def test_data_of_a_moved_state_is_not_deleted_under_it(
     assert not [line for line in lab.lines if line.startswith("destroy")]
 
 
+@pytest.mark.slow
 def test_rescue_brings_the_foundation_back(lab: Checkout) -> None:
     here = backend.url("lab")
     assert lab.lab("up", "lab", "foundation", "--yes") == 0

@@ -76,6 +76,7 @@ def test_doctor(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("show_them", [True, False])
+@pytest.mark.slow
 def test_logins(checkout: Checkout, show_them: bool, capsys: pytest.CaptureFixture[str]) -> None:
     checkout.lab("init", "dev")
     checkout.lab("up", "dev", "foundation", "--yes")

@@ -14,7 +14,10 @@ from settings.images import Catalogue
 from tests.harness.patched import sample
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "resources.md")) for name in PAGES],
+)
 def test_page_is_current(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == text(name), "python -m docs.generate"
 

@@ -19,6 +19,7 @@ OURS = {
 MADE = {"common.target.images": "packages", "foundation.vault.engine": "openbao"}
 
 
+@pytest.mark.slow
 def test_containers_run_on_what_is_made_here() -> None:
     found = {
         image.name: image.inputs["name"]
@@ -45,6 +46,7 @@ def test_what_the_lab_builds_is_built_on_them() -> None:
     assert bases["NODE_IMAGE"] == contracts()["node"].reference
 
 
+@pytest.mark.slow
 def test_otherwise_nothing_is_named_like_them() -> None:
     for layer in shared("dev").values():
         for resource in layer.resources:

@@ -52,6 +52,7 @@ def published(world: dict[str, Deployed]) -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.slow
 def test_every_exported_url_is_where_its_port_is_published(world: dict[str, Deployed]) -> None:
     settings = world["services"].settings
     names = {name: str(address) for address, found in hosts(settings).items() for name in found}

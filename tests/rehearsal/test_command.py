@@ -157,6 +157,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: signal.Signa
     assert list(processes(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_type_that_nothing_has_is_refused_at_once(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "dev", "--fail", "Contaner=nope")
     assert done.returncode == 2

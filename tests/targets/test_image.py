@@ -193,6 +193,7 @@ def test_no_build_argument_is_secret() -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "lab"])
+@pytest.mark.slow
 def test_builds_install_through_the_cache(environment: str) -> None:
     change: dict[str, Any] = {"foundation.cache.upstreams": UPSTREAMS}
     change["common.unpinned_downloads"] = "allow"

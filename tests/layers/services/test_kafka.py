@@ -32,6 +32,7 @@ def properties(variant: str) -> Properties:
     return dict(line.split("=", 1) for line in lines)
 
 
+@pytest.mark.slow
 def test_clients_are_sent_on_to_where_they_can_reach_the_broker() -> None:
     assert properties("dev")["advertised.listeners"] == (
         "INSIDE://kafka:29092,OUTSIDE://127.0.0.1:9092"

@@ -220,6 +220,7 @@ class TestPortainer:
 
 
 class TestGitLabProject:
+    @pytest.mark.slow
     def test_without_gitlab_there_is_none_and_its_library_is_not_even_loaded(self) -> None:
         layer = world("dev")["services"]
         assert not [r for r in layer.resources if "gitlab" in r.type.lower()]
