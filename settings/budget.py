@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from settings.base import dotted
+from settings.base import Container, dotted
 from settings.declarations import BY_KEY
 from settings.machines import Machine, Vm
 from settings.platform.docker import DockerHost
@@ -241,16 +241,7 @@ def _plan(
     machines: Machines,
     containers: Containers,
 ) -> Budget:
-    slots = {f"platform.runner.{size}": n for size, n in runner.slots.items()}
-    loads = tuple(
-        Load(
-            name=key.partition(".")[2].removesuffix(".container"),
-            key=key,
-            memory_mib=container.memory_mib,
-            count=slots.get(key, 1),
-        )
-        for key, container in _present(gitlab, containers)
-    )
+    loads = tuple(_loads(target, runner, _present(gitlab, containers)))
     if target.kind == "docker":
         # All of `target.memory_mib` is for containers: nothing of it is the system's.
         host = Host(key="common.target", memory_mib=target.memory_mib, cores=target.cores)
@@ -278,6 +269,25 @@ def _plan(
         else None,
         containers=loads,
     )
+
+
+def _loads(
+    target: DockerTarget | ProxmoxTarget, runner: Runner, there: list[tuple[str, Container]]
+) -> Iterator[Load]:
+    """What containers may use; on a machine all jobs with their `services:` are one slice's."""
+    slots = {f"platform.runner.{size}": n for size, n in runner.slots.items()}
+    slots["platform.runner.service"] = runner.concurrent * runner.services_limit
+    sliced = list(slots) if target.kind == "proxmox" else []
+    if any(key in sliced for key, _ in there):
+        yield Load(name="runner (all jobs)", key="platform.runner", memory_mib=runner.jobs_mib)
+    for key, container in there:
+        if key not in sliced and slots.get(key, 1):
+            yield Load(
+                name=key.partition(".")[2].removesuffix(".container"),
+                key=key,
+                memory_mib=container.memory_mib,
+                count=slots.get(key, 1),
+            )
 
 
 def _guest(key: str, machine: Machine, storage: str) -> Guest:

@@ -8,7 +8,11 @@ from layers.context import Component, LayerContext
 from settings import images
 from settings.foundation.cache import DOCKER_HUB
 from settings.platform.docker import DockerHost as Settings
+from settings.platform.runner import Runner
 from targets import Role, Workload
+
+# What systemd bounds all jobs' containers with; Docker takes no other ending for a parent.
+SLICE = "jobs.slice"
 
 
 class DockerHost(Component):
@@ -71,6 +75,8 @@ def _engine(context: LayerContext) -> Role:
             "docker_host_key": server["key"],
             "docker_host_ca": context.ca,
             "docker_host_registries": registries,
+            "docker_host_slice": SLICE,
+            "docker_host_jobs_mib": context.get(Runner).jobs_mib,
             "docker_host_mirror": context.foundation.cache.apply(_docker_hub_mirror),
         },
     )

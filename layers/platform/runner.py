@@ -8,7 +8,7 @@ import pulumi_gitlab as gitlab
 
 from layers import providers
 from layers.context import Component, LayerContext
-from layers.platform.docker import access
+from layers.platform.docker import SLICE, access
 from layers.platform.gitlab import GitLab, addresses, token
 from settings import docker_engine, images
 from settings.foundation.cache import Cache
@@ -50,6 +50,9 @@ class Runner(Component):
                     self._registered(name, settings, size, limit)
                     for size, limit in settings.slots.items()
                 ],
+                "service": settings.service.model_dump(),
+                "services_limit": settings.services_limit,
+                "slice": "" if context.local else SLICE,
                 "image": images.image("ubuntu"),
                 # In `dev` services listen on the machine's loopback address, which no job with a
                 # network of its own could reach.

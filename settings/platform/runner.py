@@ -41,6 +41,13 @@ class Runner(Model):
     provision_job: Annotated[Container, always({"memory_mib": 192})] = Field(
         description="What the one job with the tag datalab-provision may use",
     )
+    service: Annotated[Container, always({"memory_mib": 512})] = Field(
+        description="What each of a job's `services:` may use"
+    )
+    # None in `dev`: no slice bounds them all there, and each would be in the services' network.
+    services_limit: Annotated[int, ByTarget(docker=0)] = Field(
+        default=4, ge=0, le=16, description="How many `services:` a job may have"
+    )
     container: Annotated[Container | None, ByTarget(docker={"memory_mib": 128})] = Field(
         default=None, description="The runner itself, in `dev`"
     )
@@ -49,6 +56,11 @@ class Runner(Model):
     def slots(self) -> dict[str, int]:
         """Setting of a job's size -> how many such jobs run at a time."""
         return {"job": self.concurrent - 2, "large_job": 1, "provision_job": 1}
+
+    @property
+    def jobs_mib(self) -> int:
+        """What all jobs may use together: in `lab` with their `services:`, in a slice of theirs."""
+        return sum(getattr(self, size).memory_mib * n for size, n in self.slots.items())
 
 
 def runner() -> Recipe:

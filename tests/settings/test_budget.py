@@ -167,6 +167,24 @@ def test_gitlab_and_its_runner_count_only_when_they_are_on() -> None:
     assert on.containers_mib == off.containers_mib + sum(added.values())
 
 
+def test_all_jobs_of_a_machine_are_one_row_whatever_services_they_have() -> None:
+    """Its slice bounds them with their `services:`; on an engine at hand nothing does."""
+    lab = budget(load(patched("lab", {"platform.runner.services_limit": 16}), "lab"))
+    rows = {row.key: row.total_mib for row in lab.containers if "runner" in row.key}
+    assert rows == {"platform.runner": 2 * 768 + 1600 + 192}
+    changes = {
+        "platform.gitlab.enabled": True,
+        "platform.runner.services_limit": 2,
+        "common.target.memory_mib": 24576,
+    }
+    dev = budget(load(patched("dev", changes), "dev"))
+    rows = {row.key: row.total_mib for row in dev.containers if "runner" in row.key}
+    assert rows["platform.runner.service"] == 4 * 2 * 512
+    off = {"platform.gitlab.enabled": False}
+    without = budget(load(patched("lab", off, ["platform.gitlab.machine"]), "lab"))
+    assert not [row for row in without.containers if "runner" in row.key]
+
+
 def test_error_carries_the_plan() -> None:
     with pytest.raises(SettingsError) as caught:
         load(patched("lab", {"platform.docker.machine.memory_mib": 20480}), "lab")

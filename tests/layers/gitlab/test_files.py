@@ -240,6 +240,9 @@ RUNNER: dict[str, Any] = {
     ],
     "image": "docker.io/library/ubuntu:24.04",
     "network": "",
+    "service": {"memory_mib": 512, "cpus": None},
+    "services_limit": 4,
+    "slice": "jobs.slice",
     "docker_host": "tcp://docker.lab.home.arpa:2376",
     "hosts": {"gitlab.lab.home.arpa": "192.168.1.201"},
     "environment": {
