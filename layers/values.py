@@ -113,7 +113,7 @@ class LayerValues:
 
     @cached_property
     def gitlab(self) -> pulumi.ProviderResource:
-        """That of the lab's GitLab, above the platform."""
+        """That of the lab's GitLab, above the platform; the platform's page sets its own."""
         below = self.platform
         return providers.gitlab(below.gitlab["api_url"], below.gitlab_token, self.trust)
 

@@ -11,7 +11,7 @@ from layers import providers
 from layers.context import LayerContext
 from layers.outputs import PlatformOutputs
 from layers.platform.docker import access
-from layers.platform.gitlab import addresses, token
+from layers.platform.gitlab import GitLab, addresses, token
 from settings import Settings
 from settings.foundation.cache import Cache
 from settings.mirrors import for_machines
@@ -29,10 +29,14 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
         network = context.make_network(opts)
     gitlab, api_token, accessor = {}, pulumi.Output.from_input(""), pulumi.Output.from_input("")
     if context.has("gitlab"):
+        ready, api = context.component(GitLab).ready, addresses(context)["api_url"]
+        context.gitlab = providers.gitlab(ready.apply(lambda _: api), token(context), context.trust)
         # Imported here, as they need pulumi_gitlab and pulumi_vault, 0.65 s together.
+        from layers.platform.gitlab_settings import GitLabSettings
         from layers.platform.job_identity import JobIdentity
         from layers.platform.runner import Runner
 
+        context.component(GitLabSettings)
         context.component(Runner)
         gitlab, api_token = addresses(context), token(context)
         accessor = context.component(JobIdentity).accessor

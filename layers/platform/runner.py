@@ -6,10 +6,8 @@ from pathlib import Path
 import pulumi
 import pulumi_gitlab as gitlab
 
-from layers import providers
 from layers.context import Component, LayerContext
 from layers.platform.docker import SLICE, access
-from layers.platform.gitlab import GitLab, addresses, token
 from settings import docker_engine, images
 from settings.foundation.cache import Cache
 from settings.mirrors import environment, sources
@@ -32,9 +30,8 @@ class Runner(Component):
 
     @classmethod
     def providers(cls, context: LayerContext) -> Sequence[pulumi.ProviderResource]:
-        """GitLab's, once it takes the token."""
-        ready, api = context.component(GitLab).ready, addresses(context)["api_url"]
-        return [providers.gitlab(ready.apply(lambda _: api), token(context), context.trust)]
+        """GitLab's."""
+        return [context.gitlab]
 
     def __init__(
         self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
