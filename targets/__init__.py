@@ -44,7 +44,8 @@ class Container:
 
     The values of environment, the contents of files and the image may be outputs and secret.
     volumes maps a volume's name to its path inside; a volume holds data and is protected.
-    host_paths maps a path of the host to a path inside.
+    host_paths maps a path of the host to a path inside. capabilities are all that its root keeps;
+    None is Docker's own fourteen. An engine puts no files into a container that is read_only.
     """
 
     image: pulumi.Input[str]
@@ -63,6 +64,8 @@ class Container:
     gpu: bool = False  # by NVIDIA's toolkit; others are devices
     devices: Sequence[str] = ()
     shm_mib: int | None = None
+    capabilities: Sequence[str] | None = None
+    read_only: bool = False
     stop_s: int = 30  # how long it may take to end by itself before it is killed
 
 

@@ -103,6 +103,8 @@ def _container(
         ]
         or None,
         security_opts=["no-new-privileges:true"],
+        capabilities=_capabilities(spec),
+        read_only=spec.read_only or None,
         log_driver="json-file",
         log_opts=LOG_OPTIONS,
         labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in sorted(labels.items())],
@@ -138,6 +140,14 @@ def _container(
             replace_on_changes=["healthcheck"],
         ),
     )
+
+
+def _capabilities(spec: Container) -> docker.ContainerCapabilitiesArgs | None:
+    """All but these are dropped; with the prefix, as an engine gives them back."""
+    if spec.capabilities is None:
+        return None
+    adds = [f"CAP_{name}" for name in sorted(spec.capabilities)]
+    return docker.ContainerCapabilitiesArgs(adds=adds or None, drops=["ALL"])
 
 
 def _cores(number: float) -> str:

@@ -35,6 +35,7 @@ class ModelServer(Component):
                     **inference_variables(context.settings),
                     "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
                 },
+                capabilities=(),
                 ports=context.ports(name),
                 health=Health(test=("CMD", "python", "-m", "model_server.health")),
             ),

@@ -31,6 +31,8 @@ class Web(Component):
                     "MODEL_SERVER_URL": context.endpoint("model-server").inner_url,
                     "PORT": str(context.endpoint(name).inner_port),
                 },
+                capabilities=(),
+                read_only=True,
                 ports=context.ports(name),
                 health=Health(test=("CMD", "node", "/app/health.js")),
             ),

@@ -87,6 +87,8 @@ def _container(name: str, context: LayerContext) -> Container | None:
                 content=(FILES / "tidy-loop.sh").read_text(encoding="utf-8"), mode="0755"
             ),
         },
+        # Its workers are the image's user's, and so is what tidy.sh deletes.
+        capabilities=("CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"),
         volumes={name: DATA},
         ports=context.ports(name),
         health=Health(test=("CMD", "curl", "-fsS", f"http://127.0.0.1:{site.port}/healthz")),
@@ -119,6 +121,8 @@ def _registry(
             "OTEL_TRACES_EXPORTER": "none",
             **variables,
         },
+        capabilities=(),
+        read_only=True,
         volumes={name: "/var/lib/registry"},
         health=Health(test=("CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:5000/")),
     )

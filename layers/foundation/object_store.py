@@ -92,6 +92,7 @@ def _container(context: LayerContext) -> Container | None:
             ),
         },
         # A first start may be killed: format.json is renamed into place (cmd/format-erasure.go).
+        capabilities=(),
         volumes={"store-data": "/data"},
         ports=[*context.ports("store"), *context.ports("store-console")],
         # --insecure: it asks by the name localhost before it knows the lab's CA.

@@ -73,6 +73,8 @@ def _container(context: LayerContext) -> Container | None:
             "/etc/vault/tls.key": File(content=server["key"], mode="0600"),
             "/etc/vault/vault.hcl": File(content=_configuration(context, INNER_PORT)),
         },
+        # bootstrap.sh gives the server its folder, becomes its user, and ends it.
+        capabilities=("CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"),
         volumes={"vault-data": "/var/lib/vault"},
         ports=context.ports("vault"),
         # Healthy is: initialised, unsealed, and the foundation's identity in place.

@@ -57,6 +57,8 @@ class Gateway(Component):
                         content=(FILES / "unavailable.html").read_text(encoding="utf-8")
                     ),
                 },
+                # Its workers are the image's user's.
+                capabilities=("CHOWN", "SETGID", "SETUID"),
                 ports=context.ports("gateway"),
                 health=Health(test=("CMD", "curl", "-fsSk", f"https://127.0.0.1:{port}/healthz")),
             ),

@@ -107,6 +107,7 @@ def _container(context: LayerContext, identity: pulumi.Output[str]) -> Container
         # A first start may be killed: the image formats a folder without meta.properties, which is
         # renamed into place last (docker/jvm/launch, metadata/storage/Formatter.java; tried by
         # tests/layers/test_first_starts.py).
+        capabilities=(),
         volumes={"kafka-data": "/var/lib/kafka/data"},
         ports=context.ports("kafka", OUTSIDE_PORT),
         stop_s=60,  # killed, it reads all its logs at the next start

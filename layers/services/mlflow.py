@@ -95,6 +95,7 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
                 owner=USER,
             ),
         },
+        capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
         ports=context.ports("mlflow"),
         # The first start makes 65 tables; a new version may have to change them.
         health=Health(test=("CMD", "python", "/opt/mlflow/health.py"), interval_s=15, wait_s=600),

@@ -11,6 +11,7 @@ from targets import Container, File, Health
 
 FILES = Path(__file__).parent / "files"
 START = "/etc/datalab/start.py"  # around the image's own start
+SECRETS = "/run/secrets"
 
 
 class OpenWebUi(Component):
@@ -29,7 +30,17 @@ class OpenWebUi(Component):
             Container(
                 image=images.image("open-webui"),
                 entrypoint=["python", START],
-                files={START: File(content=(FILES / "open-webui.py").read_text())},
+                files={
+                    START: File(content=(FILES / "open-webui.py").read_text()),
+                    # Variables for the server alone, which `docker inspect` does not show.
+                    f"{SECRETS}/WEBUI_ADMIN_PASSWORD": File(
+                        content=context.secret("open-webui-admin"), mode="0400"
+                    ),
+                    # Else another in every container, which logs everybody out.
+                    f"{SECRETS}/WEBUI_SECRET_KEY": File(
+                        content=context.secret("open-webui-session"), mode="0400"
+                    ),
+                },
                 memory_mib=wanted.container.memory_mib,
                 cpus=wanted.container.cpus,
                 environment={
@@ -41,15 +52,12 @@ class OpenWebUi(Component):
                     # Without users yet, the first visitor would become the administrator.
                     "ENABLE_SIGNUP": "False",
                     "WEBUI_ADMIN_EMAIL": wanted.admin_email,
-                    "WEBUI_ADMIN_PASSWORD": pulumi.Output.secret(
-                        context.secret("open-webui-admin")
-                    ),
-                    # Else another in every container, which logs everybody out.
-                    "WEBUI_SECRET_KEY": pulumi.Output.secret(context.secret("open-webui-session")),
                     "WEBUI_URL": endpoint.url,
                     "CORS_ALLOW_ORIGIN": endpoint.url,
                     "WEBUI_SESSION_COOKIE_SECURE": str(endpoint.scheme == "https"),
                 },
+                # All that it writes is root's, whose it is (open-webui's Dockerfile: UID=0).
+                capabilities=(),
                 volumes={"open-webui-data": "/app/backend/data"},
                 ports=context.ports("open-webui"),
                 # It loads its embedding model first.

@@ -105,6 +105,8 @@ def _container(context: LayerContext) -> Container:
         },
         # Version 18's image keeps its data in a folder of this one: a volume at the former place
         # would stay empty (docker-library/postgres#1400).
+        # The image's entry point gives the server its folders, and becomes its user.
+        capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"),
         volumes={"postgresql-data": "/var/lib/postgresql"},
         ports=context.ports("postgresql"),
         stop_s=60,  # a checkpoint of all that memory holds

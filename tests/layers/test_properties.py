@@ -194,7 +194,6 @@ def test_nothing_is_privileged(world: dict[str, Deployed]) -> None:
         assert not inputs.get("privileged"), container.name
         assert "networkMode" not in inputs, container.name
         assert "pidMode" not in inputs, container.name
-        assert "capabilities" not in inputs, container.name
         assert inputs["securityOpts"] == ["no-new-privileges:true"], container.name
     for machine in resources(world, "proxmoxve:index/containerLegacy:ContainerLegacy"):
         assert machine.inputs["unprivileged"] is True, machine.name

@@ -1,4 +1,4 @@
-"""Around the image's own start: a first start that was killed begins again.
+"""Around the image's own start: its secrets, and a first start that was killed begins again.
 
 SQLite keeps half a migration (alembic/ddl/sqlite.py), and most of Open WebUI's make their tables
 without a look whether they are there (backend/open_webui/migrations/versions): the next start
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+SECRETS = Path("/run/secrets")
 DATA = Path("data")  # in the image's working directory
 # What is in a database before anybody is: its version, settings, and a user without a login.
 BEFORE = {"alembic_version", "migratehistory", "config", "user"}
@@ -46,4 +47,7 @@ if __name__ == "__main__":
             print("The first start was interrupted: it begins again.", flush=True)
     except sqlite3.DatabaseError as error:  # not what a killed start leaves behind
         print(f"{DATA / 'webui.db'} cannot be read, and stays as it is: {error}", flush=True)
+    # Each file is a variable, as the image reads its secrets from nothing else.
+    for file in SECRETS.iterdir() if SECRETS.is_dir() else ():
+        os.putenv(file.name, file.read_text())
     os.execvp("bash", ["bash", "start.sh"])  # noqa: S606 - the image's own command

@@ -36,6 +36,19 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+def test_each_secret_is_a_variable_of_the_server_alone(data: Path) -> None:
+    """The image reads them from nothing else, and `docker inspect` shows the container's own."""
+    secrets = data.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "WEBUI_SECRET_KEY").write_text("of two words")
+    (data.parent / "start.sh").write_text('echo "$WEBUI_SECRET_KEY"\n')
+    script = data.parent / "start.py"
+    script.write_text(SCRIPT.read_text().replace("/run/secrets", str(secrets)))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "of two words\n"
+
+
 def start(folder: Path) -> str:
     """Start as the container does, with the image's own start in short; what it says."""
     command = [sys.executable, str(SCRIPT)]
