@@ -12,7 +12,7 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 def replace(target: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file so that it is there whole or not at all, and never open to more than `mode`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o777 if mode & 0o077 else 0o700)
     new = target.with_name(f".{target.name}.new")
     new.unlink(missing_ok=True)  # of a killed run; its mode would stay
     try:

@@ -22,6 +22,7 @@ from settings import PROJECT, SettingsError, load_file
 from settings.budget import Budget
 from settings.budget import budget as plan_budget
 from settings.images import PUSHED
+from toolchain import files
 from toolchain.install import ROOT
 
 OUT = ROOT / ".ci-out"
@@ -170,8 +171,7 @@ def _engine(env: str) -> Engine:
     """The engine, on the backend that the job was given."""
     given = os.environ.get("PULUMI_BACKEND_URL")
     if given and not marker(env).exists():
-        marker(env).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        marker(env).write_text(given)
+        files.replace(marker(env), given.encode(), 0o600)
     give_images(env)
     engine, _ = prepare(env)
     return engine

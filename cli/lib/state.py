@@ -65,6 +65,8 @@ def keep_copy(engine: Engine, stack: str, folder: PurePath) -> None:
     """
     copy = copy_file(stack, folder)
     content = engine.capture("stack", "export", "-s", stack)
+    if copy.is_relative_to(install.ROOT) and copy.parent.exists():
+        copy.parent.chmod(0o700)  # an earlier release made it open to all
     if copy.exists():
         copy.replace(previous(copy))
     files.replace(copy, content.encode(), 0o600)
