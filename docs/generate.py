@@ -6,7 +6,7 @@ A new page is a row in PAGES; tests/docs/test_generated.py proves that all of th
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs import commands, rehearsal, resources, settings
+from docs import commands, rehearsal, resources, security, settings
 
 FOLDER = Path(__file__).parent
 # File -> the function that returns its text.
@@ -15,6 +15,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "images.md": resources.images,
     "rehearsal.md": rehearsal.page,
     "resources.md": resources.page,
+    "security.md": security.page,
     "settings.md": settings.page,
     "settings.schema.json": settings.json_schema,
 }

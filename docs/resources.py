@@ -17,7 +17,7 @@ HEAD = "Made from the program by `python -m docs.generate`."
 
 
 @cache
-def _deployed(environment: str) -> dict[str, Deployed]:
+def registered(environment: str) -> dict[str, Deployed]:
     config = read_config(SAMPLES / f"Pulumi.{environment}.yaml")
     config["datalab:common"]["unpinned_downloads"] = "allow"
     return deploy(environment, config)
@@ -41,7 +41,7 @@ def page() -> str:
 
 def _diagram(environment: str) -> list[str]:
     lines = ["```mermaid", "flowchart BT"]
-    for layer, deployed in _deployed(environment).items():
+    for layer, deployed in registered(environment).items():
         owner = _owners(deployed)
         parts = sorted({name for name in owner.values() if name})
         lines.append(f"  subgraph {layer}")
@@ -52,7 +52,7 @@ def _diagram(environment: str) -> list[str]:
         ]
         lines.append("  end")
         lines += [f"  {layer}-{a} --> {layer}-{b}" for a, b in _edges(deployed, owner)]
-    layers = list(_deployed(environment))
+    layers = list(registered(environment))
     lines += [f"  {upper} ==> {lower}" for lower, upper in pairwise(layers)]
     return [*lines, "```"]
 
@@ -89,7 +89,7 @@ def _edges(deployed: Deployed, owner: dict[str, str]) -> list[tuple[str, str]]:
 
 def _table(environment: str) -> list[str]:
     lines = ["| layer | type | number |", "| --- | --- | ---: |"]
-    for layer, deployed in _deployed(environment).items():
+    for layer, deployed in registered(environment).items():
         counted = Counter(r.type for r in deployed.resources if r.custom)
         lines += [f"| {layer} | `{type_}` | {n} |" for type_, n in sorted(counted.items())]
     return lines

@@ -46,6 +46,8 @@ class Listener:
     page: str = "/"
     host_header: str = "$http_host"  # the Host that the gateway sends on, in nginx's words
     certificate: bool = False  # whether it presents one of its own
+    # What it asks everybody for, in docs/security.md; empty where it asks for nothing.
+    credential: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,10 +38,16 @@ SERVICE = Service(
     order=10,
     listeners=(
         Listener(
-            name="store", scheme="https", exposure="machine", inner_port=9000, certificate=True
+            name="store",
+            credential="a key pair, each for its own buckets",
+            scheme="https",
+            exposure="machine",
+            inner_port=9000,
+            certificate=True,
         ),
         Listener(
             name="store-console",
+            credential="a key pair, each for its own buckets",
             scheme="https",
             exposure="machine",
             host="store",

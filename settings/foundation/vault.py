@@ -34,6 +34,7 @@ SERVICE = Service(
     listeners=(
         Listener(
             name="vault",
+            credential="a token, by a layer's password or a CI job's ID token",
             scheme="https",
             exposure="machine",
             inner_port=8200,

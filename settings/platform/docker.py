@@ -37,6 +37,13 @@ SERVICE = Service(
     settings=DockerHost,
     order=10,
     listeners=(
-        Listener(name="docker", scheme="tcp", exposure="machine", in_dev="", certificate=True),
+        Listener(
+            name="docker",
+            credential="a client certificate of the lab's CA; it is root there",
+            scheme="tcp",
+            exposure="machine",
+            in_dev="",
+            certificate=True,
+        ),
     ),
 )

@@ -65,6 +65,7 @@ SERVICE = Service(
     listeners=(
         Listener(
             name="gitlab",
+            credential="a user with a password, or a token",
             scheme="",
             exposure="machine",
             # It writes its own address into links, clones and tokens: one name inside and outside.
@@ -74,6 +75,7 @@ SERVICE = Service(
         ),
         Listener(
             name="registry",
+            credential="a token of GitLab's, for projects that its user may see",
             scheme="",
             exposure="machine",
             port_setting="registry_port",

@@ -27,6 +27,7 @@ SERVICE = Service(
     listeners=(
         Listener(
             name="open-webui",
+            credential="a user with a password",
             scheme="http",
             exposure="gateway",
             inner_port=8080,

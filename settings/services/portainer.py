@@ -21,6 +21,7 @@ SERVICE = Service(
     listeners=(
         Listener(
             name="portainer",
+            credential="a user with a password",
             scheme="https",
             exposure="gateway",
             inner_port=9443,

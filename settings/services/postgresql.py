@@ -28,6 +28,7 @@ SERVICE = Service(
     listeners=(
         Listener(
             name="postgresql",
+            credential="a role with a password, over TLS alone; its own databases",
             scheme="postgresql",
             exposure="docker",
             inner_port=5432,

@@ -4,18 +4,11 @@ A job's author chooses images, `services:`, their number and what they run; noth
 machine's systemd makes the slice as written is in tests/ansible/test_roles.py, which has a machine.
 """
 
-import os
-import shutil
-import subprocess
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.docker import engine
 from tests.layers.gitlab.test_files import deployed_config
 
 pytestmark = pytest.mark.slow
@@ -80,61 +73,3 @@ def test_no_program_of_a_job_gains_rights(environment: str) -> None:
 @pytest.mark.parametrize("environment", ["dev", "lab"])
 def test_a_job_goes_before_a_service_where_memory_is_short(environment: str) -> None:
     assert {docker["oom_score_adjust"] for docker in runners(environment)} == {500}
-
-
-@contextmanager
-def bounded(limit_mib: int) -> Iterator[tuple[str, Path]]:
-    """A cgroup with a memory limit, as systemd makes one: its path, file of the most in use."""
-    name, limit = f"datalab-{os.getpid()}.slice", str(limit_mib * 2**20)
-    first = Path("/sys/fs/cgroup/memory")
-    files = ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
-    if not first.exists():
-        first, files = Path("/sys/fs/cgroup"), ("memory.max", "memory.peak")
-    place = first / name
-    place.mkdir()
-    try:
-        (place / files[0]).write_text(limit)
-        # Absolute, or this driver takes it for a part of the engine's own.
-        yield f"/{name}", place / files[1]
-    finally:
-        place.rmdir()
-
-
-@pytest.mark.service
-def test_eight_hungry_services_take_no_more_than_the_slice_and_nothing_else_dies(
-    tmp_path: Path,
-) -> None:
-    """They took the whole machine: nothing bounded them. By their own limits they have 4 GiB."""
-    (docker, *_), limit_mib = runners("lab"), 384
-    root = tmp_path / "image/bin"
-    root.mkdir(parents=True)
-    shutil.copy("/bin/busybox", root)
-    for name in ("sleep", "tail"):
-        (root / name).symlink_to("busybox")
-    # systemd's own driver needs systemd, which a machine of tests need not have.
-    driver = ("--exec-opt", "native.cgroupdriver=cgroupfs")
-    with engine(tmp_path, *driver) as host, bounded(limit_mib) as (parent, most):
-
-        def call(*words: str, **options: Any) -> str:
-            command = ["docker", "--host", host, *words]
-            done = subprocess.run(command, capture_output=True, check=True, **options)
-            return str(done.stdout, "utf-8").strip()
-
-        tar = subprocess.run(
-            ["tar", "-C", root.parent, "-c", "."], capture_output=True, check=True
-        ).stdout
-        call("import", "-", "busybox", input=tar)
-        run = ("run", "--detach", "--network", "none")
-        call(*run, "--name", "neighbour", "busybox", "sleep", "600")
-        bounds = [
-            f"--memory={docker['service_memory']}",
-            f"--memory-swap={docker['service_memory_swap']}",
-            f"--cgroup-parent={parent}",
-            *(f"--security-opt={option}" for option in docker["services_security_opt"]),
-        ]
-        assert mib(docker["service_memory"]) > limit_mib
-        hungry = [call(*run, *bounds, "busybox", "tail", "/dev/zero") for _ in range(8)]
-        assert call("wait", *hungry).split() == ["137"] * 8  # by SIGKILL
-        assert 0 < int(most.read_text()) <= limit_mib * 2**20
-        assert call("inspect", "--format", "{{.State.Running}}", "neighbour") == "true"
-        call("rm", "--force", "neighbour", *hungry)
