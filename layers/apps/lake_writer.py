@@ -52,6 +52,7 @@ class LakeWriter(Component):
                     )
                 },
                 ports=context.ports(name),
+                capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
                 stop_s=30,  # it commits what it has read
                 health=Health(test=("CMD", "python", "-m", "lake_writer.health")),
             ),

@@ -16,6 +16,7 @@ KEEPS: dict[str, set[str]] = {
     # To give folders to their server's user, and become that.
     "cache": {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"},
     "gateway": {"CHOWN", "SETGID", "SETUID"},
+    "lake-writer": {"SETGID", "SETUID"},
     "mlflow": {"SETGID", "SETUID"},
     "postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
     "vault": {"CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"},
