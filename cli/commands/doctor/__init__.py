@@ -166,7 +166,7 @@ def names(env: str, checked: "Settings") -> Iterator[Finding]:
         yield Finding(
             what=f"names of {env}",
             found=f"{len(wrong)} of {len(wanted)} unknown here" if wrong else "known",
-            remedy=f"./lab hosts {env} | sudo tee -a /etc/hosts" if wrong else "",
+            remedy=f"./lab hosts {env} --install" if wrong else "",
             required=checked.common.target.kind == "docker",
         )
 
