@@ -13,11 +13,11 @@ from layers.builder import REGISTRY_USER, builder
 from layers.outputs import Outputs, login, secret_map
 from layers.values import LayerValues
 from settings import Settings
-from settings.declarations import BY_KEY, RECIPES, SERVICES
+from settings.containers import LAYER_LABEL, recipe, taken
+from settings.declarations import BY_KEY, SERVICES
 from settings.foundation.cache import Cache
 from settings.mirrors import pulled
 from settings.names import hosts, machine_hosts
-from settings.packaged import stand_in
 from settings.platform.docker import DockerHost
 from settings.program import Given
 from settings.service import Service
@@ -116,9 +116,7 @@ class LayerContext(LayerValues):
 
     def build(self, parent: pulumi.Resource, image: str) -> pulumi.Output[str]:
         """Build an image of a service's declaration as a child of `parent`; its reference."""
-        recipe = RECIPES[image]()
-        recipe = replace(recipe, base={key: self._stand_in(v) for key, v in recipe.base.items()})
-        args = BuiltImageArgs(recipe=recipe, builder=self._builder)
+        args = BuiltImageArgs(recipe=recipe(self.settings, image), builder=self._builder)
         return BuiltImage(image, args, pulumi.ResourceOptions(parent=parent)).reference
 
     def _taken(self, container: Container) -> Container:
@@ -129,15 +127,9 @@ class LayerContext(LayerValues):
             return container
         if self.local:
             # Not through the cache: it is a container of the engine that would pull through it.
-            return replace(container, image=self._stand_in(container.image))
+            return replace(container, image=taken(self.settings, container.image))
         cache, base = self.get(Cache), self.endpoint("cache").url
         return replace(container, image=pulled(cache, base, container.image))
-
-    def _stand_in(self, image: str) -> str:
-        """An image of others by its own name, or the one that is made from packages for it."""
-        target = self.settings.common.target
-        made = target.kind == "docker" and target.images == "packages"
-        return stand_in(image) if made else image
 
     @cached_property
     def network(self) -> pulumi.Output[str]:
@@ -182,7 +174,7 @@ class LayerContext(LayerValues):
         return DockerArgs(
             network=self.network,
             protect=self.protect,
-            labels={"org.datalab.layer": self.layer},
+            labels={LAYER_LABEL: self.layer},
             hosts=machine_hosts(self.settings),
         )
 

@@ -10,8 +10,9 @@ import pulumi_docker as docker
 from layers import providers
 from layers.builder import REGISTRY_USER
 from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs
-from settings import Settings
+from settings import Settings, containers
 from settings.base import Model
+from settings.declarations import BY_MODEL
 from settings.names import ROWS, Endpoint, endpoints
 from settings.program import Given
 from targets import Port
@@ -67,6 +68,10 @@ class LayerValues:
     def get(self, section: type[M]) -> M:
         """A service's settings, by their model."""
         return self.settings.get(section)
+
+    def image(self, section: type[M]) -> str:
+        """The vendor's image that a service's container runs, by its declaration."""
+        return containers.pulled(self.settings, BY_MODEL[section])
 
     def endpoint(self, name: str) -> Endpoint:
         """Where the service `name` answers."""

@@ -75,6 +75,12 @@ class Service:
     # Image that the lab builds -> its recipe, asked for when it is needed: it reads images.yaml.
     images: Mapping[str, Callable[[], Recipe]] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()  # on its settings, alone or against those that it needs
+    # What its container runs, an entry of `images` or of images.yaml: empty for the one of its own
+    # name. image_setting is the setting that has it, where a person may choose.
+    image: str = ""
+    image_setting: str = ""
+    # The same of the containers that the entries of one of its maps may have.
+    image_of_entries: str = ""
     # Port -> what of it listens there, on its machine; nothing can be published on these.
     own_ports: Mapping[int, str] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from typing import Self, cast
 import pulumi
 import pulumi_docker as docker
 
+from settings.containers import SERVICE_LABEL, docker_name
 from targets import Container, Health, Workload
 
 DNS = "127.0.0.11"  # its own resolver, which answers in every network that a user made
@@ -49,7 +50,7 @@ class ServiceContainer(pulumi.ComponentResource):
     ):
         super().__init__("datalab:places:ServiceContainer", name, None, opts)
         spec, place = args.container, args.docker
-        labels = {**place.labels, "org.datalab.service": name}
+        labels = {**place.labels, SERVICE_LABEL: name}
         image = docker.RemoteImage(
             f"{name}-image",
             name=spec.image,
@@ -84,7 +85,7 @@ def _container(
     health = spec.health
     return docker.Container(
         f"{name}-container",
-        name=f"datalab-{name}",
+        name=docker_name(name),
         image=image_id,
         command=list(spec.command) or None,
         entrypoints=list(spec.entrypoint) or None,

@@ -1,8 +1,11 @@
 """`./lab drift`: whether the world is still as the state says, machines' insides included."""
 
 import argparse
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cli.ci.plan import reduce
@@ -10,6 +13,7 @@ from cli.lib.command import DAILY, ENV, JSON, LAYER, Verb
 from cli.lib.fault import say
 from cli.lib.pulumi import DRIFTED, Engine
 from cli.lib.terminal import print_json
+from toolchain import files
 
 VERB = Verb(
     "drift",
@@ -23,7 +27,7 @@ VERB = Verb(
 def run(values: argparse.Namespace) -> int:
     """Compare; exit 7 where something differs, 1 where something could not be looked at."""
     from cli.lib import ansible, reach, stacks
-    from cli.lib.backend import chosen, prepare
+    from cli.lib.backend import chosen, drift_file, prepare
 
     engine, settings = prepare(values.env)
     layers = chosen(values.layer)
@@ -50,7 +54,16 @@ def run(values: argparse.Namespace) -> int:
                 print(inside.output, flush=True)
     if values.json:
         print_json({layer: asdict(seen) | {"code": seen.code} for layer, seen in found.items()})
-    return worst(seen.code for seen in found.values())
+    code = worst(seen.code for seen in found.values())
+    if there == list(chosen(None)):
+        remember(drift_file(values.env), code)
+    return code
+
+
+def remember(file: Path, code: int) -> None:
+    """Keep when it ended, and how, for `./lab status`."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    files.replace(file, json.dumps({"at": now, "code": code}).encode())
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -24,4 +24,9 @@ def run(values: argparse.Namespace) -> int:
     """Bring layers up; what the settings have switched off goes first, from the top."""
     from cli.lib.stacks import up
 
-    return up(values.env, values.layer, yes=values.yes, data=values.data, extra=values.extra)
+    code = up(values.env, values.layer, yes=values.yes, data=values.data, extra=values.extra)
+    if not code:
+        from cli.commands.status import after_up
+
+        after_up(values.env)
+    return code

@@ -23,7 +23,6 @@ VERB = Verb(
 )
 
 KEY = "/var/lib/vault/unseal-key"
-CONTAINER = "datalab-vault"
 ROLES = "vault-roles"
 
 
@@ -44,7 +43,10 @@ def run(values: argparse.Namespace) -> int:
 
 
 def _of_container() -> str:
-    command = ["docker", "exec", CONTAINER, "cat", KEY]
+    from settings.containers import docker_name
+
+    container = docker_name("vault")
+    command = ["docker", "exec", container, "cat", KEY]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -53,7 +55,7 @@ def _of_container() -> str:
             "Debian and Ubuntu: apt install docker.io"
         ) from None
     if done.returncode:
-        raise Fault(f"docker exec {CONTAINER} cat {KEY}: {done.stderr.strip()}")
+        raise Fault(f"docker exec {container} cat {KEY}: {done.stderr.strip()}")
     return done.stdout.strip()
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,12 @@ class Seen:
 
 def runs(engine: Engine, stack: str) -> Iterator[Run]:
     """Every run of Ansible in a stack's state, with the secrets that it needs."""
-    for resource in engine.resources(stack, "--show-secrets"):
+    return among(engine.resources(stack, "--show-secrets"))
+
+
+def among(resources: Iterable[Mapping[str, Any]]) -> Iterator[Run]:
+    """Every run of Ansible among resources whose secrets are in clear."""
+    for resource in resources:
         inputs: dict[str, Any] = resource.get("inputs") or {}
         # By its end, as the state may be of an earlier version.
         if str(inputs.get("create")).endswith(f" {MACHINE}"):

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from cli.lib.fault import Fault, SettingsFault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
-from settings import PROJECT, Settings, SettingsError, docker_engine, load_file
+from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, docker_engine, load_file
 from settings.stackfile import layer_file
 from toolchain import install, obtain, pulumi_cli
 
@@ -63,6 +63,26 @@ def url(env: str) -> str:
         return marker(env).read_text().strip()
     except FileNotFoundError:
         return file_url(env)
+
+
+def set_up() -> list[str]:
+    """The environments that were set up in this checkout; Fault where there is none."""
+    if found := [env for env in ENVIRONMENTS if folder(env).is_dir()]:
+        return found
+    raise Fault("nothing is set up in this checkout: ./lab init dev, or name the environment")
+
+
+def only_one(env: str | None) -> str:
+    """The environment that was named, else the only one that is set up here."""
+    found = [env] if env else set_up()
+    if len(found) > 1:
+        raise Fault(f"which environment? {' and '.join(found)} are set up here", 2)
+    return found[0]
+
+
+def drift_file(env: str) -> Path:
+    """Where the last `./lab drift` of all layers says when it ended, and how."""
+    return folder(env) / "drift.json"
 
 
 def s3_url(endpoint: str, region: str) -> str:

@@ -21,7 +21,7 @@ EXIT_CODES = {
     2: "wrong words, an unknown commit, or faults in the settings; nothing was touched",
     3: "Pulumi: authentication failed",
     6: "Pulumi: no such stack; `./lab init ENV` makes it",
-    7: "changes where none were expected",
+    7: "changes where none were expected; `status`: something is not as the settings want it",
     130: "interrupted with Ctrl-C",
 }
 

@@ -62,20 +62,26 @@ class Engine:
         show_command(arguments)
         return wait(["pulumi", *arguments], self.folder, self.variables)
 
-    def capture(self, *arguments: str, text: str | None = None) -> str:
+    def capture(
+        self, *arguments: str, text: str | None = None, timeout_s: float | None = None
+    ) -> str:
         """Standard output of a command that asks nothing; `text` is its standard input.
 
         Raises Fault with what Pulumi wrote to standard error.
         """
-        answer = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=self.folder,
-            env=dict(self.variables),
-            capture_output=True,
-            text=True,
-            input=text if text is not None else "",
-            check=False,
-        )
+        try:
+            answer = subprocess.run(
+                ["pulumi", *arguments, "--non-interactive"],
+                cwd=self.folder,
+                env=dict(self.variables),
+                capture_output=True,
+                text=True,
+                input=text if text is not None else "",
+                check=False,
+                timeout=timeout_s,
+            )
+        except subprocess.TimeoutExpired:
+            raise Fault(f"pulumi {shlex.join(arguments)}: no end after {timeout_s} s") from None
         if answer.returncode:
             said = answer.stderr.strip() or answer.stdout.strip()
             raise Fault(f"pulumi {shlex.join(arguments)}: {said}", answer.returncode)
@@ -119,9 +125,12 @@ class Engine:
         )
         return found
 
-    def resources(self, stack: str, *options: str) -> list[dict[str, Any]]:
+    def resources(
+        self, stack: str, *options: str, timeout_s: float | None = None
+    ) -> list[dict[str, Any]]:
         """The resources in a stack's state; with the option --show-secrets they are in clear."""
-        state = json.loads(self.capture("stack", "export", *options, "-s", stack))
+        words = ("stack", "export", *options, "-s", stack)
+        state = json.loads(self.capture(*words, timeout_s=timeout_s))
         return state["deployment"].get("resources") or []
 
 

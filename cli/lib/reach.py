@@ -81,12 +81,12 @@ def missing_plugins(variables: Mapping[str, str]) -> list[str]:
     return found
 
 
-def unreachable(host: str, port: int) -> str:
+def unreachable(host: str, port: int, answer_s: float = ANSWER_S) -> str:
     """Why a TCP port does not answer; empty where it does, or where a proxy is asked instead."""
     if host == PLUGINS_FROM and (os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")):
         return ""
     try:
-        socket.create_connection((host, port), timeout=ANSWER_S).close()
+        socket.create_connection((host, port), timeout=answer_s).close()
     except OSError as error:
         return error.strerror or str(error)
     return ""

@@ -8,6 +8,7 @@ from layers.context import Component, LayerContext
 from layers.foundation.cache_files import FILES, Site, logins, render
 from settings import images
 from settings.base import Container as Size
+from settings.declarations import BY_MODEL
 from settings.foundation.cache import FIRST_REGISTRY_PORT, Cache, Upstream
 from settings.mirrors import urls
 from targets import Container, File, Health, Role, Workload
@@ -73,7 +74,7 @@ def _container(name: str, context: LayerContext) -> Container | None:
         cache_dir=f"{DATA}/packages",
     )
     return Container(
-        image=images.image("nginx"),
+        image=context.image(Cache),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         files={
@@ -111,7 +112,7 @@ def _registry(
         given = password.apply(lambda text: login(user, text))
         variables = {name: given[name] for name in login(user, "")}
     return Container(
-        image=images.image("registry"),
+        image=images.image(BY_MODEL[Cache].image_of_entries),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         environment={

@@ -72,7 +72,7 @@ def _container(context: LayerContext) -> Container | None:
     if size is None:
         return None
     return Container(
-        image=images.image(settings.flavour),
+        image=context.image(Settings),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         command=["server", "/data", "--console-address", ":9001", "--certs-dir", "/certs"],

@@ -49,7 +49,7 @@ def _container(context: LayerContext) -> Container | None:
     if size is None:
         return None
     return Container(
-        image=images.image(settings.engine),
+        image=context.image(Settings),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         # bootstrap.sh keeps the unseal key from the server, which it starts as the image's user.

@@ -97,7 +97,7 @@ def _container(context: LayerContext, config: pulumi.Output[str]) -> Container |
     if size is None:
         return None
     return Container(
-        image=images.image("gitlab-runner"),
+        image=context.image(Settings),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         files={

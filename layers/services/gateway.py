@@ -8,7 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from layers.context import Component, LayerContext
-from settings import Settings, images
+from settings import Settings
 from settings.names import ROWS, endpoints
 from settings.services.gateway import Gateway as GatewaySettings
 from targets import Container, File, Health
@@ -38,7 +38,7 @@ class Gateway(Component):
             self,
             name,
             Container(
-                image=images.image("nginx"),
+                image=context.image(GatewaySettings),
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 # Not the image's own, which edits a default configuration that is not used here.

@@ -10,7 +10,6 @@ import pulumi_command as command
 import pulumi_random as random
 
 from layers.context import Component, LayerContext
-from settings import images
 from settings.services.kafka import Kafka as Settings
 from settings.services.kafka import Topic
 from targets import Container, File, Health
@@ -91,7 +90,7 @@ def _container(context: LayerContext, identity: pulumi.Output[str]) -> Container
         },
     )
     return Container(
-        image=images.image("kafka"),
+        image=context.image(Settings),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         environment={

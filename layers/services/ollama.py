@@ -7,7 +7,6 @@ import pulumi_command as command
 
 from layers.context import Component, LayerContext
 from layers.services.gateway import Gateway
-from settings import images
 from settings.services.ollama import Ollama as Settings
 from settings.services.ollama import model_key
 from targets import Container, Health
@@ -28,7 +27,7 @@ class Ollama(Component):
             self,
             name,
             Container(
-                image=images.image("ollama"),
+                image=context.image(Settings),
                 memory_mib=wanted.container.memory_mib,
                 cpus=wanted.container.cpus,
                 environment={

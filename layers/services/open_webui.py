@@ -5,7 +5,6 @@ from pathlib import Path
 import pulumi
 
 from layers.context import Component, LayerContext
-from settings import images
 from settings.services.open_webui import OpenWebUi as Settings
 from targets import Container, File, Health
 
@@ -28,7 +27,7 @@ class OpenWebUi(Component):
             self,
             name,
             Container(
-                image=images.image("open-webui"),
+                image=context.image(Settings),
                 entrypoint=["python", START],
                 files={
                     START: File(content=(FILES / "open-webui.py").read_text()),

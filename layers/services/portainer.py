@@ -3,7 +3,6 @@
 import pulumi
 
 from layers.context import Component, LayerContext
-from settings import images
 from settings.docker_engine import SOCKET, mounted_socket
 from settings.services.portainer import Portainer as Settings
 from targets import Container, File, Health
@@ -25,7 +24,7 @@ class Portainer(Component):
             self,
             name,
             Container(
-                image=images.image("portainer"),
+                image=context.image(Settings),
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 command=_command(context),

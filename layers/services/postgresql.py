@@ -8,7 +8,6 @@ import pulumi_docker as docker
 import pulumi_postgresql as postgresql
 
 from layers.context import Component, LayerContext
-from settings import images
 from settings.services.postgresql import PostgreSql as Settings
 from targets import Container, File, Health
 from targets.templates import render
@@ -82,7 +81,7 @@ def _container(context: LayerContext) -> Container:
         },
     )
     return Container(
-        image=images.image("postgresql"),
+        image=context.image(Settings),
         memory_mib=size.memory_mib,
         cpus=size.cpus,
         # Docker's default of 64 MiB is what parallel queries run out of first.

@@ -226,6 +226,8 @@ SERVICE = Service(
     key="foundation.cache",
     settings=Cache,
     order=30,
+    image="nginx",
+    image_of_entries="registry",
     own_ports={
         8481: "its fetching server",
         **{FIRST_REGISTRY_PORT + n: "a registry" for n in range(MOST_UPSTREAMS)},

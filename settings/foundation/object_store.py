@@ -36,6 +36,7 @@ SERVICE = Service(
     key="foundation.object_store",
     settings=ObjectStore,
     order=10,
+    image_setting="flavour",
     listeners=(
         Listener(
             name="store",

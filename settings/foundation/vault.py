@@ -29,6 +29,7 @@ SERVICE = Service(
     key="foundation.vault",
     settings=Vault,
     order=20,
+    image_setting="engine",
     # vault.hcl.j2: each of its two listeners has one for a cluster.
     own_ports={8201: "its cluster", 8202: "its bootstrap", 8203: "its cluster"},
     listeners=(

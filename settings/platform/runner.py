@@ -120,6 +120,7 @@ SERVICE = Service(
     key="platform.runner",
     settings=Runner,
     order=30,
+    image="gitlab-runner",
     # What jobs run in: the runner image those of every project, the deployer this one's.
     images={"runner": runner, "deployer": deployer},
     rules=(large_jobs,),

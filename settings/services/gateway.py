@@ -24,6 +24,7 @@ SERVICE = Service(
     key="services.gateway",
     settings=Gateway,
     order=70,
+    image="nginx",
     listeners=(
         Listener(
             name="gateway",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli.commands import status
 from cli.commands.init import upstreams as init
 from cli.lib import reach
 from cli.main import main
@@ -88,6 +89,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checko
     found = pulumi_cli.Toolchain(pulumi=binary, version="v3.259.0", official_host=True)
     monkeypatch.setattr(obtain, "ensure_pulumi", lambda: found)
     monkeypatch.setattr(reach, "require", lambda *_: None)  # tests/cli/test_reach.py is about it
+    monkeypatch.setattr(status, "after_up", lambda _: None)  # tests/cli/test_status.py is about it
     # Nor are this machine's pip, npm and apt asked for each `init`; tests/cli/test_init.py asks.
     monkeypatch.setattr(init, "pip_index", lambda: None)
     monkeypatch.setattr(init, "npm_registry", lambda: None)

@@ -27,7 +27,9 @@ def resource(kind: str, **inputs: Any) -> dict[str, Any]:
 class Stack(Engine):
     """A state with a provider and two containers."""
 
-    def resources(self, stack: str, *options: str) -> list[dict[str, Any]]:
+    def resources(
+        self, stack: str, *options: str, timeout_s: float | None = None
+    ) -> list[dict[str, Any]]:
         assert options == ("--show-secrets",)
         return [
             resource("pulumi:providers:docker", host="tcp://docker:2376"),

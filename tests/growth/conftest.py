@@ -50,7 +50,7 @@ import json
 from dataclasses import asdict
 from cli.ci import probe
 from layers.services.gateway import configuration, start_page
-from settings import load_file, names
+from settings import containers, load_file, names
 from settings.budget import budget
 from settings.declarations import RENEWABLE
 from pathlib import Path

@@ -35,6 +35,12 @@ def test_the_check_and_the_budget_know_it(service: Copy, environment: str) -> No
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_status_knows_what_it_should_run(service: Copy, environment: str) -> None:
+    wanted = f"[one.image for one in containers.wanted({environment}) if one.name == 'redis']"
+    assert service.answers(wanted) == ["redis"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_containers_alone_find_it(service: Copy, environment: str) -> None:
     address = "redis://redis:6379"
     found = service.answers(

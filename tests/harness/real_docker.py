@@ -8,6 +8,7 @@ import io
 import re
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from typing import Any
 
 from rehearsal.rules.docker import BUILD
@@ -29,8 +30,8 @@ def kind(token: str) -> str | None:
     return f"docker_{name.removeprefix('remote_')}"
 
 
-def _layer() -> bytes:
-    """A root file system: the stub under every name, and users."""
+def _layer(programs: Sequence[str]) -> bytes:
+    """A root file system: the stub under every name of `programs`, and users."""
     names = ("root", "appuser", "openbao", "nginx")  # any number does: files go by number
     lines = [f"{name}:x:{number}:0::/:/bin/sh\n" for number, name in enumerate(names)]
     users = {"etc/passwd": "".join(lines).encode()}
@@ -45,20 +46,22 @@ def _layer() -> bytes:
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(content), 0o755
             archive.addfile(entry, io.BytesIO(content))
-        for name in PROGRAMS:
+        for name in programs:
             entry = tarfile.TarInfo(f"bin/{name}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "stub"
             archive.addfile(entry)
     return made.getvalue()
 
 
-def make_image(host: str, reference: str, user: str = "") -> None:
+def make_image(
+    host: str, reference: str, user: str = "", programs: Sequence[str] = PROGRAMS
+) -> None:
     """Make an image whose every program is the stub; `user` is that of the image."""
     changes = ['ENTRYPOINT ["/bin/stub"]', *([f"USER {user}"] if user else [])]
     words = [word for change in changes for word in ("--change", change)]
     subprocess.run(
         ["docker", "--host", host, "import", *words, "-", reference],
-        input=_layer(),
+        input=_layer(programs),
         check=True,
         capture_output=True,
     )

@@ -33,7 +33,7 @@ def findings(
     node = settings.common.target
     if node.kind != "proxmox":
         return
-    get, planned = _api(node, token), budget(settings)
+    get, planned = api(node, token), budget(settings)
     try:
         version = str(get("version")["version"])
         yield _version(version)
@@ -56,11 +56,12 @@ def findings(
         yield Finding(what=f"API of {node.endpoint}", found=found, remedy=remedy)
 
 
-def _api(node: ProxmoxTarget, token: str) -> Get:
+def api(node: ProxmoxTarget, token: str, timeout_s: float = TIMEOUT_S) -> Get:
+    """What asks the node's API for a path; it raises Unreachable."""
     client = http.client(
         base_url=f"{str(node.endpoint).rstrip('/')}/api2/json/",
         headers={"Authorization": f"PVEAPIToken={token}"},
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         verify=node.verify_tls,
     )
 

@@ -4,7 +4,6 @@ import pulumi
 from settings.apps.whoami import Whoami as Settings
 
 from layers.context import Component, LayerContext
-from settings import images
 from targets import Container, File, Health
 
 KEYS = "/run/secrets/whoami"
@@ -25,7 +24,7 @@ class Whoami(Component):
             self,
             name,
             Container(
-                image=images.image("whoami"),
+                image=context.image(Settings),
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 command=["--port", port, "--cert", f"{KEYS}.crt", "--key", f"{KEYS}.key"],

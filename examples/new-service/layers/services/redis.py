@@ -4,7 +4,6 @@ import pulumi
 from settings.services.redis import Redis as Settings
 
 from layers.context import Component, LayerContext
-from settings import images
 from targets import Container, File, Health
 
 OWNER = 999  # the user redis of the image
@@ -30,7 +29,7 @@ class Redis(Component):
             self,
             name,
             Container(
-                image=images.image("redis"),
+                image=context.image(Settings),
                 memory_mib=size.memory_mib,
                 cpus=size.cpus,
                 command=["redis-server", "/etc/redis.conf"],
