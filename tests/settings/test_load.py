@@ -62,8 +62,8 @@ def test_every_fault_at_once() -> None:
         "datalab:services.kafka.port",
         "datalab:apps.web.container",
         "datalab:foundation.cache.machine.id",
-        "datalab:platform.gitlab.machine.memory_mib",
         "datalab:common.domain",
+        "datalab:platform.gitlab.machine.memory_mib",
         "datalab:services.mlflow.container.memory_mib",
         "datalab:common.target.memory_mib",
     ]

@@ -155,7 +155,9 @@ def pulled(variant: str, name: str) -> str:
 
 def test_without_gitlab_images_stay_in_the_engine() -> None:
     found = builds("dev")
-    assert set(found) == {"mlflow-build", "model-server-build", "web-build", "runner-build"}
+    assert set(found) == {
+        f"{name}-build" for name in ("lake-writer", "mlflow", "model-server", "web", "runner")
+    }
     for built in found.values():
         assert built.inputs["skipPush"] is True
         assert built.inputs["imageName"].startswith("datalab/")
@@ -227,7 +229,8 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
     layers = {layer: deploy_on_sample(layer, "lab", change) for layer in ("services", "apps")}
     built = {b.name for layer in layers.values() for b in layer.all("docker:index/image:Image")}
     # Not there, or there with other files in it.
-    assert built == {"model-server-build", "runner-build", "deployer-build"}
+    here = ("lake-writer", "model-server", "runner", "deployer")
+    assert built == {f"{name}-build" for name in here}
     place = "registry.lab.home.arpa:5050/datalab/datalab"
     assert layers["apps"].outputs["images"]["web"] == f"{place}/web@sha256:{'ab' * 32}"
     for layer, name in (("apps", "web"), ("services", "mlflow")):
@@ -239,7 +242,7 @@ def test_what_the_pipeline_pushed_is_run_and_not_built_again(
 
 
 def test_without_a_registry_or_a_manifest_everything_is_built() -> None:
-    assert len(world("lab")["apps"].all("docker:index/image:Image")) == 4
+    assert len(world("lab")["apps"].all("docker:index/image:Image")) == 5
     change = manifest(web=version(recipes()["web"]))
     built = deploy_on_sample("apps", "dev", change)
     assert built.one("docker:index/image:Image", "web-build")
