@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import NewPartitions
 
-from tests.harness.lakehouse import OWNER, Lakehouse, Stream, writer
+from layers.services.postgresql import LAKEHOUSE as OWNER
+from tests.harness.lakehouse import Lakehouse, Stream, writer
 from tests.harness.process import wait_for
 
 pytestmark = pytest.mark.service
