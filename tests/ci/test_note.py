@@ -179,6 +179,7 @@ def test_the_gate(
     assert all(word in text for word, text in zip(words, found, strict=True))
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(max_size=20),

@@ -15,12 +15,8 @@ from settings.names import certificate_names, endpoints, hosts
 from tests.harness.deploy import Deployed, deploy, settings_of
 from tests.layers.containers import GITLAB, container, variables
 
-ADDRESSES = (
-    "127.0.0.1",
-    pytest.param("127.0.0.2", marks=pytest.mark.slow),
-    "192.168.1.50",
-    pytest.param("10.77.0.1", marks=pytest.mark.slow),
-)
+pytestmark = pytest.mark.slow
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "192.168.1.50", "10.77.0.1")
 
 
 @pytest.fixture(scope="module", params=ADDRESSES)
@@ -52,7 +48,6 @@ def published(world: dict[str, Deployed]) -> set[tuple[str, int]]:
     }
 
 
-@pytest.mark.slow
 def test_every_exported_url_is_where_its_port_is_published(world: dict[str, Deployed]) -> None:
     settings = world["services"].settings
     names = {name: str(address) for address, found in hosts(settings).items() for name in found}

@@ -25,6 +25,7 @@ def test_the_model_server_understands_all_that_it_is_given(variant: str) -> None
 
 
 @pytest.mark.parametrize("variant", ["dev", "lab"])
+@pytest.mark.slow
 def test_the_lake_writer_understands_all_that_it_is_given(variant: str) -> None:
     inputs = container(world(variant)["apps"], "lake-writer")
     given = variables(inputs)

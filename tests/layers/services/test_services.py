@@ -318,6 +318,7 @@ class TestGitLabProject:
         assert holders == set(gate.RECORDS)
 
     @pytest.mark.parametrize("variant", ["dev with GitLab", "lab"])
+    @pytest.mark.slow
     def test_jobs_reach_every_address_that_they_are_told(self, variant: str) -> None:
         """In the lab from a network of their own, by names that no DNS server needs to know."""
         layers = world(variant)
