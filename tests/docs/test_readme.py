@@ -1,4 +1,4 @@
-"""What the README tells people to type is what the command line takes."""
+"""What README and pages tell people to type is what the command line takes."""
 
 import re
 import shlex
@@ -11,14 +11,16 @@ from settings.declarations import SECRETS
 
 README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 # In blocks of shell, in comments there, and in the text.
-COMMANDS = re.findall(r"\./lab ((?:[^\n`)#]*[^\s`)#:;,]))", README)
+COMMAND = re.compile(r"\./lab ((?:[^\n`)#|>]*[^\s`)#:;,|>]))")
+COMMANDS = COMMAND.findall(README)
+LAPTOP = COMMAND.findall((FOLDER / "your-laptop.md").read_text(encoding="utf-8"))
 
 
 def test_all_are_found() -> None:
     assert len(COMMANDS) >= README.count("./lab ") - 1 > 10
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *LAPTOP}))
 def test_each_command_parses(command: str) -> None:
     if command == "help":
         return
