@@ -151,10 +151,9 @@ def _container(engine: httpx.Client, id_: str) -> dict[str, Any] | None:
     """What there is to say of a container; None where it has gone since it was listed."""
     try:
         told = _get(engine, f"/containers/{id_}/json")
-        runs = told["State"]["Running"] and not told["State"]["Restarting"]
-        used = _get(engine, f"/containers/{id_}/stats?stream=false&one-shot=true") if runs else {}
     except httpx.HTTPStatusError:
         return None
+    runs = told["State"]["Running"] and not told["State"]["Restarting"]
     state, reason = judged(told["State"], told["RestartCount"])
     return {
         "name": told["Name"].removeprefix("/"),
@@ -163,7 +162,7 @@ def _container(engine: httpx.Client, id_: str) -> dict[str, Any] | None:
         "reason": reason,
         "since": _time(told["State"]["StartedAt" if runs else "FinishedAt"]),
         "restarts": told["RestartCount"],
-        "memory": _used(used.get("memory_stats") or {}),
+        "memory": _used(engine, id_) if runs else None,
         "limit": told["HostConfig"]["Memory"] or None,
     }
 
@@ -186,8 +185,16 @@ def judged(state: Mapping[str, Any], restarts: int) -> tuple[str, str]:
     return str(state["Status"]), ""
 
 
-def _used(memory: Mapping[str, Any]) -> int | None:
-    """Bytes in use without what the kernel would give back, as `docker stats` counts them."""
+def _used(engine: httpx.Client, id_: str) -> int | None:
+    """Bytes in use without what the kernel would give back, as `docker stats` counts them.
+
+    None where nobody counts, or where the container ended meanwhile.
+    """
+    try:
+        told = _get(engine, f"/containers/{id_}/stats?stream=false&one-shot=true")
+    except httpx.HTTPStatusError:
+        return None
+    memory = told.get("memory_stats") or {}
     if "usage" not in memory:
         return None
     more = memory.get("stats") or {}

@@ -157,6 +157,13 @@ def test_a_container_that_goes_while_it_is_asked_about_is_missing(engine: Answer
     assert containers.look(ENGINE, {"datalab-gateway"}) == {}
 
 
+def test_one_that_ends_while_its_memory_is_asked_for_is_there(engine: Answers) -> None:
+    container(engine, "datalab-gateway")
+    del engine["/containers/datalab-gateway/stats"]
+    found = containers.look(ENGINE, {"datalab-gateway"})["datalab-gateway"]
+    assert (found.state, found.memory) == ("healthy", None)
+
+
 def test_an_engine_that_does_not_answer_is_named(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
