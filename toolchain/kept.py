@@ -1,5 +1,6 @@
 """A folder outside the checkout for what is slow to fetch or build, keyed by version."""
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,21 +12,22 @@ from toolchain import install
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """The cache's folder `name`, filled by `make` (which gets an empty folder) when it is new.
 
-    Two processes may do it at once: the first to finish wins.
+    Of two processes the second waits: some of it takes minutes of every core.
     """
     root = install.cache_folder()
     folder = root / name
     if folder.is_dir():
         return folder
-    root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
-    try:
-        make(scratch)
+    locks = root / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder
+        scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
         try:
+            make(scratch)
             scratch.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return folder
