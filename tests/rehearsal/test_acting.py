@@ -32,6 +32,7 @@ from tests.harness.process import clean_environment, free_port, listens
 from tests.harness.vault_api import VaultServer, openbao
 from tests.rehearsal.client import Lab, Provider, RefusedByProviderError
 
+pytestmark = pytest.mark.service
 ROLE = {"name": "worker", "login": False, "createRole": True}
 DATABASE = {"name": "lake", "owner": "worker", "template": "template0", "encoding": "UTF8"}
 CLOSED = {"database": "lake", "role": "public", "objectType": "database", "privileges": []}
