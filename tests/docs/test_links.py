@@ -1,13 +1,20 @@
 """Every page is linked from the index, and every relative link leads to something."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/**/*.md"))]
+CHANGES = ROOT / "CHANGELOG.md"
+PAGES = [
+    README,
+    CHANGES,
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("examples/**/*.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -69,6 +76,16 @@ def test_the_readme_is_one_screen_and_names_what_is_needed() -> None:
     part = text.partition("## What it needs")[2].partition("\n## ")[0]
     for word in ("memory", "disk", "minutes", "Proxmox VE 8.4"):
         assert word in part
+
+
+def test_the_changelog_says_first_what_people_must_do() -> None:
+    """The newest release is the one that `./lab --version` says."""
+    releases = CHANGES.read_text(encoding="utf-8").split("\n## ")[1:]
+    assert releases
+    for release in releases:
+        assert re.findall(r"^### (.+)$", release, re.MULTILINE)[0] == "What you must do"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert releases[0].startswith(project["version"])
 
 
 def test_names_in_examples_carry_their_projects_own() -> None:
