@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.ci import publish
+from cli.lib import backend
 from cli.lib.backend import s3_url
 from layers.foundation.object_store import ACCESS, access_policy
 from tests.cli.real import RealCheckout, checkout
@@ -19,6 +20,7 @@ from tests.harness.s3 import S3, s3, secret_key
 pytestmark = pytest.mark.service
 
 PASSPHRASE = "own words"
+VARIABLE = backend.PASSPHRASE[0]
 TOKEN = "pulumi@pam!lab=11111111-2222-3333-4444-555555555555"
 PROGRAM = """
 import pulumi
@@ -63,7 +65,7 @@ class Lab:
         """`./lab WORDS` with the variables that a job finds under kv/infra/ci/`path`."""
         common = {
             "PULUMI_BACKEND_URL": s3_url(self.store.url, "eu-west-1"),
-            publish.PASSPHRASE: PASSPHRASE,
+            VARIABLE: PASSPHRASE,
         }
         keys = {user: {"access_key": user, "secret_key": secret_key(user)} for user in USERS}
         record = publish.state_records("lab", common, keys)[path]
@@ -92,11 +94,11 @@ def lab(
     git(place, "init", "-q", "-b", "main")
     git(place, "add", "__main__.py")
     git(place, "commit", "-q", "-m", "one")
-    here.variables[publish.PASSPHRASE] = PASSPHRASE
+    here.variables[VARIABLE] = PASSPHRASE
     for words in (["init", "lab"], ["up", "lab", "foundation", "--yes"]):
         answer = here.lab(*words, typed=TOKEN)
         assert answer.returncode == 0, answer.stdout + answer.stderr
-    del here.variables[publish.PASSPHRASE]
+    del here.variables[VARIABLE]
     with s3(folder, signer.server(), {user: access_policy(user) for user in ACCESS}) as store:
         root = (store.access_key, store.secret_key)
         # It listens before it works.
