@@ -1,23 +1,41 @@
 """Events to Kafka: what was predicted, and what people think of it."""
 
+import asyncio
 import json
 import logging
+import threading
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from .refusals import NotReadyError, TooLargeError
 
 LOG = logging.getLogger("model_server")
+MOST_EVENTS, MOST_KIB = 10_000, 64 * 1024
+# So long an answer waits for Kafka to have its event; then it is given, and the event waits alone.
+WAIT_S = 1.0
 
 
-class EventsFullError(Exception):
+class EventsFullError(NotReadyError):
     """Kafka has been away for so long that no more events fit into memory."""
+
+    retry_after = 5
 
 
 class Events(Protocol):
     """Where events go."""
 
-    def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
-        """Hand over an event; it arrives later. EventsFullError when none can be taken."""
+    problem: str
+
+    async def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
+        """Return once Kafka has the event; while it is away once it waits in memory.
+
+        EventsFullError when none can be taken, TooLargeError when Kafka takes none so large.
+        """
+        ...
+
+    def check(self) -> None:
+        """Find out whether Kafka answers; see problem."""
         ...
 
     def flush(self) -> None:
@@ -33,6 +51,7 @@ class KafkaEvents:
     """Events to a broker, each exactly once and in order while this process lives."""
 
     def __init__(self, broker: str):
+        self.problem = ""
         self._producer = Producer(
             {
                 "bootstrap.servers": broker,
@@ -40,19 +59,75 @@ class KafkaEvents:
                 "enable.idempotence": True,
                 # A broker that restarts is back within minutes; so long they wait in memory.
                 "message.timeout.ms": 300_000,
-                "queue.buffering.max.messages": 10_000,
+                "queue.buffering.max.messages": MOST_EVENTS,
+                "queue.buffering.max.kbytes": MOST_KIB,
+                "linger.ms": 1,
+                "error_cb": self._failed,
             }
         )
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka", daemon=True)
+        self._thread.start()
 
-    def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
+    def _poll(self) -> None:
+        while not self._closed.is_set():
+            self._producer.poll(0.2)
+
+    def _failed(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.problem = error.str()
+        LOG.warning("Kafka: %s", error.str())
+
+    async def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
+        """See Events."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[str] = loop.create_future()
+
+        def settle(lost: str) -> None:
+            if not arrived.done():
+                arrived.set_result(lost)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                self.problem = ""
+            else:
+                self.problem = error.str()
+                LOG.error("an event for %s was lost: %s", message.topic(), error.str())
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, "" if error is None else error.str())
+
+        value = json.dumps(event, separators=(",", ":")).encode()
+        try:
+            self._producer.produce(topic, value, key.encode(), on_delivery=delivered)
+        except BufferError as error:
+            raise EventsFullError(
+                f"Kafka does not answer, and {len(self._producer)} events wait for it"
+            ) from error
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise
+            raise TooLargeError(
+                f"{len(value)} bytes are more than Kafka takes of one event: send fewer rows, or "
+                "log_to_lakehouse false"
+            ) from error
+        if not self.problem:
+            try:
+                lost = await asyncio.wait_for(arrived, WAIT_S)
+            except TimeoutError:
+                self.problem = f"Kafka has not answered for {WAIT_S:g} s"
+            else:
+                if lost:
+                    raise NotReadyError(f"Kafka does not take the event: {lost}")
+
+    def check(self) -> None:
         """See Events."""
         try:
-            self._producer.produce(
-                topic, json.dumps(event).encode(), key.encode(), on_delivery=_delivered
-            )
-        except BufferError as error:
-            raise EventsFullError("Kafka does not answer, and 10,000 events wait for it") from error
-        self._producer.poll(0)
+            self._producer.list_topics(timeout=2)
+        except KafkaException as error:
+            self.problem = error.args[0].str()
+        else:
+            if not len(self._producer):
+                self.problem = ""
 
     def flush(self) -> None:
         """See Events."""
@@ -62,10 +137,7 @@ class KafkaEvents:
     def close(self) -> None:
         """See Events."""
         left = self._producer.flush(10)
+        self._closed.set()
+        self._thread.join()
         if left:
             LOG.error("%d events were lost, as Kafka did not answer", left)
-
-
-def _delivered(error: KafkaError | None, message: Message) -> None:
-    if error is not None:
-        LOG.error("an event for %s was lost: %s", message.topic(), error.str())

@@ -1,78 +1,103 @@
-"""Models from MLflow's registry."""
+"""Models as requests ask for them: by name and version, whichever is in memory."""
 
+import asyncio
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from threading import Lock
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
-Record = dict[str, Any]
+from .batching import Inference
+from .policy import NEWEST, Policy, Wanted
+from .predictor import Predictor, Record, open_model
+from .refusals import RefusedError
+from .registry import Mlflow, Registry
+from .settings import Settings
+from .shelf import Shelf
+from .versions import Versions
 
-
-class ModelNotFoundError(LookupError):
-    """MLflow has no such model or version."""
-
-
-class ModelInputError(ValueError):
-    """The model does not take these inputs."""
-
-
-class Models(Protocol):
-    """Where models come from."""
-
-    def resolve(self, name: str, version: str | None) -> str:
-        """The version number for a number, an alias, or None for the newest."""
-        ...
-
-    def predict(self, name: str, version: str, inputs: Sequence[Record]) -> list[Any]:
-        """One output for each input."""
-        ...
+LOG = logging.getLogger("model_server")
+# So old an alias may be that was moved.
+REFRESH_S = 15.0
+MOST_NAMES = 1000
 
 
-class MlflowModels:
-    """Models of an MLflow server; the `limit` used last stay in memory."""
+class Models:
+    """All models that may be asked."""
 
-    def __init__(self, tracking_uri: str, limit: int):
-        # Imported here, as it takes seconds and the tests of the rest need none of it.
-        import mlflow
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        opener: Callable[[Path], Predictor] = open_model,
+        refresh: float = REFRESH_S,
+    ):
+        folder = settings.models_folder
+        (folder / "models").mkdir(parents=True, exist_ok=True)
+        self._wanted = settings.wanted
+        self._refresh = refresh
+        self.mlflow = Mlflow(registry)
+        self._inference = Inference()
+        policy = Policy(self._wanted, settings.model_aliases, settings.any_model)
+        self._versions = Versions(self.mlflow, policy, folder)
+        self._shelf = Shelf(
+            self.mlflow,
+            self._inference,
+            opener,
+            folder,
+            limit_mib=settings.models_memory_mib,
+            forgotten=self._versions.forget,
+        )
+        # What an alias was last answered with: it answers until what it points to now is loaded.
+        self._current: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-        mlflow.set_tracking_uri(tracking_uri)
-        self._mlflow = mlflow
-        self._client = mlflow.MlflowClient(tracking_uri)
-        self._lock = Lock()
-        self._load: Callable[[str, str], Any] = lru_cache(maxsize=limit)(self._download)
+    async def predict(self, name: str, asked: str, rows: Sequence[Record]) -> tuple[str, list[Any]]:
+        """The version's number and one output for each row; RefusedError."""
+        version = await self._versions.resolve(name, asked)
+        if not asked.isdecimal():
+            version = self._loaded_one(name, asked, version)
+        model = await self._shelf.get((name, version))
+        if not asked.isdecimal():
+            self._current[name, asked] = version
+            if len(self._current) > MOST_NAMES:
+                self._current.popitem(last=False)
+        return version, await model.batches.predict(rows)
 
-    def resolve(self, name: str, version: str | None) -> str:
-        """See Models."""
+    def _loaded_one(self, name: str, asked: str, version: str) -> str:
+        """The version, or the one before it while it is being loaded or cannot be."""
+        before = self._current.get((name, asked), version)
+        if self._shelf.ready((name, version)) or not self._shelf.ready((name, before)):
+            return version
         try:
-            if version is None:
-                newest = self._client.search_model_versions(
-                    f"name = '{name}'", max_results=1, order_by=["version_number DESC"]
-                )
-                if not newest:
-                    raise ModelNotFoundError(f"there is no model {name}")
-                return str(newest[0].version)
-            if version.isdecimal():
-                return str(self._client.get_model_version(name, version).version)
-            return str(self._client.get_model_version_by_alias(name, version).version)
-        except self._mlflow.exceptions.MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise ModelNotFoundError(f"model {name} has no version {version}") from error
-            raise
+            self._shelf.begin((name, version))
+        except RefusedError as error:
+            LOG.warning("%s@%s stays at version %s: %s", name, asked, before, error)
+        return before
 
-    def predict(self, name: str, version: str, inputs: Sequence[Record]) -> list[Any]:
-        """See Models."""
-        import pandas
+    async def run(self) -> None:
+        """Load what the settings name, and keep what aliases point to up to date, for ever."""
+        while True:
+            for wanted in self._wanted:
+                await self._preload(wanted)
+            await asyncio.sleep(self._refresh)
+            await self._versions.refresh()
 
-        # One download at a time: two requests for a new model must not load it twice.
-        with self._lock:
-            model = self._load(name, version)
+    async def _preload(self, wanted: Wanted) -> None:
+        name, asked = wanted.name, wanted.version or NEWEST
         try:
-            outputs = model.predict(pandas.DataFrame(list(inputs)))
-        except (self._mlflow.exceptions.MlflowException, ValueError, KeyError) as error:
-            raise ModelInputError(f"model {name} does not take these inputs: {error}") from error
-        if isinstance(outputs, pandas.DataFrame):
-            return list(outputs.to_dict(orient="records"))
-        return list(outputs.tolist() if hasattr(outputs, "tolist") else outputs)
+            version = await self._versions.resolve(name, asked)
+            self._shelf.keep(wanted, (name, version))
+            await self._shelf.get((name, version))
+            self._current[name, asked] = version
+        except RefusedError as error:
+            LOG.warning("model %s %s is not loaded yet: %s", name, asked, error)
 
-    def _download(self, name: str, version: str) -> Any:
-        return self._mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    def states(self) -> list[dict[str, Any]]:
+        """Each model and how it is."""
+        return self._shelf.states()
+
+    def close(self) -> None:
+        """End its threads."""
+        self._shelf.close()
+        self._inference.close()
+        self.mlflow.close()
