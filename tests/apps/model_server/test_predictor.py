@@ -22,9 +22,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 table = pandas.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "n": [1, 2, 3, 4]})
-def save(name, model, data, **more):
+# Else MLflow loads each model in another process to see what it imports.
+NONE = {"pip_requirements": []}
+def save(name, model, data):
     signature = infer_signature(data, model.predict(data))
-    mlflow.sklearn.save_model(model, name, signature=signature, **more)
+    mlflow.sklearn.save_model(model, name, signature=signature, **NONE)
 
 save("line", LinearRegression().fit(table, 2 * table["x"]), table)
 save("yes", LogisticRegression(C=1e6).fit(table, [0, 0, 1, 1]), table)
@@ -35,13 +37,13 @@ save("texts", pipeline.fit(texts, [1, 1, 0, 0]), texts)
 iris = load_iris()
 save("numbers", LogisticRegression(max_iter=1000).fit(iris.data, iris.target), iris.data)
 bare = LogisticRegression(C=1e6).fit(table, [0, 0, 1, 1])
-mlflow.sklearn.save_model(bare, "bare")
+mlflow.sklearn.save_model(bare, "bare", **NONE)
 
 class Mean(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
         return model_input - model_input.mean()
 
-mlflow.pyfunc.save_model("mean", python_model=Mean())
+mlflow.pyfunc.save_model("mean", python_model=Mean(), **NONE)
 open("needs.py", "w").write(
     "import mlflow, nowhere.to_be_found\\n"
     "class M(mlflow.pyfunc.PythonModel):\\n"
@@ -52,7 +54,7 @@ open("nowhere.py", "w").write("")
 import os, types
 sys.modules["nowhere"] = types.ModuleType("nowhere")
 sys.modules["nowhere.to_be_found"] = types.ModuleType("nowhere.to_be_found")
-mlflow.pyfunc.save_model("needs", python_model="needs.py", pip_requirements=[])
+mlflow.pyfunc.save_model("needs", python_model="needs.py", **NONE)
 os.remove("nowhere.py")
 """
 ASK = """
@@ -121,7 +123,8 @@ QUESTIONS: list[tuple[str, str, list[dict[str, Any]]]] = [
 def test_regression_and_probabilities(answers: Mapping[str, Any]) -> None:
     assert answers["a number for each row"] == [True, [pytest.approx(4), pytest.approx(8)]]
     low, high = answers["the probability of class 1"][1]
-    assert low < 0.01 < 0.99 < high
+    assert low < 0.01
+    assert high > 0.99
     (named,) = answers["each class by name"][1]
     assert set(named) == {"low", "high"}
     assert named["high"] > 0.99
@@ -135,7 +138,8 @@ def test_regression_and_probabilities(answers: Mapping[str, Any]) -> None:
 def test_texts_reach_a_model_of_texts(answers: Mapping[str, Any]) -> None:
     assert answers["a text without a name"][1][0] > 0.99
     bad, good = answers["a text of the column"][1]
-    assert bad < 0.01 < 0.9 < good
+    assert bad < 0.01
+    assert good > 0.9
 
 
 @pytest.mark.parametrize(
