@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from .batching import Inference
 from .policy import NEWEST, Policy, Wanted
-from .predictor import Predictor, Record, open_model
+from .predictor import Opener, Record
 from .refusals import RefusedError
 from .registry import Mlflow, Registry
 from .settings import Settings
@@ -29,7 +28,7 @@ class Models:
         self,
         settings: Settings,
         registry: Registry,
-        opener: Callable[[Path], Predictor] = open_model,
+        opener: Opener,
         refresh: float = REFRESH_S,
     ):
         folder = settings.models_folder
@@ -76,6 +75,7 @@ class Models:
 
     async def run(self) -> None:
         """Load what the settings name, and keep what aliases point to up to date, for ever."""
+        await self._shelf.prepare()
         while True:
             for wanted in self._wanted:
                 await self._preload(wanted)

@@ -1,5 +1,6 @@
 """A model of MLflow as a function of rows: its columns checked, its probabilities where it has."""
 
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,19 +30,39 @@ class Predictor(Protocol):
         ...
 
 
-def open_model(folder: Path) -> Predictor:
-    """The model whose files are in a folder; MissingPackageError."""
-    import mlflow
+class Opener(Protocol):
+    """What makes predictors of files."""
 
-    try:
-        return _Model(mlflow.pyfunc.load_model(str(_root(folder))))
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(str(error.name).partition(".")[0]) from error
-    except mlflow.exceptions.MlflowException as error:
-        # skops: a type of a package that is not there is one that it does not know.
-        if found := re.search(r"No module named '([\w-]+)", str(error)):
-            raise MissingPackageError(found[1]) from error
-        raise
+    def prepare(self) -> None:
+        """Do what all models need, once."""
+        ...
+
+    def open(self, folder: Path) -> Predictor:
+        """The model whose files are in a folder; MissingPackageError."""
+        ...
+
+
+class MlflowOpener:
+    """Opens models that MLflow saved."""
+
+    def prepare(self) -> None:
+        """See Opener: imports take seconds, and are not the first model's memory."""
+        for module in ("mlflow.pyfunc", "sklearn.pipeline", "skops.io"):
+            importlib.import_module(module)
+
+    def open(self, folder: Path) -> Predictor:
+        """See Opener."""
+        import mlflow
+
+        try:
+            return _Model(mlflow.pyfunc.load_model(str(_root(folder))))
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(str(error.name).partition(".")[0]) from error
+        except mlflow.exceptions.MlflowException as error:
+            # skops: a type of a package that is not there is one that it does not know.
+            if found := re.search(r"No module named '([\w-]+)", str(error)):
+                raise MissingPackageError(found[1]) from error
+            raise
 
 
 def _root(folder: Path) -> Path:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -117,17 +118,22 @@ class MlflowRegistry:
     """The registry of an MLflow server."""
 
     def __init__(self, tracking_uri: str):
-        os.environ.update(LIMITS)
-        # Imported here, as it takes seconds and the tests of the rest need none of it.
+        os.environ.update(LIMITS, MLFLOW_TRACKING_URI=tracking_uri)
+
+    # Imported when it is asked, in a thread: it takes seconds, and /health answers meanwhile.
+    @cached_property
+    def _mlflow(self) -> Any:
         import mlflow
 
-        mlflow.set_tracking_uri(tracking_uri)
-        self._mlflow = mlflow
-        self._client = mlflow.MlflowClient(tracking_uri)
+        return mlflow
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._mlflow.MlflowClient()
 
     def check(self) -> None:
         """See Registry."""
-        self._told("", "", self._client.search_registered_models, max_results=1)
+        self._told("", "", lambda: self._client.search_registered_models(max_results=1))
 
     def facts(self, name: str) -> Facts:
         """See Registry."""

@@ -22,6 +22,7 @@ from .events import Events, KafkaEvents
 from .interface import Answer, Chosen, Feedback, Health, Question, Refusal, Stream
 from .lake import Lake, LakeWriter, NotInLakeError
 from .models import Models
+from .predictor import MlflowOpener
 from .refusals import RefusedError
 from .registry import MlflowRegistry
 from .settings import Settings, SettingsError, load
@@ -176,7 +177,7 @@ def production() -> FastAPI:
         sys.exit(f"model server: the environment has faults:\n{error}")
     return create(
         settings,
-        Models(settings, MlflowRegistry(str(settings.mlflow_tracking_uri))),
+        Models(settings, MlflowRegistry(str(settings.mlflow_tracking_uri)), MlflowOpener()),
         KafkaEvents(settings.kafka_broker_endpoint),
         LakeWriter(str(settings.lake_writer_url)),
     )

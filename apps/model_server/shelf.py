@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .batching import Batches, Inference
-from .predictor import MissingPackageError, Predictor
+from .predictor import MissingPackageError, Opener, Predictor
 from .refusals import BusyError, NotReadyError, RefusedError
 from .registry import Mlflow
 
@@ -50,7 +50,7 @@ class Shelf:
         self,
         mlflow: Mlflow,
         inference: Inference,
-        opener: Callable[[Path], Predictor],
+        opener: Opener,
         folder: Path,
         *,
         limit_mib: float,
@@ -58,7 +58,7 @@ class Shelf:
     ):
         self._mlflow = mlflow
         self._inference = inference
-        self._open = opener
+        self._opener = opener
         self._folder = folder / "models"
         self._limit = limit_mib
         self._forgotten = forgotten
@@ -68,6 +68,10 @@ class Shelf:
         self._owners: dict[Hashable, Key] = {}
         self._threads = ThreadPoolExecutor(1, "loading")
         self._measuring = threading.Lock()
+
+    async def prepare(self) -> None:
+        """See Opener; in the thread that loads models, and before all of them."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._opener.prepare)
 
     def ready(self, key: Key) -> bool:
         """Whether it is in memory."""
@@ -173,7 +177,7 @@ class Shelf:
         """A model, and by how many MiB this process grew; one at a time, so that it is its own."""
         with self._measuring:
             before = _resident_mib()
-            return self._open(folder), _resident_mib() - before
+            return self._opener.open(folder), _resident_mib() - before
 
     def _make_room(self, mib: float, spare: Key | None = None) -> bool:
         """Give models up until there is room, those of the settings and `spare` never."""

@@ -1,9 +1,12 @@
 """The model server: answers with MLflow's models and logs to Kafka."""
 
+import json
+
 import pulumi
 
 from layers.context import Component, LayerContext
 from settings import Settings
+from settings.apps.model_server import SERVER_MIB
 from settings.apps.model_server import ModelServer as ModelServerSettings
 from settings.services.kafka import Kafka
 from targets import Container, Health
@@ -21,7 +24,8 @@ class ModelServer(Component):
     ):
         super().__init__(name, context, opts)
         self.image = context.build(self, name)
-        size = context.get(ModelServerSettings).container
+        wanted = context.get(ModelServerSettings)
+        size = wanted.container
         context.run(
             self,
             name,
@@ -34,13 +38,26 @@ class ModelServer(Component):
                     "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
                     **inference_variables(context.settings),
                     "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
+                    **model_variables(wanted),
                 },
                 capabilities=(),
+                # What was downloaded: it starts with that while MLflow is away.
+                volumes={"model-server-models": "/var/lib/model-server"},
                 ports=context.ports(name),
                 health=Health(test=("CMD", "python", "-m", "model_server.health")),
             ),
         )
         self.register_outputs({"image": self.image})
+
+
+def model_variables(wanted: ModelServerSettings) -> dict[str, str]:
+    """Which models are served, and in how much memory."""
+    return {
+        "MODELS": json.dumps(wanted.models),
+        "MODEL_ALIASES": json.dumps(wanted.aliases),
+        "ANY_MODEL": json.dumps(wanted.any_model),
+        "MODELS_MEMORY_MIB": str(wanted.container.memory_mib - SERVER_MIB),
+    }
 
 
 def inference_variables(settings: Settings) -> dict[str, str]:

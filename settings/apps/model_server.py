@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from settings import images
 from settings.base import Container, Model, Port
@@ -13,6 +13,30 @@ from settings.recipe import Recipe
 from settings.sections import Fault
 from settings.service import Listener, Service
 from settings.services.kafka import Kafka, TopicName
+
+# What the server and the libraries of its models take, measured: 222 MiB once scikit-learn and
+# skops are imported, and buffers for requests and events on top.
+SERVER_MIB = 288
+SMALLEST_MIB = 32
+# As MLflow writes them in models:/...; its names have neither slash nor colon
+# (apps/model_server/policy.py).
+ServedModel = Annotated[
+    str,
+    Field(
+        pattern=r"^[^/:'\"\\%@]{1,250}(/([1-9][0-9]{0,9}|latest)|@[A-Za-z0-9_-]{1,250})?$",
+        examples=["sentiment@champion"],
+    ),
+]
+Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,250}$", examples=["champion"])]
+
+
+def _enough(container: Container) -> Container:
+    if container.memory_mib < SERVER_MIB + SMALLEST_MIB:
+        raise ValueError(
+            f"memory_mib {container.memory_mib} is below {SERVER_MIB + SMALLEST_MIB}: the server "
+            f"takes {SERVER_MIB}, and models the rest"
+        )
+    return container
 
 
 class ModelServer(Model):
@@ -25,8 +49,26 @@ class ModelServer(Model):
     feedback_topic: TopicName = Field(
         default="ml_inference_feedback", description="A key of services.kafka.topics"
     )
+    models: tuple[ServedModel, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Models that are loaded when it starts: a name (its newest version; any of "
+        "them is served), name/3, name@alias",
+    )
+    aliases: tuple[Alias, ...] = Field(
+        default=("champion", "challenger"),
+        max_length=64,
+        description="Aliases in MLflow: versions that they point to are served, of any model",
+    )
+    any_model: bool = Field(
+        default=False,
+        description="Serve every version of every model; whoever may log a model in MLflow can "
+        "run code in the server then",
+    )
     container: Annotated[
-        Container, ByTarget(docker={"memory_mib": 512}, proxmox={"memory_mib": 1024})
+        Container,
+        ByTarget(docker={"memory_mib": 512}, proxmox={"memory_mib": 1024}),
+        AfterValidator(_enough),
     ]
 
 

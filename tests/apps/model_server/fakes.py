@@ -97,7 +97,10 @@ class Opener:
         self.missing = ""
         self.seconds = 0.0
 
-    def __call__(self, folder: Path) -> Multiply:
+    def prepare(self) -> None:
+        pass
+
+    def open(self, folder: Path) -> Multiply:
         time.sleep(self.seconds)
         if self.missing:
             raise MissingPackageError(self.missing)

@@ -59,12 +59,14 @@ os.remove("nowhere.py")
 """
 ASK = """
 import json, pathlib, sys
-from model_server.predictor import MissingPackageError, open_model
+from model_server.predictor import MissingPackageError, MlflowOpener
 from model_server.refusals import InputError
+opener = MlflowOpener()
+opener.prepare()
 answers = []
 for name, rows in json.load(sys.stdin):
     try:
-        model = open_model(pathlib.Path(name))
+        model = opener.open(pathlib.Path(name))
         answers.append([model.row_by_row, model.predict(rows)])
     except InputError as error:
         answers.append(["InputError", str(error)])

@@ -6,9 +6,10 @@ from datalab_edge.credentials import parse
 
 from apps.lake_writer.settings import load as load_writer
 from apps.model_server.settings import load
+from settings.apps.model_server import SERVER_MIB
 from settings.images import PATH
 from settings.platform.runner import deployer, downloads
-from tests.harness.deploy import deploy
+from tests.harness.deploy import deploy, deploy_on_sample
 from tests.layers.containers import GITLAB, container, files, published, variables, world
 
 ROOT = PATH.parent
@@ -42,6 +43,22 @@ def test_the_lake_writer_understands_all_that_it_is_given(variant: str) -> None:
     assert (lake.postgresql.host, lake.postgresql.port) == ("postgresql", 5432)
     assert lake.s3.endpoint.scheme == "https"
     assert lake.ca.startswith("-----BEGIN CERTIFICATE")
+
+
+def test_models_of_the_settings_reach_the_model_server_with_the_memory_that_is_left() -> None:
+    models = ["sentiment", "iris@champion", "house prices/3"]
+    change = {
+        "apps.model_server.models": models,
+        "apps.model_server.aliases": ["live"],
+        "apps.model_server.any_model": True,
+        "apps.model_server.container.memory_mib": 900,
+    }
+    inputs = container(deploy_on_sample("apps", "dev", change), "model-server")
+    settings = load(variables(inputs))
+    assert (settings.models, settings.model_aliases) == (models, ["live"])
+    assert (settings.any_model, settings.models_memory_mib) == (True, 900 - SERVER_MIB)
+    # On a volume: it starts with them while MLflow is away.
+    assert str(settings.models_folder) in {one["containerPath"] for one in inputs["volumes"]}
 
 
 def test_topics_and_groups_are_not_swapped() -> None:
