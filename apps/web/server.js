@@ -8,17 +8,14 @@ const PAGE = new URL("public/index.html", import.meta.url);
 const LARGEST_BODY = 1024 * 1024;
 // A model that is not in memory yet is loaded first.
 const LONGEST_WAIT_MS = 120_000;
-const FORWARDED = new Map([
-  ["POST /api/predict", "/predict"],
-  ["POST /api/feedback", "/feedback"],
-]);
+const FORWARDED = new Set(["POST /api/inference", "PATCH /api/inference"]);
 
 /** An HTTP server that answers with the page and hands questions on to `modelServer` (a URL). */
 export function create(modelServer) {
   return createServer((request, response) => {
     answer(request, response, modelServer).catch((error) => {
       console.error(error);
-      if (!response.headersSent) send(response, 500, { detail: "the page has a fault" });
+      if (!response.headersSent) send(response, 500, { error: "the page has a fault" });
     });
   });
 }
@@ -30,11 +27,10 @@ async function answer(request, response, modelServer) {
     response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
     return response.end(await readFile(PAGE));
   }
-  const path = FORWARDED.get(route);
-  if (!path) return send(response, 404, { detail: "there is nothing here" });
+  if (!FORWARDED.has(route)) return send(response, 404, { error: "there is nothing here" });
   const body = await read(request);
-  if (body === null) return send(response, 413, { detail: "more than 1 MiB" });
-  return forward(response, new URL(path, modelServer), body);
+  if (body === null) return send(response, 413, { error: "more than 1 MiB" });
+  return forward(response, request.method, new URL("/inference", modelServer), body);
 }
 
 /** The request's body, or null when it is too large. */
@@ -48,18 +44,19 @@ async function read(request) {
   return size > LARGEST_BODY ? null : Buffer.concat(parts);
 }
 
-async function forward(response, url, body) {
+async function forward(response, method, url, body) {
   try {
     const answered = await fetch(url, {
-      method: "POST",
+      method,
       headers: { "content-type": "application/json" },
       body,
       signal: AbortSignal.timeout(LONGEST_WAIT_MS),
     });
+    if (answered.status === 204) return response.writeHead(204).end();
     send(response, answered.status, await answered.json());
   } catch (error) {
     console.error(`model server: ${error.cause?.code ?? error.name}`);
-    send(response, 502, { detail: "the model server does not answer" });
+    send(response, 502, { error: "the model server does not answer" });
   }
 }
 

@@ -25,12 +25,17 @@ class ModelServer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        known = body.get("model") != "none"
-        text = json.dumps({"path": self.path, **body} if known else {"detail": "no such model"})
+        known = body.get("models") != "none"
+        text = json.dumps({"path": self.path, **body} if known else {"error": "no such model"})
         self.send_response(200 if known else 404)
         self.send_header("content-type", "application/json")
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def do_PATCH(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -74,30 +79,31 @@ def test_page_is_served(page: str) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("path", ["predict", "feedback"])
-def test_questions_and_feedback_reach_the_model_server(page: str, path: str) -> None:
-    given = {"model": "double", "inputs": [{"x": 1}]}
-    answer = httpx.post(f"{page}/api/{path}", json=given)
-    assert answer.json() == {"path": f"/{path}", **given}
+def test_questions_and_feedback_reach_the_model_server(page: str) -> None:
+    given = {"models": {"name": "double"}, "records": [{"x": 1}]}
+    answer = httpx.post(f"{page}/api/inference", json=given)
+    assert answer.json() == {"path": "/inference", **given}
+    opinion = httpx.patch(f"{page}/api/inference", json={"inference_uuid": "1", "feedback": 1})
+    assert (opinion.status_code, opinion.content) == (204, b"")
 
 
 @pytest.mark.service
 def test_what_the_model_server_refuses_is_told(page: str) -> None:
-    answer = httpx.post(f"{page}/api/predict", json={"model": "none"})
-    assert (answer.status_code, answer.json()) == (404, {"detail": "no such model"})
+    answer = httpx.post(f"{page}/api/inference", json={"models": "none"})
+    assert (answer.status_code, answer.json()) == (404, {"error": "no such model"})
 
 
 @pytest.mark.service
 def test_a_body_that_is_too_large_is_refused(page: str) -> None:
-    answer = httpx.post(f"{page}/api/predict", content=b"x" * (1024 * 1024 + 1))
+    answer = httpx.post(f"{page}/api/inference", content=b"x" * (1024 * 1024 + 1))
     assert answer.status_code == 413
 
 
 @pytest.mark.service
 def test_without_a_model_server_it_says_so_and_lives(tmp_path: Path) -> None:
     with running(tmp_path, f"http://127.0.0.1:{free_port()}") as url:
-        answer = httpx.post(f"{url}/api/predict", json={"model": "double"})
-        assert (answer.status_code, answer.json()["detail"]) == (
+        answer = httpx.post(f"{url}/api/inference", json={"models": {"name": "double"}})
+        assert (answer.status_code, answer.json()["error"]) == (
             502,
             "the model server does not answer",
         )
