@@ -76,13 +76,21 @@ class Models:
     async def run(self) -> None:
         """Load what the settings name, and keep what aliases point to up to date, for ever."""
         await self._shelf.prepare()
+        # First what is on the volume: MLflow may take its time.
+        await self._preload()
         while True:
-            for wanted in self._wanted:
-                await self._preload(wanted)
+            try:
+                await self._versions.refresh()
+                await self._preload()
+            except Exception:
+                LOG.exception("what aliases point to could not be refreshed")
             await asyncio.sleep(self._refresh)
-            await self._versions.refresh()
 
-    async def _preload(self, wanted: Wanted) -> None:
+    async def _preload(self) -> None:
+        for wanted in self._wanted:
+            await self._preload_one(wanted)
+
+    async def _preload_one(self, wanted: Wanted) -> None:
         name, asked = wanted.name, wanted.version or NEWEST
         try:
             version = await self._versions.resolve(name, asked)

@@ -1,6 +1,7 @@
 """MLflow's registry, which is asked in threads of its own and never for long."""
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -164,6 +165,8 @@ class MlflowRegistry:
                 raise ModelNotFoundError(f"MLflow has no model {name}{version}") from error
             raise RegistryAwayError(_short(error)) from error
         except OSError as error:  # requests' own exceptions are OSErrors too
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+                raise  # the volume's
             raise RegistryAwayError(_short(error)) from error
 
 

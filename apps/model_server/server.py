@@ -175,9 +175,13 @@ def production() -> FastAPI:
         settings = load(os.environ)
     except SettingsError as error:
         sys.exit(f"model server: the environment has faults:\n{error}")
+    try:
+        models = Models(settings, MlflowRegistry(str(settings.mlflow_tracking_uri)), MlflowOpener())
+    except OSError as error:
+        sys.exit(f"model server: MODELS_FOLDER: {error}")
     return create(
         settings,
-        Models(settings, MlflowRegistry(str(settings.mlflow_tracking_uri)), MlflowOpener()),
+        models,
         KafkaEvents(settings.kafka_broker_endpoint),
         LakeWriter(str(settings.lake_writer_url)),
     )

@@ -118,13 +118,12 @@ class Shelf:
     async def _load(self, key: Key) -> Loaded:
         try:
             model = await self._from_files(key, await self._files(key))
-        except NotReadyError as error:
+        except OSError as error:  # a full volume
+            raise NotReadyError(f"model {key[0]} version {key[1]}: {error}", 30) from error
+        except RefusedError as error:
             # MLflow that is away is known elsewhere, and asked again when it is back.
             if error.retry_after is None:
                 self._failed[key] = (time.monotonic(), error)
-            raise
-        except RefusedError as error:
-            self._failed[key] = (time.monotonic(), error)
             while len(self._failed) > MOST_FAILED:
                 self._failed.pop(next(iter(self._failed)))
             raise
@@ -156,8 +155,8 @@ class Shelf:
         on_disk = await asyncio.to_thread(_size_mib, folder)
         if not self._make_room(on_disk):
             raise NotReadyError(
-                f"{what} has {on_disk:.0f} MiB, and models may have {self._limit:.0f}: raise "
-                "apps.model_server.container.memory_mib"
+                f"{what} has {on_disk:.0f} MiB, and models may have {self._limit:.0f} with those "
+                "that the settings keep: raise apps.model_server.container.memory_mib"
             )
         try:
             predictor, grown = await loop.run_in_executor(self._threads, self._opened, folder)
@@ -181,11 +180,11 @@ class Shelf:
 
     def _make_room(self, mib: float, spare: Key | None = None) -> bool:
         """Give models up until there is room, those of the settings and `spare` never."""
-        kept = set(self._owners.values())
+        kept = {*self._owners.values(), spare}
+        if sum(model.mib for key, model in self._loaded.items() if key in kept) + mib > self._limit:
+            return False
         while sum(model.mib for model in self._loaded.values()) + mib > self._limit:
-            idle = [key for key in self._loaded if key not in kept and key != spare]
-            if not idle:
-                return False
+            idle = [key for key in self._loaded if key not in kept]
             oldest = min(idle, key=lambda key: self._loaded[key].used)
             del self._loaded[oldest]
             self._forgotten(*oldest)

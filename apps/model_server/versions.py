@@ -15,7 +15,8 @@ from .registry import Facts, Mlflow
 LOG = logging.getLogger("model_server")
 # A name that MLflow did not know, or an alias, is asked for again after so long.
 ASK_AGAIN_S = 5.0
-MOST_NAMES = 1000
+# All that are known are asked for again and again.
+MOST_KNOWN, MOST_ASKED = 100, 1000
 
 
 class Versions:
@@ -87,9 +88,15 @@ class Versions:
         if task is None:
             task = asyncio.create_task(self._fetch(name))
             self._asking[name] = task
-            task.add_done_callback(lambda _: self._asking.pop(name, None))
+            task.add_done_callback(lambda done: self._done(name, done))
         # A client that leaves must not end the question of the others.
         await asyncio.shield(task)
+
+    def _done(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._asking[name]
+        # Looked at, as all who asked may have left.
+        if not task.cancelled():
+            task.exception()
 
     async def _fetch(self, name: str) -> None:
         try:
@@ -106,9 +113,10 @@ class Versions:
 
     def _note(self, name: str, refused: RefusedError | None) -> None:
         self._asked[name] = (time.monotonic(), refused)
-        for kept in (self._known, self._asked):
-            while len(kept) > MOST_NAMES:
-                kept.popitem(last=False)
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        while len(self._asked) > MOST_ASKED:
+            self._asked.popitem(last=False)
 
     async def refresh(self) -> None:
         """Ask again what is known; what MLflow does not answer stays as it was."""
