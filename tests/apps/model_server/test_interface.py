@@ -1,5 +1,6 @@
 """What the model server takes and answers, with stand-ins for all around it."""
 
+import re
 import time
 import tomllib
 import uuid
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from apps.model_server import VERSION
 from apps.model_server.choice import choose
-from apps.model_server.interface import Model
+from apps.model_server.interface import Feedback, Model, Question
 from apps.model_server.settings import Settings, SettingsError, load
 from settings.images import PATH
 from tests.apps.model_server.fakes import ENVIRONMENT, World, question
@@ -190,6 +191,13 @@ def test_every_answer_is_in_the_openapi_page(client: TestClient) -> None:
         "503",
     }
     assert set(paths["/inference/logs/flush"]["get"]["responses"]) == {"204", "504"}
+
+
+def test_the_page_s_examples_are_taken() -> None:
+    page = (PATH.parent / "docs/models.md").read_text()
+    *questions, feedback = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert [len(Question.model_validate_json(one).rows) for one in questions] == [1, 1, 2]
+    assert Feedback.model_validate_json(feedback).feedback == 1
 
 
 def shares(models: list[Model], keys: list[str | None]) -> Counter[str]:
