@@ -83,7 +83,7 @@ class _Model:
         function = model.metadata.flavors["python_function"]
         self.row_by_row = function["loader_module"] in ROW_BY_ROW
         self._estimator = _estimator(model) if self.row_by_row else None
-        # Whoever logged it may have chosen another function (log_model's pyfunc_predict_fn).
+        # The person who logged it may have chosen another function (log_model's pyfunc_predict_fn).
         if function.get("predict_fn", "predict") not in ("predict", "predict_proba"):
             self._estimator = None
         classes = getattr(self._estimator, "classes_", None)

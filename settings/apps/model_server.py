@@ -62,7 +62,7 @@ class ModelServer(Model):
     )
     any_model: bool = Field(
         default=False,
-        description="Serve every version of every model; whoever may log a model in MLflow can "
+        description="Serve every version of every model; anyone who may log a model in MLflow can "
         "run code in the server then",
     )
     container: Annotated[
