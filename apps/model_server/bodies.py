@@ -5,8 +5,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MIB = 1024 * 1024
-# Kafka takes 1 MiB of one event (message.max.bytes), and an event has the data in it.
-MOST_OF_ONE, MOST_OF_ALL = 8 * MIB, 64 * MIB
+# In Python's objects a body takes up to ten times as much; settings/apps/model_server.py has what
+# that comes to.
+MOST_OF_ONE, MOST_OF_ALL = 4 * MIB, 12 * MIB
 
 
 class BodyLimit:

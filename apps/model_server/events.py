@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from .refusals import NotReadyError, TooLargeError
 
 LOG = logging.getLogger("model_server")
-MOST_EVENTS, MOST_KIB = 10_000, 64 * 1024
+MOST_EVENTS, MOST_KIB = 10_000, 32 * 1024
 # So long an answer waits for Kafka to have its event; then it is given, and the event waits alone.
 WAIT_S = 1.0
 
@@ -63,7 +63,8 @@ class KafkaEvents:
                 "queue.buffering.max.kbytes": MOST_KIB,
                 "linger.ms": 1,
                 "error_cb": self._failed,
-            }
+            },
+            logger=LOG,
         )
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka", daemon=True)
@@ -76,7 +77,6 @@ class KafkaEvents:
     def _failed(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.problem = error.str()
-        LOG.warning("Kafka: %s", error.str())
 
     async def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
         """See Events."""

@@ -144,13 +144,13 @@ def test_wrong_questions_are_refused_with_the_reason_and_not_logged(
 
 
 def test_too_large_a_body_is_413_with_and_without_its_length(client: TestClient) -> None:
-    body = b"[" * (8 * 1024 * 1024 + 1)
+    body = b"[" * (4 * 1024 * 1024 + 1)
     told = client.post("/inference", content=body)
     chunks = client.post("/inference", content=iter([body[:100], body[100:]]))
     for answer in (told, chunks):
         assert (answer.status_code, answer.json()) == (
             413,
-            {"error": "the request has more than 8 MiB"},
+            {"error": "the request has more than 4 MiB"},
         )
 
 

@@ -39,6 +39,11 @@ save("numbers", LogisticRegression(max_iter=1000).fit(iris.data, iris.target), i
 bare = LogisticRegression(C=1e6).fit(table, [0, 0, 1, 1])
 mlflow.sklearn.save_model(bare, "bare", **NONE)
 
+import mlflow.xgboost, xgboost
+trees = xgboost.XGBClassifier(n_estimators=20, min_child_weight=0).fit(table, [0, 0, 1, 1])
+mlflow.xgboost.save_model(trees, "trees", signature=infer_signature(table, [0]), **NONE)
+mlflow.xgboost.save_model(trees.get_booster(), "booster", **NONE)
+
 class Mean(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
         return model_input - model_input.mean()
@@ -110,6 +115,8 @@ QUESTIONS: list[tuple[str, str, list[dict[str, Any]]]] = [
     ("a text of the column", "texts", [{"text": "bad poor"}, {"text": "good"}]),
     ("numbers without names", "numbers", [{"a": 5.1, "b": 3.5, "c": 1.4, "d": 0.2}]),
     ("columns in another order", "bare", [{"n": 4, "x": 4.0}]),
+    ("trees", "trees", [{"x": 1, "n": 1}, {"x": 4, "n": 4}]),
+    ("a bare booster", "booster", [{"x": 1.0, "n": 1}, {"x": 4.0, "n": 4}]),
     ("not row by row", "mean", [{"x": 1.0}, {"x": 3.0}]),
     ("a missing column", "yes", [{"x": 1}]),
     ("an unknown column", "yes", [{"x": 1, "n": 1, "z": 0}]),
@@ -132,6 +139,10 @@ def test_regression_and_probabilities(answers: Mapping[str, Any]) -> None:
     assert named["high"] > 0.99
     assert sum(named.values()) == pytest.approx(1)
     assert answers["columns in another order"][1][0] > 0.99
+    for kind in ("trees", "a bare booster"):
+        low, high = answers[kind][1]
+        assert low < 0.3
+        assert high > 0.7
     assert answers["not row by row"] == [False, [{"x": -1.0}, {"x": 1.0}]]
     (flower,) = answers["numbers without names"][1]
     assert flower["0"] > 0.9
