@@ -63,8 +63,10 @@ class KafkaEvents:
                 "queue.buffering.max.kbytes": MOST_KIB,
                 "linger.ms": 1,
                 "error_cb": self._failed,
-            },
-            logger=LOG,
+                # It says of each attempt, many a second, that Kafka is away; _is says it once.
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 1000,
+            }
         )
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka", daemon=True)
@@ -76,7 +78,12 @@ class KafkaEvents:
 
     def _failed(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.problem = error.str()
+            self._is(error.str())
+
+    def _is(self, problem: str) -> None:
+        if bool(problem) != bool(self.problem):
+            LOG.warning("Kafka %s", f"is away: {problem}" if problem else "answers again")
+        self.problem = problem
 
     async def send(self, topic: str, key: str, event: dict[str, Any]) -> None:
         """See Events."""
@@ -89,9 +96,9 @@ class KafkaEvents:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self.problem = ""
+                self._is("")
             else:
-                self.problem = error.str()
+                self._is(error.str())
                 LOG.error("an event for %s was lost: %s", message.topic(), error.str())
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, "" if error is None else error.str())
@@ -114,7 +121,7 @@ class KafkaEvents:
             try:
                 lost = await asyncio.wait_for(arrived, WAIT_S)
             except TimeoutError:
-                self.problem = f"Kafka has not answered for {WAIT_S:g} s"
+                self._is(f"Kafka has not answered for {WAIT_S:g} s")
             else:
                 if lost:
                     raise NotReadyError(f"Kafka does not take the event: {lost}")
@@ -124,10 +131,10 @@ class KafkaEvents:
         try:
             self._producer.list_topics(timeout=2)
         except KafkaException as error:
-            self.problem = error.args[0].str()
+            self._is(error.args[0].str())
         else:
             if not len(self._producer):
-                self.problem = ""
+                self._is("")
 
     def flush(self) -> None:
         """See Events."""
