@@ -13,7 +13,7 @@ from .refusals import NotReadyError, TooLargeError
 LOG = logging.getLogger("model_server")
 MOST_EVENTS, MOST_KIB = 10_000, 32 * 1024
 # So long an answer waits for Kafka to have its event; then it is given, and the event waits alone.
-WAIT_S = 1.0
+WAIT_S = 2.0
 
 
 class EventsFullError(NotReadyError):
