@@ -1,5 +1,6 @@
 """What the model server takes and answers, with stand-ins for all around it."""
 
+import asyncio
 import re
 import time
 import tomllib
@@ -9,10 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from apps.model_server import VERSION
+from apps.model_server.bodies import BodyLimit
 from apps.model_server.choice import choose
 from apps.model_server.interface import Feedback, Model, Question
 from apps.model_server.settings import Settings, SettingsError, load
@@ -152,6 +158,30 @@ def test_too_large_a_body_is_413_with_and_without_its_length(client: TestClient)
             413,
             {"error": "the request has more than 4 MiB"},
         )
+
+
+def test_bodies_that_are_held_are_bounded_and_given_back() -> None:
+    go = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        await go.wait()
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(BodyLimit(slow, one=10, all_=15))
+        async with httpx.AsyncClient(transport=transport, base_url="http://it") as client:
+            first = asyncio.create_task(client.post("/", content=b"x" * 10))
+            await asyncio.sleep(0.05)
+            refused = await client.post("/", content=b"x" * 6)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+            second = asyncio.create_task(client.post("/", content=b"x" * 5))
+            go.set()
+            assert [(await one).status_code for one in (first, second)] == [200, 200]
+            assert (await client.post("/", content=b"x" * 10)).status_code == 200
+
+    asyncio.run(run())
 
 
 def test_an_answer_that_cannot_be_logged_is_none(client: TestClient, world: World) -> None:
