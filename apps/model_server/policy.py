@@ -8,7 +8,7 @@ from .registry import Facts
 
 NEWEST = "latest"
 WANTED = re.compile(
-    r"(?P<name>[^/:'\"\\%]{1,250}?)(/(?P<version>[1-9][0-9]{0,9}|latest)|@(?P<alias>[\w-]{1,250}))?",
+    r"(?P<name>[^/:'\"\\%@]{1,250})(/(?P<version>[1-9][0-9]{0,9}|latest)|@(?P<alias>[\w-]{1,250}))?",
     re.ASCII,
 )
 

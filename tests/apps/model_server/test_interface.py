@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -21,7 +22,9 @@ from apps.model_server import VERSION
 from apps.model_server.bodies import BodyLimit
 from apps.model_server.choice import choose
 from apps.model_server.interface import Feedback, Model, Question
+from apps.model_server.policy import Wanted
 from apps.model_server.settings import Settings, SettingsError, load
+from settings.apps.model_server import ServedModel
 from settings.images import PATH
 from tests.apps.model_server.fakes import ENVIRONMENT, World, question
 
@@ -55,6 +58,38 @@ def test_settings_are_typed_and_every_fault_is_told_at_once() -> None:
         "INFERENCE_RESULTS_TOPIC",
         "MODELS",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("house prices", ("house prices", None)),
+        ("m/3", ("m", "3")),
+        ("m/latest", ("m", "latest")),
+        ("m@live", ("m", "live")),
+        ("m/0", None),
+        ("m/newest", None),
+        ("m@", None),
+        ("a/b/c", None),
+        ("m:3", None),
+        ("", None),
+    ],
+)
+def test_the_lab_s_settings_and_the_server_read_models_alike(
+    text: str, model: tuple[str, str | None] | None
+) -> None:
+    try:
+        found = Wanted.parse(text)
+    except ValueError:
+        assert model is None
+    else:
+        assert (found.name, found.version) == model
+    try:
+        TypeAdapter(ServedModel).validate_python(text)
+    except ValueError:
+        assert model is None
+    else:
+        assert model is not None
 
 
 def test_every_required_setting_is_one_that_the_layer_gives() -> None:
