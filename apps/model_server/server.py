@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from . import VERSION
@@ -52,7 +53,10 @@ def create(settings: Settings, models: Models, events: Events, lake: Lake) -> Fa
         models.close()
         await asyncio.to_thread(events.close)
 
-    app = FastAPI(title="datalab model server", version=VERSION, lifespan=lifespan)
+    # With its page of the API served from here: a lab may have no way to a CDN.
+    app = FastAPIOffline(
+        title="datalab model server", version=VERSION, lifespan=lifespan, redoc_url=None
+    )
     app.add_middleware(BodyLimit)
     _refusals(app)
 

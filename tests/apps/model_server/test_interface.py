@@ -1,6 +1,8 @@
 """What the model server takes and answers, with stand-ins for all around it."""
 
 import asyncio
+import json
+import math
 import re
 import time
 import tomllib
@@ -256,6 +258,26 @@ def test_every_answer_is_in_the_openapi_page(client: TestClient) -> None:
         "503",
     }
     assert set(paths["/inference/logs/flush"]["get"]["responses"]) == {"204", "504"}
+
+
+def test_the_page_of_the_api_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    needed = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert len(needed) == 3, page.text
+    for path in needed:
+        assert path.startswith("/"), path
+        assert client.get(path).status_code == 200
+    assert client.get("/redoc").status_code == 404
+
+
+def test_a_prediction_that_is_no_number_is_null_in_the_answer(
+    client: TestClient, world: World
+) -> None:
+    answer = client.post("/inference", content=json.dumps(question(x=math.nan)))
+    assert (answer.status_code, answer.json()["prediction"]) == (200, None)
+    ((_, _, event),) = world.events.sent
+    assert math.isnan(event["prediction"])  # the lake has a word for it
 
 
 def test_the_page_s_examples_are_taken() -> None:
