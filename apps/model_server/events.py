@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from pydantic_core import to_jsonable_python
 
 from .refusals import NotReadyError, TooLargeError
 
@@ -48,33 +50,49 @@ class Events(Protocol):
 
 
 class KafkaEvents:
-    """Events to a broker, each exactly once and in order while this process lives."""
+    """Events to a broker, each exactly once and in order while this process lives.
 
-    def __init__(self, broker: str):
+    make is what makes a producer of librdkafka's settings.
+    """
+
+    def __init__(self, broker: str, make: Callable[[dict[str, Any]], Producer] = Producer):
         self.problem = ""
-        self._producer = Producer(
-            {
-                "bootstrap.servers": broker,
-                "client.id": "model-server",
-                "enable.idempotence": True,
-                # A broker that restarts is back within minutes; so long they wait in memory.
-                "message.timeout.ms": 300_000,
-                "queue.buffering.max.messages": MOST_EVENTS,
-                "queue.buffering.max.kbytes": MOST_KIB,
-                "linger.ms": 1,
-                "error_cb": self._failed,
-                # It says of each attempt, many a second, that Kafka is away; _is says it once.
-                "log_level": 0,
-                "reconnect.backoff.max.ms": 1000,
-            }
-        )
+        self._make = make
+        self._settings: dict[str, Any] = {
+            "bootstrap.servers": broker,
+            "client.id": "model-server",
+            "enable.idempotence": True,
+            # A broker that restarts is back within minutes; so long they wait in memory.
+            "message.timeout.ms": 300_000,
+            "queue.buffering.max.messages": MOST_EVENTS,
+            "queue.buffering.max.kbytes": MOST_KIB,
+            "linger.ms": 1,
+            "error_cb": self._failed,
+            # It says of each attempt, many a second, that Kafka is away; _is says it once.
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 1000,
+        }
+        self._producer = make(self._settings)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka", daemon=True)
         self._thread.start()
 
     def _poll(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(0.2)
+            producer = self._producer
+            try:
+                producer.poll(0.2)
+            except KafkaException as error:
+                self._replace(producer, error)
+
+    def _replace(self, producer: Producer, error: KafkaException) -> None:
+        """After an error that librdkafka calls fatal a producer takes nothing more.
+
+        Whatever waits for such a producer raises it (error_cb in confluent_kafka.c), once.
+        """
+        LOG.error("the connection to Kafka is made again: %s", error.args[0].str())
+        self._producer = self._make(self._settings)
+        producer.flush(10)  # says of each event that it still had that it is lost
 
     def _failed(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -103,7 +121,9 @@ class KafkaEvents:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, "" if error is None else error.str())
 
-        value = json.dumps(event, separators=(",", ":")).encode()
+        # What JSON has no word for, such as a date that a model gives, is as in the answer.
+        text = json.dumps(event, separators=(",", ":"), default=to_jsonable_python)
+        value = text.encode()
         try:
             self._producer.produce(topic, value, key.encode(), on_delivery=delivered)
         except BufferError as error:
@@ -112,7 +132,7 @@ class KafkaEvents:
             ) from error
         except KafkaException as error:
             if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                raise
+                raise NotReadyError(f"Kafka does not take the event: {error}", 1) from error
             raise TooLargeError(
                 f"{len(value)} bytes are more than Kafka takes of one event: send fewer rows, or "
                 "log_to_lakehouse false"
@@ -138,13 +158,20 @@ class KafkaEvents:
 
     def flush(self) -> None:
         """See Events."""
-        if left := self._producer.flush(10):
+        producer = self._producer
+        try:
+            left = producer.flush(10)
+        except KafkaException as error:
+            self._replace(producer, error)
+            raise NotReadyError(f"events were lost: {error.args[0].str()}") from error
+        if left:
             raise EventsFullError(f"Kafka does not answer, and {left} events wait for it")
 
     def close(self) -> None:
         """See Events."""
-        left = self._producer.flush(10)
+        try:
+            self.flush()
+        except NotReadyError as error:
+            LOG.error("events were lost: %s", error)
         self._closed.set()
         self._thread.join()
-        if left:
-            LOG.error("%d events were lost, as Kafka did not answer", left)

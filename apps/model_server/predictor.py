@@ -182,7 +182,7 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# What a column of MLflow's type takes (mlflow/types/schema.py, DataType).
+# What a column of MLflow's type takes (DataType in mlflow.types.schema).
 CHECKS: dict[str, tuple[Any, str]] = {
     "boolean": (lambda value: isinstance(value, bool), "true or false"),
     "integer": (_whole, "whole numbers"),
@@ -231,4 +231,6 @@ def _plain(outputs: Any) -> list[Any]:
     """What a model gave, as JSON has it."""
     if hasattr(outputs, "to_dict") and hasattr(outputs, "columns"):  # a DataFrame
         return list(outputs.to_dict(orient="records"))
-    return list(outputs.tolist() if hasattr(outputs, "tolist") else outputs)
+    if hasattr(outputs, "tolist"):
+        return list(outputs.tolist())
+    return [one.tolist() if hasattr(one, "tolist") else one for one in outputs]

@@ -126,6 +126,8 @@ COLLECTIONS: Mapping[str, Any] = {
         for number in range(MOST_CATALOGS - len(CATALOGS))
     },
     "services.ollama.models": [f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)],
+    "apps.model_server.models": [f"{'m' * 247}{number:03}@{'a' * 250}" for number in range(64)],
+    "apps.model_server.aliases": [f"{'a' * 247}{number:03}" for number in range(64)],
     "services.gitlab_project.schedules": SCHEDULES,
     "services.gitlab_project.pulling_groups": [2**63 - 1 - n for n in range(MOST_PULLING_GROUPS)],
     "foundation.cache.clients": [*(f"10.{number}.0.0/16" for number in range(255)), "0.0.0.0/0"],

@@ -274,7 +274,11 @@ def test_the_page_of_the_api_needs_nothing_from_elsewhere(client: TestClient) ->
 def test_a_prediction_that_is_no_number_is_null_in_the_answer(
     client: TestClient, world: World
 ) -> None:
-    answer = client.post("/inference", content=json.dumps(question(x=math.nan)))
+    answer = client.post(
+        "/inference",
+        content=json.dumps(question(x=math.nan)),
+        headers={"Content-Type": "application/json"},
+    )
     assert (answer.status_code, answer.json()["prediction"]) == (200, None)
     ((_, _, event),) = world.events.sent
     assert math.isnan(event["prediction"])  # the lake has a word for it

@@ -49,6 +49,12 @@ class Mean(mlflow.pyfunc.PythonModel):
         return model_input - model_input.mean()
 
 mlflow.pyfunc.save_model("mean", python_model=Mean(), **NONE)
+
+class Sizes(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [model_input["x"].astype(int).max(), model_input["x"].to_numpy()]
+
+mlflow.pyfunc.save_model("sizes", python_model=Sizes(), **NONE)
 open("needs.py", "w").write(
     "import mlflow, nowhere.to_be_found\\n"
     "class M(mlflow.pyfunc.PythonModel):\\n"
@@ -118,6 +124,7 @@ QUESTIONS: list[tuple[str, str, list[dict[str, Any]]]] = [
     ("trees", "trees", [{"x": 1, "n": 1}, {"x": 4, "n": 4}]),
     ("a bare booster", "booster", [{"x": 1.0, "n": 1}, {"x": 4.0, "n": 4}]),
     ("not row by row", "mean", [{"x": 1.0}, {"x": 3.0}]),
+    ("a list of NumPy's numbers", "sizes", [{"x": 1.0}, {"x": 3.0}]),
     ("a missing column", "yes", [{"x": 1}]),
     ("an unknown column", "yes", [{"x": 1, "n": 1, "z": 0}]),
     ("a text for a number", "yes", [{"x": 1, "n": 1}, {"x": "1", "n": 1}]),
@@ -144,6 +151,7 @@ def test_regression_and_probabilities(answers: Mapping[str, Any]) -> None:
         assert low < 0.3
         assert high > 0.7
     assert answers["not row by row"] == [False, [{"x": -1.0}, {"x": 1.0}]]
+    assert answers["a list of NumPy's numbers"] == [False, [3, [1.0, 3.0]]]
     (flower,) = answers["numbers without names"][1]
     assert flower["0"] > 0.9
 
