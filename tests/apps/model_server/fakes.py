@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +175,15 @@ class World:
 
 def question(version: str = "champion", x: Any = 10, name: str = "double", **more: Any) -> Any:
     return {"models": {"name": name, "version": version}, "records": [{"x": x}], **more}
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run it in a loop of its own.
+
+    asyncio.run would leave this thread without one, which outputs of Pulumi in later tests take.
+    """
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(work)
 
 
 async def until(met: Callable[[], bool], seconds: float = 5) -> None:

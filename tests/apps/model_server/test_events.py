@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from apps.model_server.events import KafkaEvents
 from apps.model_server.refusals import TooLargeError
-from tests.apps.model_server.fakes import until
+from tests.apps.model_server.fakes import finish, until
 from tests.harness.kafka import broker, prepare
 
 pytestmark = pytest.mark.service
@@ -64,4 +64,4 @@ def test_events_are_in_kafka_when_sent_and_wait_for_it_when_it_is_away(tmp_path:
             assert keys(address, 41) == [str(number) for number in range(41)]
             await asyncio.to_thread(events.close)
 
-    asyncio.run(run())
+    finish(run())

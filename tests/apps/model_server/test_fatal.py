@@ -1,6 +1,5 @@
 """An error that librdkafka calls fatal: no test can have one of Kafka, so a producer raises it."""
 
-import asyncio
 import json
 import threading
 import time
@@ -13,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from apps.model_server.events import KafkaEvents
 from apps.model_server.refusals import NotReadyError
-from tests.apps.model_server.fakes import until
+from tests.apps.model_server.fakes import finish, until
 
 
 class Producer:
@@ -87,7 +86,7 @@ def test_events_are_taken_again(made: list[Producer]) -> None:
         await sending.send("events", "3", {"when": datetime(2026, 11, 30, tzinfo=UTC)})
         sending.close()
 
-    asyncio.run(run())
+    finish(run())
     assert made[0].sent == ['{"x":1}']
     assert [json.loads(one) for one in made[1].sent] == [{"when": "2026-11-30T00:00:00Z"}]
 

@@ -28,7 +28,7 @@ from apps.model_server.policy import Wanted
 from apps.model_server.settings import Settings, SettingsError, load
 from settings.apps.model_server import ServedModel
 from settings.images import PATH
-from tests.apps.model_server.fakes import ENVIRONMENT, World, question
+from tests.apps.model_server.fakes import ENVIRONMENT, World, finish, question
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_bodies_that_are_held_are_bounded_and_given_back() -> None:
             assert [(await one).status_code for one in (first, second)] == [200, 200]
             assert (await client.post("/", content=b"x" * 10)).status_code == 200
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_an_answer_that_cannot_be_logged_is_none(client: TestClient, world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from apps.model_server import batching, registry, shelf
 from apps.model_server.registry import Facts
-from tests.apps.model_server.fakes import World, question, until
+from tests.apps.model_server.fakes import World, finish, question, until
 
 
 def ask(client: httpx.AsyncClient, *args: str, **more: Any) -> "asyncio.Task[httpx.Response]":
@@ -40,7 +40,7 @@ def test_a_loaded_model_asks_nobody(world: World) -> None:
                 assert {one.status_code for one in answers} == {200}
             assert world.registry.asked == []
 
-    asyncio.run(run())
+    finish(run())
 
 
 @pytest.mark.parametrize("away", [0.0, 1.0])
@@ -75,7 +75,7 @@ def test_while_mlflow_refuses_or_hangs_health_answers_and_the_rest_is_503_at_onc
             assert health["status"] == "ok"
             assert health["mlflow"] == {"status": "away", "error": "connection refused"}
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_an_alias_that_moves_is_followed_when_its_version_is_loaded(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_an_alias_that_moves_is_followed_when_its_version_is_loaded(tmp_path: Pa
                 await asyncio.sleep(0.01)
             assert seen == {20, 40}
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    finish(asyncio.wait_for(run(), 10))
 
 
 def test_it_starts_without_mlflow_from_what_it_has_on_its_volume(tmp_path: Path) -> None:
@@ -111,14 +111,14 @@ def test_it_starts_without_mlflow_from_what_it_has_on_its_volume(tmp_path: Path)
             assert answer.status_code == status
             assert status != 200 or answer.json()["model"]["version"] == "2"
 
-    asyncio.run(run(World(tmp_path), 200))
+    finish(run(World(tmp_path), 200))
     again = World(tmp_path)
     again.registry.away = 0
-    asyncio.run(run(again, 200))
+    finish(run(again, 200))
     assert ("download", "double", "2") not in again.registry.asked
     empty = World(tmp_path / "empty")
     empty.registry.away = 0
-    asyncio.run(run(empty, 503))
+    finish(run(empty, 503))
 
 
 def test_what_the_settings_name_is_loaded_at_the_start_as_soon_as_mlflow_is_there(
@@ -139,7 +139,7 @@ def test_what_the_settings_name_is_loaded_at_the_start_as_soon_as_mlflow_is_ther
             other = await ask(client, "4", name="other")
             assert (other.status_code, "not served" in other.json()["error"]) == (404, True)
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_any_model_is_served_where_the_settings_open_it(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_any_model_is_served_where_the_settings_open_it(tmp_path: Path) -> None:
             assert (await ask(client, "mine")).json()["prediction"] == 10
             assert (await ask(client, "9")).status_code == 404
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_missing_package_is_named(world: World) -> None:
@@ -165,7 +165,7 @@ def test_a_missing_package_is_named(world: World) -> None:
                 assert "needs the package xgboost" in answer.json()["error"]
             assert "xgboost" in str((await state(client, "2"))["error"])
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_model_is_loaded_once_and_a_request_does_not_wait_for_ever(
@@ -185,7 +185,7 @@ def test_a_model_is_loaded_once_and_a_request_does_not_wait_for_ever(
             assert (await ask(client)).status_code == 200
         assert len(world.opener.opened) == 1
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_memory_is_bounded_and_preloaded_models_stay(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_memory_is_bounded_and_preloaded_models_stay(tmp_path: Path) -> None:
             models = (await client.get("/health")).json()["models"]
             assert {one["version"] for one in models if one["status"] == "ready"} == {"1", "3"}
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_requests_that_meet_are_computed_together_and_faults_are_their_own(world: World) -> None:
@@ -230,7 +230,7 @@ def test_requests_that_meet_are_computed_together_and_faults_are_their_own(world
             # Those whose columns have one type, together; after a fault each by itself.
             assert [len(call) for call in model.calls] == [8, 4, 3, 1, 1, 1]
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_full_queue_is_429_and_health_still_answers(
@@ -255,7 +255,7 @@ def test_a_full_queue_is_429_and_health_still_answers(
             assert busy.headers["Retry-After"] == "1"
             assert (await ask(client)).status_code == 200
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_full_volume_is_told_and_is_not_mlflows_fault(
@@ -273,7 +273,7 @@ def test_a_full_volume_is_told_and_is_not_mlflows_fault(
             assert "No space left on device" in answer.json()["error"]
             assert (await client.get("/health")).json()["mlflow"] == {"status": "ok"}
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_a_client_that_leaves_ends_nothing_for_others(world: World) -> None:
@@ -286,4 +286,4 @@ def test_a_client_that_leaves_ends_nothing_for_others(world: World) -> None:
             leaves.cancel()
             assert (await stays).json()["prediction"] == 20
 
-    asyncio.run(run())
+    finish(run())
