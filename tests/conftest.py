@@ -50,8 +50,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 # Folders whose servers are there once: all of their tests run on one worker.
 WHOLE = ("ansible", "cache", "ci", "provision")
+# Half of its folder's time: it has a machine of its own.
+APART = "tests/ansible/test_roles.py"
 # What runs for minutes, the longest first: begun last, it would keep one worker alone at the end.
 LONGEST = (
+    "tests/ansible/test_roles.py",
     "tests/ansible/",
     "tests/images/",
     "tests/engine/test_lab.py",
@@ -87,7 +90,7 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
         folder = file.split("/")[1]
         if folder == "lint":
             return nodeid
-        return folder if folder in WHOLE else file
+        return folder if folder in WHOLE and file != APART else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,20 +35,41 @@ class Run:
         return int(line.split(",")[1].split()[0])
 
 
-def play(job: Mapping[str, Any], *arguments: str, seconds: int = 400, **variables: str) -> Run:
-    """Run the program's own command with a job, and more variables in its environment."""
-    done = subprocess.run(
+def play(
+    job: Mapping[str, Any],
+    *arguments: str,
+    seconds: int = 900,
+    said: Callable[[str], None] | None = None,
+    **variables: str,
+) -> Run:
+    """Run the program's own command with a job, and more variables in its environment.
+
+    `said` is called with each line of its output as it comes.
+    """
+    lines = []
+    with subprocess.Popen(
         [*PLAYBOOK.split(), *arguments],
-        input=json.dumps(job),
         cwd=ROOT,
         env=clean_environment(**ENVIRONMENT, **variables),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=seconds,
-    )
-    return Run(done.returncode, done.stdout)
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        limit = threading.Timer(seconds, process.kill)
+        limit.start()
+        try:
+            with process.stdin:
+                process.stdin.write(json.dumps(job))
+            for line in process.stdout:
+                lines.append(line)
+                if said:
+                    said(line)
+        finally:
+            limit.cancel()
+    return Run(process.returncode, "".join(lines))
 
 
 @dataclass(frozen=True)
@@ -66,9 +87,10 @@ class Lab:
         variables: Mapping[str, Any],
         *arguments: str,
         user: str = "root",
+        said: Callable[[str], None] | None = None,
     ) -> Run:
         """Apply roles; AssertionError with the whole output when that fails."""
-        run = play(self.machine.job(roles, variables, user), *arguments)
+        run = play(self.machine.job(roles, variables, user), *arguments, said=said)
         assert run.code == 0, run.output
         return run
 

@@ -105,4 +105,4 @@ def test_cache(lab: Lab) -> None:
 
     # It comes back by itself.
     run("systemctl kill --signal=KILL nginx")
-    wait_for(lambda: _answers(lab, "/web/tool.deb") == b"deb", 60, "nginx")
+    wait_for(lambda: _answers(lab, "/web/tool.deb") == b"deb", what="nginx")

@@ -85,7 +85,7 @@ def test_a_killed_run_leaves_no_secret_on_a_disk(lab: Lab, home: Path, where: st
         return bool(found)
 
     try:
-        wait_for(written, 120, "the file with the secret")
+        wait_for(written, what="the file with the secret")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

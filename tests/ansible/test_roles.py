@@ -188,7 +188,7 @@ def test_vault(lab: Lab) -> None:
 
     # It comes back by itself, unsealed, and what was written is there.
     lab.machine.run("systemctl kill --signal=KILL vault")
-    wait_for(lambda: sealed(lab) is False, 60, "Vault")
+    wait_for(lambda: sealed(lab) is False, what="Vault")
     client = foundation(lab, "the-first-password")
     read = client.secrets.kv.v2.read_secret_version(
         "infra/foundation/test", mount_point="kv", raise_on_deleted_version=True
@@ -265,7 +265,7 @@ def test_object_store(lab: Lab) -> None:
     store(lab, "rcat", "store:bucket/object", text="content")
     # What was written outlives the process.
     lab.machine.run("systemctl kill --signal=KILL object-store && sleep 4")
-    wait_for(lambda: "object" in store(lab, "lsf", "store:bucket"), 30, "MinIO")
+    wait_for(lambda: "object" in store(lab, "lsf", "store:bucket"), what="MinIO")
     assert store(lab, "cat", "store:bucket/object") == "content"
 
 

@@ -8,7 +8,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.process import server
+from toolchain.kept import cached
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "datalab"
 SUITE = "bookworm"
 PACKAGES = (
     "ca-certificates",
@@ -116,18 +115,16 @@ def base() -> Path:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         raise RuntimeError(f"a test machine needs root and {', '.join(TOOLS)}; missing: {missing}")
+
+    def make(root: Path) -> None:
+        root.chmod(0o755)
+        include = f"--include={','.join(PACKAGES)}"
+        _call("debootstrap", "--variant=minbase", include, SUITE, root, archive())
+        _call("chroot", root, "useradd", "--create-home", "--shell=/bin/bash", USER)
+        (root / "etc/sudoers.d" / USER).write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+
     key = hashlib.sha256(repr((SUITE, PACKAGES, USER)).encode()).hexdigest()[:12]
-    place = CACHE / f"machine-{SUITE}-{key}"
-    if not place.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            made = Path(scratch) / "root"
-            include = f"--include={','.join(PACKAGES)}"
-            _call("debootstrap", "--variant=minbase", include, SUITE, made, archive())
-            _call("chroot", made, "useradd", "--create-home", "--shell=/bin/bash", USER)
-            (made / "etc/sudoers.d" / USER).write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
-            made.rename(place)
-    return place
+    return cached(f"machine-{SUITE}-{key}", make)
 
 
 @contextmanager
@@ -211,10 +208,10 @@ def _network() -> Iterator[tuple[str, int]]:
         _call(*inside, "route", "add", "default", "via", f"10.213.{number}.1")
         _call("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
         _call("ip", "netns", "exec", name, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        _call("iptables", "-t", "nat", "-A", *masquerade)
+        _call("iptables", "--wait", "-t", "nat", "-A", *masquerade)
         # An engine on this computer makes DROP the policy of FORWARD.
-        _call("iptables", "-I", "FORWARD", "-s", net, "-j", "ACCEPT")
-        _call("iptables", "-I", "FORWARD", "-d", net, "-j", "ACCEPT")
+        _call("iptables", "--wait", "-I", "FORWARD", "-s", net, "-j", "ACCEPT")
+        _call("iptables", "--wait", "-I", "FORWARD", "-d", net, "-j", "ACCEPT")
         yield name, number
     finally:
         for rule in (
@@ -222,7 +219,7 @@ def _network() -> Iterator[tuple[str, int]]:
             ("-D", "FORWARD", "-s", net, "-j", "ACCEPT"),
             ("-D", "FORWARD", "-d", net, "-j", "ACCEPT"),
         ):
-            subprocess.run(["iptables", *rule], check=False, capture_output=True)
+            subprocess.run(["iptables", "--wait", *rule], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "delete", name], check=False)  # its pair goes with it
 
 
