@@ -12,7 +12,7 @@ from settings import ENVIRONMENTS
 from tests.harness.patched import sample_file
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("cli", "layers", "provision", "settings", "targets", "toolchain")
+PARTS = ("apps", "cli", "images", "layers", "provision", "settings", "targets", "toolchain")
 # Its program needs neither engine nor plugins, which ./lab looks for before Pulumi starts.
 CODE = """
 import sys
