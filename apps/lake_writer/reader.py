@@ -35,6 +35,7 @@ class Reader:
         self._store = Store(connection, settings.lake_catalog)
         self._state = state
         self._position: dict[Partition, int] = {}
+        self._noted: set[str] = set()  # ids of recreated topics that the log has
         self._numbers = 0
         self._kinds = {
             settings.inference_results_topic: "events",
@@ -80,11 +81,13 @@ class Reader:
         return self._open(moves)
 
     def _note_recreated(self, now: set[Partition], known: Mapping[Partition, object]) -> None:
-        ids = {at.topic_id for at in known}
+        ids = {at.topic_id for at in known} | self._noted
         before = {at.topic for at in known}
-        for topic in {at.topic for at in now if at.topic_id not in ids}:
+        for topic, topic_id in {(at.topic, at.topic_id) for at in now if at.topic_id not in ids}:
             if topic in before:
                 LOG.error("topic %s was recreated: it is read from its beginning", topic)
+                # Once: until the first commit of its messages the lake does not know it.
+                self._noted.add(topic_id)
                 with self._state.changed:
                     self._state.totals.recreated += 1
 

@@ -341,7 +341,7 @@ def test_drift_names_what_differs_inside_of_machines(
     monkeypatch.setenv("SECRET", "correct-horse")
     names = ["store", "cache"]
 
-    def state(engine: Engine, *words: str) -> str:
+    def state(engine: Engine, *words: str, timeout_s: float | None = None) -> str:
         if words[-1] != "lab-foundation":
             return json.dumps({"deployment": {}})
         job = {name: json.dumps({"host": name, "private_key": "correct-horse"}) for name in names}
@@ -376,7 +376,7 @@ def test_drift_names_what_differs_inside_of_machines(
     assert len(calls) == 5
     assert all("--check" in call for call in calls)
 
-    def unreadable(engine: Engine, *words: str) -> str:
+    def unreadable(engine: Engine, *words: str, timeout_s: float | None = None) -> str:
         raise Fault("pulumi stack export: incorrect passphrase")
 
     monkeypatch.setattr(Engine, "capture", unreadable)
@@ -494,6 +494,8 @@ def test_every_image_of_the_lab_is_built() -> None:
         place.relative_to(ROOT).as_posix()
         for folder in ("images", "apps")
         for place in (ROOT / folder).rglob("Dockerfile")
+        # Vendors' images, made from packages where none can be pulled, are no image of the lab's.
+        if "from-packages" not in place.parts
     }
     known = {r.dockerfile or f"{r.context}/Dockerfile" for r in images.recipes().values()}
     assert known == dockerfiles

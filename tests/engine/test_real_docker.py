@@ -20,7 +20,7 @@ from cli.lib.docker import require_health
 from cli.lib.fault import Fault
 from layers import LAYERS
 from rehearsal import operations, simulator
-from settings import images
+from settings import containers, images
 from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
 from tests.harness import real_docker, terraform
@@ -96,9 +96,10 @@ def at_rest(dev: Lab, layer: str) -> None:
 
 
 def test_every_container_runs_with_its_limits(dev: Lab, docker: Docker) -> None:
-    names = docker.ask("ps", "--format", "{{.Names}} {{.Status}}").splitlines()
-    assert len(names) == 13
-    assert [line for line in names if "(healthy)" not in line] == []
+    running = docker.ask("ps", "--format", "{{.Names}} {{.Status}}").splitlines()
+    wanted = containers.wanted(dev.scratch.settings)
+    assert sorted(line.split()[0] for line in running) == sorted(one.docker_name for one in wanted)
+    assert [line for line in running if "(healthy)" not in line] == []
     limits = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}"
     told = docker.ask("container", "inspect", "--format", limits, "datalab-mlflow")
     assert told == f"{768 << 20} {768 << 20} 500000000"

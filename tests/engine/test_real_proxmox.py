@@ -104,15 +104,22 @@ def test_machines_are_what_the_settings_say(real: Real) -> None:
     assert docker_vm["hostpci0"] == "mapping=gpu,pcie=1,rombar=1,x-vga=0"
 
 
+@pytest.fixture
+def previewed(real: Real) -> Iterator[Lab]:
+    """The environment, whose settings and state are as they were once the test has ended."""
+    yield real.lab
+    real.lab.restore("after platform")
+
+
 @pytest.mark.parametrize("case", sorted({*SAMPLE, *WAITED_FOR} - ELSEWHERE))
-def test_a_change_replaces_no_machine(real: Real, case: str) -> None:
-    assert not GONE & set(touched(real.lab, case).values())
+def test_a_change_replaces_no_machine(previewed: Lab, case: str) -> None:
+    assert not GONE & set(touched(previewed, case).values())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", sorted(set(CASES) - {*SAMPLE, *WAITED_FOR} - ELSEWHERE))
-def test_no_other_change_replaces_a_machine_either(real: Real, case: str) -> None:
-    assert not GONE & set(touched(real.lab, case).values())
+def test_no_other_change_replaces_a_machine_either(previewed: Lab, case: str) -> None:
+    assert not GONE & set(touched(previewed, case).values())
 
 
 @pytest.mark.parametrize("case", MADE)

@@ -122,8 +122,11 @@ SCHEDULES = {
 COLLECTIONS: Mapping[str, Any] = {
     "services.kafka.topics": topics(),
     "services.lakehouse.catalogs": {
-        f"{'c' * 39}{number:02}": {"encrypted": True}
-        for number in range(MOST_CATALOGS - len(CATALOGS))
+        **{
+            f"{'c' * 39}{number:02}": {"encrypted": True}
+            for number in range(MOST_CATALOGS - len(CATALOGS))
+        },
+        **{name: dict(catalog) for name, catalog in CATALOGS.items()},
     },
     "services.ollama.models": [f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)],
     "apps.model_server.models": [f"{'m' * 247}{number:03}@{'a' * 250}" for number in range(64)],

