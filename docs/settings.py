@@ -111,7 +111,7 @@ def _entry(entry: Schema, shared: dict[str, None]) -> str:
 
 
 def _link(model: str, shared: dict[str, None]) -> str:
-    """A link to the part of the page that tells of a model."""
+    """A link to a model's part of the page."""
     shared[model] = None
     return f"[{model}](#{model.lower()})"
 

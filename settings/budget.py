@@ -16,7 +16,7 @@ from settings.machines import Machine, Vm
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
 from settings.platform.runner import Runner
-from settings.sections import Containers, Machines, sections
+from settings.sections import Sections, sections
 from settings.target import DockerTarget, ProxmoxTarget
 
 if TYPE_CHECKING:
@@ -186,15 +186,9 @@ def machines(settings: "Settings") -> list[tuple[str, Machine]]:
 
 def budget(settings: "Settings") -> Budget:
     """The budget of an environment."""
+    target, platform = settings.common.target, settings.platform
     sound = sections(settings)
-    return _plan(
-        target=settings.common.target,
-        docker=settings.platform.docker,
-        gitlab=settings.platform.gitlab,
-        runner=settings.platform.runner,
-        machines=sound.machines,
-        containers=sound.containers,
-    )
+    return _plan(target, platform.docker, platform.gitlab, platform.runner, sound)
 
 
 def fits(
@@ -203,8 +197,7 @@ def fits(
     docker: DockerHost,
     gitlab: GitLab,
     runner: Runner,
-    machines: Machines,
-    containers: Containers,
+    sections: Sections,
 ) -> Iterator[tuple[str, str]]:
     """Memory and disks are enough (`./lab budget ENV` shows the plan, with warnings).
 
@@ -213,15 +206,7 @@ def fits(
     jobs and what is kept for its system fit the Docker host's memory. The machines' disks fit their
     storage.
     """
-    planned = _plan(
-        target=target,
-        docker=docker,
-        gitlab=gitlab,
-        runner=runner,
-        machines=machines,
-        containers=containers,
-    )
-    for level, key, text in planned.findings:
+    for level, key, text in _plan(target, docker, gitlab, runner, sections).findings:
         if level == "error":
             yield key, text
 
@@ -233,15 +218,13 @@ def _present(gitlab: GitLab, parts: Mapping[str, T]) -> list[tuple[str, T]]:
 
 
 def _plan(
-    *,
     target: DockerTarget | ProxmoxTarget,
     docker: DockerHost,
     gitlab: GitLab,
     runner: Runner,
-    machines: Machines,
-    containers: Containers,
+    sound: Sections,
 ) -> Budget:
-    loads = tuple(_loads(target, runner, _present(gitlab, containers)))
+    loads = tuple(_loads(target, runner, _present(gitlab, sound.containers)))
     if target.kind == "docker":
         # All of `target.memory_mib` is for containers: nothing of it is the system's.
         host = Host(key="common.target", memory_mib=target.memory_mib, cores=target.cores)
@@ -257,7 +240,7 @@ def _plan(
         ),
         machines=tuple(
             _guest(key, machine, machine.disk_storage(target))
-            for key, machine in _present(gitlab, machines)
+            for key, machine in _present(gitlab, sound.machines)
         ),
         docker=Host(
             key="platform.docker.machine",

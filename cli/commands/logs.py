@@ -35,12 +35,10 @@ def run(values: argparse.Namespace) -> int:
     env = backend.only_one(values.env)
     settings = backend.settings_of(env)
     service, container = find(settings, values.service)
-    if container:
-        follow = ["--follow"] if values.follow else []
-        return of_container(
-            env, settings, ["logs", "--tail", str(values.lines), *follow, container]
-        )
     follow = ["--follow"] if values.follow else []
+    if container:
+        words = ["logs", "--tail", str(values.lines), *follow, container]
+        return of_container(env, settings, words)
     return of_machine(env, settings, service, ["-n", str(values.lines), *follow])
 
 
