@@ -1,9 +1,8 @@
 """The lake writer: moves the model server's events from Kafka into the lakehouse."""
 
-import pulumi
-
+from layers.apps.application import Application
 from layers.apps.model_server import inference_variables
-from layers.context import Component, LayerContext
+from layers.context import LayerContext
 from settings.apps.lake_writer import LakeWriter as Settings
 from targets import Container, File, Health
 
@@ -13,51 +12,41 @@ DOCUMENT = "/run/secrets/lake.json"
 OTHER_MIB = 224
 
 
-class LakeWriter(Component):
-    """The writer; image is what it runs."""
+class LakeWriter(Application):
+    """The writer."""
 
     TYPE = "datalab:apps:LakeWriter"
 
-    image: pulumi.Output[str]
-
-    def __init__(
-        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
-    ):
-        super().__init__(name, context, opts)
-        self.image = context.build(self, name)
+    def container(self, name: str, context: LayerContext) -> Container:
+        """Its image with what it is told."""
         wanted = context.get(Settings)
         size = wanted.container
-        context.run(
-            self,
-            name,
-            Container(
-                image=self.image,
-                memory_mib=size.memory_mib,
-                cpus=size.cpus,
-                environment={
-                    "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
-                    **inference_variables(context.settings),
-                    "DATALAB_LAKE_FILE": DOCUMENT,
-                    "LAKE_CATALOG": wanted.catalog,
-                    "BATCH_ROWS": str(wanted.batch_rows),
-                    "BATCH_MIB": str(wanted.batch_mib),
-                    "BATCH_SECONDS": str(wanted.batch_seconds),
-                    "MAINTENANCE_MINUTES": str(wanted.maintenance_minutes),
-                    "KEEP_SNAPSHOTS_DAYS": str(wanted.keep_snapshots_days),
-                    "DUCKDB_MEMORY_MIB": str(max(64, size.memory_mib - OTHER_MIB)),
-                },
-                files={
-                    DOCUMENT: File(
-                        content=context.services.lakehouse["inside"], mode="0400", owner=USER
-                    )
-                },
-                ports=context.ports(name),
-                capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
-                stop_s=30,  # it commits what it has read
-                health=Health(test=("CMD", "python", "-m", "lake_writer.health")),
-            ),
+        return Container(
+            image=self.image,
+            memory_mib=size.memory_mib,
+            cpus=size.cpus,
+            environment={
+                "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                **inference_variables(context.settings),
+                "DATALAB_LAKE_FILE": DOCUMENT,
+                "LAKE_CATALOG": wanted.catalog,
+                "BATCH_ROWS": str(wanted.batch_rows),
+                "BATCH_MIB": str(wanted.batch_mib),
+                "BATCH_SECONDS": str(wanted.batch_seconds),
+                "MAINTENANCE_MINUTES": str(wanted.maintenance_minutes),
+                "KEEP_SNAPSHOTS_DAYS": str(wanted.keep_snapshots_days),
+                "DUCKDB_MEMORY_MIB": str(max(64, size.memory_mib - OTHER_MIB)),
+            },
+            files={
+                DOCUMENT: File(
+                    content=context.services.lakehouse["inside"], mode="0400", owner=USER
+                )
+            },
+            ports=context.ports(name),
+            capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
+            stop_s=30,  # it commits what it has read
+            health=Health(test=("CMD", "python", "-m", "lake_writer.health")),
         )
-        self.register_outputs({"image": self.image})
 
 
 COMPONENT = LakeWriter

@@ -2,9 +2,8 @@
 
 import json
 
-import pulumi
-
-from layers.context import Component, LayerContext
+from layers.apps.application import Application
+from layers.context import LayerContext
 from settings import Settings
 from settings.apps.model_server import SERVER_MIB
 from settings.apps.model_server import ModelServer as ModelServerSettings
@@ -12,42 +11,32 @@ from settings.services.kafka import Kafka
 from targets import Container, Health
 
 
-class ModelServer(Component):
-    """The server; image is what it runs."""
+class ModelServer(Application):
+    """The server."""
 
     TYPE = "datalab:apps:ModelServer"
 
-    image: pulumi.Output[str]
-
-    def __init__(
-        self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
-    ):
-        super().__init__(name, context, opts)
-        self.image = context.build(self, name)
+    def container(self, name: str, context: LayerContext) -> Container:
+        """Its image with what it is told."""
         wanted = context.get(ModelServerSettings)
         size = wanted.container
-        context.run(
-            self,
-            name,
-            Container(
-                image=self.image,
-                memory_mib=size.memory_mib,
-                cpus=size.cpus,
-                environment={
-                    "MLFLOW_TRACKING_URI": context.services.mlflow["inner_url"],
-                    "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
-                    **inference_variables(context.settings),
-                    "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
-                    **model_variables(wanted),
-                },
-                capabilities=(),
-                # What was downloaded: it starts with that while MLflow is away.
-                volumes={"model-server-models": "/var/lib/model-server"},
-                ports=context.ports(name),
-                health=Health(test=("CMD", "python", "-m", "model_server.health")),
-            ),
+        return Container(
+            image=self.image,
+            memory_mib=size.memory_mib,
+            cpus=size.cpus,
+            environment={
+                "MLFLOW_TRACKING_URI": context.services.mlflow["inner_url"],
+                "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                **inference_variables(context.settings),
+                "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
+                **model_variables(wanted),
+            },
+            capabilities=(),
+            # What was downloaded: it starts with that while MLflow is away.
+            volumes={"model-server-models": "/var/lib/model-server"},
+            ports=context.ports(name),
+            health=Health(test=("CMD", "python", "-m", "model_server.health")),
         )
-        self.register_outputs({"image": self.image})
 
 
 def model_variables(wanted: ModelServerSettings) -> dict[str, str]:
