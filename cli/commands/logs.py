@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cli.lib.command import DAILY, Verb, arg, environment, positive
+from cli.lib.command import DAILY, ONLY_ENV, Verb, arg, positive
 from cli.lib.fault import Fault
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ VERB = Verb(
     order=6,
     arguments=(
         arg("service", metavar="SERVICE", help="as ./lab status names it"),
-        arg("env", metavar="ENV", type=environment, nargs="?", help="default: the one set up"),
+        ONLY_ENV,
         arg("--follow", action="store_true", help="also what it writes from now on"),
         arg("--lines", metavar="N", type=positive, default=200, help="how many of the last; 200"),
     ),

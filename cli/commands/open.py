@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.lib.command import DAILY, Verb, arg, environment
+from cli.lib.command import DAILY, ONLY_ENV, Verb, arg
 
 VERB = Verb(
     "open",
@@ -11,7 +11,7 @@ VERB = Verb(
     order=7,
     arguments=(
         arg("service", metavar="SERVICE", help="as ./lab status names it; `gateway`: start page"),
-        arg("env", metavar="ENV", type=environment, nargs="?", help="default: the one set up"),
+        ONLY_ENV,
     ),
     engine=False,
 )

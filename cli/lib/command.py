@@ -99,6 +99,7 @@ environment = one_of("environment", ENVIRONMENTS)
 layer = one_of("layer", LAYERS)
 ENV = arg("env", metavar="ENV", type=environment, help=" or ".join(ENVIRONMENTS))
 MAYBE_ENV = arg("env", metavar="ENV", type=environment, nargs="?", help=ENV.options["help"])
+ONLY_ENV = arg("env", metavar="ENV", type=environment, nargs="?", help="default: the one set up")
 LAYER = arg(
     "layer", metavar="LAYER", type=layer, nargs="?", help=f"{', '.join(LAYERS)}; default: all"
 )
