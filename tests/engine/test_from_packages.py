@@ -24,7 +24,6 @@ from settings.packaged import Contract, contracts
 from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
 from tests.harness import packaged, real_docker, terraform
-from tests.harness.deploy import deploy
 from tests.harness.docker import engine, enter
 from tests.harness.process import wait_for
 from tests.harness.real_docker import ByTag, Docker
@@ -51,12 +50,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
         for name, image in images.catalogue().images.items():
             if name not in WANTED:
                 real_docker.make_image(host, image.name)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(images, "sums", SUMS)
-            layers = deploy("dev", CHANGE).values()
-        for layer in layers:
-            for built in layer.all("docker:index/image:Image"):
-                real_docker.make_image(host, built.inputs["imageName"])
+        real_docker.make_built_images(host, SUMS, CHANGE)
         yield Docker(host)
 
 

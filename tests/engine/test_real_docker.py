@@ -24,7 +24,6 @@ from settings import containers, images
 from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
 from tests.harness import real_docker, terraform
-from tests.harness.deploy import deploy
 from tests.harness.docker import engine
 from tests.harness.real_docker import ByTag, Docker
 from tests.harness.real_provider import served
@@ -52,13 +51,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     with engine(tmp_path_factory.mktemp("docker"), networks=True) as host:
         for name, image in images.catalogue().images.items():
             real_docker.make_image(host, image.name, USERS.get(name, ""))
-        # What the lab builds is named by what it is built from, digests included.
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(images, "sums", SUMS)
-            layers = deploy("dev").values()
-        for layer in layers:
-            for built in layer.all("docker:index/image:Image"):
-                real_docker.make_image(host, built.inputs["imageName"])
+        real_docker.make_built_images(host, SUMS)
         yield Docker(host)
 
 

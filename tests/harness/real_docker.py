@@ -8,11 +8,15 @@ import io
 import re
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from rehearsal.rules.docker import BUILD
+from settings import images
 from tests.harness import terraform
+from tests.harness.deploy import deploy
 from tests.harness.real_provider import RealProvider
 
 # What entry points and health checks call.
@@ -65,6 +69,21 @@ def make_image(
         check=True,
         capture_output=True,
     )
+
+
+def make_built_images(
+    host: str, sums: Callable[[], Mapping[str, str]], change: Mapping[str, Any] | None = None
+) -> None:
+    """Make stubs of what the lab builds in `dev`; `sums` stands for `settings.images.sums`.
+
+    They are named by what they are built from, digests included.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "sums", sums)
+        layers = deploy("dev", change).values()
+    for layer in layers:
+        for built in layer.all(BUILD):
+            make_image(host, built.inputs["imageName"])
 
 
 class Docker:
