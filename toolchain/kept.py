@@ -1,12 +1,11 @@
 """A folder outside the checkout for what is slow to fetch or build, keyed by version."""
 
-import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from toolchain import install
+from toolchain import install, lock
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
@@ -20,8 +19,7 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
         return folder
     locks = root / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with (locks / name).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock.held(locks / name):
         if folder.is_dir():
             return folder
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
