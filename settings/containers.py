@@ -56,11 +56,15 @@ def pulled(settings: "Settings", service: Service) -> str:
     return images.image(image_of(settings, service))
 
 
+def from_packages(settings: "Settings") -> bool:
+    """Whether the vendors' images are made here."""
+    target = settings.common.target
+    return target.kind == "docker" and target.images == "packages"
+
+
 def taken(settings: "Settings", reference: str) -> str:
     """A vendor's image by its own name, or the one that is made from packages in its place."""
-    target = settings.common.target
-    made = target.kind == "docker" and target.images == "packages"
-    return stand_in(reference) if made else reference
+    return stand_in(reference) if from_packages(settings) else reference
 
 
 def recipe(settings: "Settings", image: str) -> Recipe:

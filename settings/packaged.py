@@ -67,7 +67,7 @@ class Contract:
             if path.is_file():
                 found.update(f"{path.relative_to(self.folder)}\0".encode() + path.read_bytes())
         for name in self.of:
-            found.update(images.read().images[name].tag.encode())
+            found.update(images.catalogue().images[name].tag.encode())
         return f"{PREFIX}/{self.name}:{found.hexdigest()[:LENGTH]}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from cli.lib.fault import Fault
 from cli.lib.packaged import programs
 from settings import Settings
+from settings.containers import from_packages
 from settings.foundation.vault import Vault
 from settings.packaged import PREFIX, Contract, contracts
 from toolchain.kept import cached
@@ -53,8 +54,7 @@ def make(
 
 def needed(settings: Settings) -> list[Contract]:
     """The images that an environment runs, where its settings say that they are made here."""
-    target = settings.common.target
-    if target.kind != "docker" or target.images != "packages":
+    if not from_packages(settings):
         return []
     # Of what can stand for each other only one is chosen, and one of them takes ten minutes.
     engines = {"vault", "openbao"} - {settings.get(Vault).engine}
@@ -90,7 +90,7 @@ def debian(suite: str) -> Path:
             raise Fault("images from packages need root and debootstrap: apt install debootstrap")
         root, archive = folder / "root", _archive()
         words = ("--variant=minbase", "--include=ca-certificates", suite, str(root), archive)
-        _run(["debootstrap", *words, SCRIPT])
+        programs.run(["debootstrap", *words, SCRIPT])
         (root / "etc/apt/sources.list").unlink(missing_ok=True)
         text = SOURCES.format(archive=archive, suite=suite, signed=f"Signed-By: {KEYRING}\n")
         (root / "etc/apt/sources.list.d/debian.sources").write_text(text)
@@ -101,7 +101,7 @@ def debian(suite: str) -> Path:
         (root / "var/cache/apt/archives/partial").mkdir(parents=True)
         for index in (root / "var/lib/apt/lists").iterdir():
             shutil.rmtree(index) if index.is_dir() else index.unlink()
-        _run(["tar", "-C", str(root), "-cf", str(folder / "root.tar"), "."])
+        programs.run(["tar", "-C", str(root), "-cf", str(folder / "root.tar"), "."])
         shutil.rmtree(root)
 
     key = hashlib.sha256((SOURCES + MIRROR).encode()).hexdigest()[:12]
@@ -114,25 +114,9 @@ def _archive() -> str:
     if system["ID"] != "debian":
         raise Fault(f"images from packages are made on Debian, and this is {system['NAME']}")
     own = f"Codename: {system['VERSION_CODENAME']}"
-    sites = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)", own])
+    sites = programs.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", own])
     return sites.split()[0].rstrip("/")
 
 
 def _docker(*words: str, env: Mapping[str, str]) -> str:
-    return _run(["docker", *words], env)
-
-
-def _run(command: list[str], env: Mapping[str, str] | None = None) -> str:
-    """What a program says; Fault with its last lines where it fails."""
-    done = subprocess.run(
-        command,
-        env=None if env is None else dict(env),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
-        raise Fault(f"{' '.join(command[:2])} failed:\n{said}")
-    return done.stdout
+    return programs.run(["docker", *words], env)

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli.lib.fault import Fault
 from settings import images
 from settings.packaged import FOLDER
 from toolchain.kept import cached
@@ -43,7 +44,7 @@ def jars(pom: Path, version: str) -> Path:
             *("mvn", "-q", "-B", "dependency:copy-dependencies"),
             *(f"-D{name}.version={version}", f"-DoutputDirectory={folder}"),
         ]
-        subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
+        run(command, cwd=folder)
 
     return cached(f"{name}-{version}-{key}", fetch)
 
@@ -63,7 +64,7 @@ def wheel(requirements: Path) -> Path:
                 *("--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"),
                 *("--python-version", "3.12", "--dest", scratch, "-r", str(requirements)),
             ]
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+            run(command)
             (file,) = Path(scratch).glob("*.whl")
             with zipfile.ZipFile(file) as packed:
                 for entry in packed.infolist():
@@ -82,7 +83,7 @@ def go_package(package: str) -> Path:
     def build(folder: Path) -> None:
         variables = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
         command = ["go", "install", "-trimpath", "-ldflags", "-s -w", package]
-        subprocess.run(command, env=variables, check=True, stdin=subprocess.DEVNULL)
+        run(command, env=variables)
 
     return cached(f"{name}-{package.rpartition('-')[2]}", build)
 
@@ -97,12 +98,30 @@ def go_module(module: Path) -> Path:
         source.mkdir()
         for file in ("go.mod", "go.sum", "main.go"):
             shutil.copy(module / file, source)
-        subprocess.run(
-            ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", folder / name, "."],
-            cwd=source,
+        run(
+            ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), "."],
             env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
-            check=True,
-            stdin=subprocess.DEVNULL,
+            cwd=source,
         )
 
     return cached(f"{name}-{sums}", build)
+
+
+def run(command: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What a program says; Fault with its last lines where it fails, or where it is not there."""
+    try:
+        done = subprocess.run(
+            command,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise Fault(f"there is no {command[0]} here, which makes images from packages") from None
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
+        raise Fault(f"{' '.join(command[:2])} failed:\n{said}")
+    return done.stdout
