@@ -95,9 +95,7 @@ def vault(
 
     return pulumi_vault.Provider(
         "vault",
-        address=pulumi.Output.from_input(ready).apply(
-            lambda _: f"https://{where.address}:{where.port}"
-        ),
+        address=pulumi.Output.from_input(ready).apply(lambda _: f"https://{where.reached}"),
         # Each run logs in, so that no token is kept; and VAULT_TOKEN of a shell counts for nothing.
         auth_login_userpass=pulumi_vault.ProviderAuthLoginUserpassArgs(
             username=login["username"], password=login["password"]

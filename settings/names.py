@@ -109,6 +109,11 @@ class Endpoint:
         return f"{self.host}:{self.port}"
 
     @property
+    def reached(self) -> str:
+        """address:port, for clients whose DNS may not know the lab."""
+        return f"{self.address}:{self.port}"
+
+    @property
     def inner_netloc(self) -> str:
         """host:port for containers."""
         return f"{self.inner_host}:{self.inner_port}"

@@ -114,7 +114,7 @@ def _hand_over(
     vault = endpoints(settings)["vault"]
     session = requests.Session()
     session.trust_env, session.verify = False, authority
-    client = hvac.Client(f"https://{vault.address}:{vault.port}", session=session)
+    client = hvac.Client(f"https://{vault.reached}", session=session)
     try:
         client.auth.userpass.login(identity["username"], identity["password"])
         for name, secret in given.items():

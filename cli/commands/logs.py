@@ -60,11 +60,10 @@ def of_container(env: str, settings: "Settings", words: Sequence[str]) -> int:
 
 def of_machine(env: str, settings: "Settings", service: "Service", words: Sequence[str]) -> int:
     """The journal of a machine, which has this service alone."""
-    from operator import attrgetter
-
     from cli.lib import remote, ssh
+    from settings.names import endpoints
 
-    address = str(attrgetter(f"{service.key}.machine.address")(settings))
+    address = str(endpoints(settings)[service.name].address)
     job = remote.read(env, settings).jobs.get(address)
     if job is None:
         raise Fault(f"{service.name} is not up yet: run ./lab up {env} first")

@@ -19,6 +19,7 @@ TIMEOUT_S = 60
 # How long a container that somebody has just restarted may take to its first health check.
 SETTLE_S = 120
 CONTAINER = "docker:index/container:Container"
+PROVIDER = "pulumi:providers:docker"
 PEMS = ("ca", "cert", "key")  # parts of the provider's client certificate, and docker's files
 
 
@@ -91,7 +92,7 @@ def require_health(engine: Engine, stack: str) -> None:
     names = sorted(str(r["inputs"]["name"]) for r in resources if r["type"] == CONTAINER)
     if not names:
         return
-    provider = next(r for r in resources if r["type"] == "pulumi:providers:docker")["inputs"]
+    provider = next(r for r in resources if r["type"] == PROVIDER)["inputs"]
     try:
         with connection(dict(visible(provider))) as env:
             end = time.monotonic() + SETTLE_S

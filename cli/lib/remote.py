@@ -17,7 +17,7 @@ from toolchain import pulumi_cli
 
 STATE_S = 10.0  # as long as a store with the state may take to answer
 LAYERS = ("foundation", "platform", "services")
-DOCKER = "pulumi:providers:docker"
+DOCKER = docker.PROVIDER
 PROXMOX = "pulumi:providers:proxmoxve"
 TOKENS = "gitlab:index/projectAccessToken:ProjectAccessToken"
 

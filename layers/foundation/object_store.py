@@ -131,7 +131,7 @@ class StoreContents(Component):
         store, endpoint = context.component(ObjectStore), context.endpoint("store")
         provider = minio.Provider(
             "minio",
-            minio_server=store.ready.apply(lambda _: f"{endpoint.address}:{endpoint.port}"),
+            minio_server=store.ready.apply(lambda _: endpoint.reached),
             minio_user=ROOT_USER,
             minio_password=context.secret("object-store-root"),
             minio_region=context.settings.common.region,  # it refuses what another one signed

@@ -46,7 +46,7 @@ def access(context: LayerContext) -> dict[str, pulumi.Input[str]]:
     endpoint, client = context.endpoint("docker"), context.certificate("docker-client")
     ready = context.component(DockerHost).ready
     return {
-        "host": ready.apply(lambda _: f"tcp://{endpoint.address}:{endpoint.port}"),
+        "host": ready.apply(lambda _: f"tcp://{endpoint.reached}"),
         "ca": context.ca,
         "certificate": client["certificate"],
         "key": client["key"],

@@ -46,7 +46,7 @@ def addresses(context: LayerContext) -> dict[str, str]:
     web, registry = context.endpoint("gitlab"), context.endpoint("registry")
     return {
         "url": web.url,
-        "api_url": f"{web.scheme}://{web.address}:{web.port}/api/v4/",
+        "api_url": f"{web.scheme}://{web.reached}/api/v4/",
         "registry": registry.netloc,
     }
 

@@ -60,7 +60,7 @@ def bootstrap(context: LayerContext) -> str:
     endpoint = context.endpoint("kafka")
     # The address, not the name: it is also what the broker sends clients on to, and not every
     # client's DNS knows the lab.
-    return f"{endpoint.address}:{endpoint.port}"
+    return endpoint.reached
 
 
 def provision(broker: str, topic: str, wanted: Topic, *more: str) -> str:

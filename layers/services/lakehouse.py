@@ -35,7 +35,7 @@ class Lakehouse(Component):
             "outside": _document(
                 context,
                 {"host": str(server.address), "port": server.port},
-                f"{store.scheme}://{store.address}:{store.port}",
+                f"{store.scheme}://{store.reached}",
                 writer.url,
             ),
             "inside": _document(

@@ -13,7 +13,7 @@ from cli.lib.command import unknown
 from cli.lib.containers import Container, Image
 from cli.lib.fault import Fault
 from settings import Settings, images
-from settings.containers import Wanted, image_of, recipe, taken, wanted
+from settings.containers import Wanted, docker_name, image_of, recipe, taken, wanted
 from settings.declarations import SERVICES
 from settings.names import Endpoint, endpoints
 from settings.service import Listener, Service
@@ -71,7 +71,7 @@ def containers(
         extra = (found or {})[name]
         yield Row(
             layer=extra.layer,
-            service=name.removeprefix("datalab-"),
+            service=name.removeprefix(docker_name("")),
             state=extra.state,
             running=extra.image.version(),
             since=extra.since,
@@ -171,7 +171,7 @@ def _answers(where: Endpoint, listener: Listener) -> str:
         # By its address, as DNS may not know the lab; whether it is trusted is the browser's part.
         with http.client(own=True, verify=False, timeout=ANSWER_S) as client:
             answer = client.get(
-                f"{where.scheme}://{where.address}:{where.port}{listener.page}",
+                f"{where.scheme}://{where.reached}{listener.page}",
                 headers={"Host": where.netloc},
                 extensions={"sni_hostname": where.host},
             )
