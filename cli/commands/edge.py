@@ -14,7 +14,7 @@ from toolchain.files import ROOT
 
 VERB = Verb(
     "edge",
-    "the lakehouse: sql, shell, status, maintain, notebook, credentials",
+    "the lakehouse: sql, shell, status, maintain, monitor, notebook, credentials",
     group=DAILY,
     order=55,
     arguments=(
@@ -29,10 +29,11 @@ VERB = Verb(
 )
 
 CLIENT = ROOT / "edge"  # the client's own folder; datalab-edge is made from it
+# Commands that need packages of their own, edge/requirements-COMMAND.txt, and what is told of them.
 # Compile: uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
-#   --no-emit-find-links --no-annotate --no-header -o edge/requirements-notebook.txt
-#   edge/requirements.in edge/notebook.in
-NOTEBOOK = CLIENT / "requirements-notebook.txt"
+#   --no-emit-find-links --no-annotate --no-header -o edge/requirements-COMMAND.txt
+#   edge/requirements.in edge/COMMAND.in
+EXTRAS = {"notebook": "marimo, for notebooks", "monitor": "scikit-learn, for statistics"}
 
 
 def run(values: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ def run(values: argparse.Namespace) -> int:
     asks = {"-h", "--help"}.isdisjoint(words)
     lake = credentials(values.env) if asks else {}
     # -P: a file of the person's own folder must not stand in for a module of the client.
-    python = with_notebooks() if words[0] == "notebook" and asks else Path(sys.executable)
+    python = with_packages(words[0]) if words[0] in EXTRAS and asks else Path(sys.executable)
     command = [str(python), "-P", "-m", "datalab_edge", *words]
     own = {"PYTHONPATH": str(CLIENT), "DATALAB_EDGE_CALLED": f"./lab edge {values.env}"}
     return wait(command, Path.cwd(), {**os.environ, **own, **lake})
@@ -64,25 +65,26 @@ def credentials(env: str) -> Mapping[str, str]:
     return {"DATALAB_LAKE": found["outside"]}
 
 
-def with_notebooks() -> Path:
-    """The Python of an environment with marimo, made when it is first asked for.
+def with_packages(command: str) -> Path:
+    """The Python of an environment for one of EXTRAS, made when it is first asked for.
 
-    Of its own: with polars and pyarrow it is as large as all else that `./lab` needs.
+    Of its own: marimo with polars and pyarrow is as large as all else that `./lab` needs.
     """
-    packages = hashlib.sha256(NOTEBOOK.read_bytes()).hexdigest()[:12]
-    folder = install.cache_folder() / f"notebook-{packages}"
+    requirements = CLIENT / f"requirements-{command}.txt"
+    packages = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = install.cache_folder() / f"{command}-{packages}"
     python, whole = folder / "bin" / "python", folder / ".installed"
-    wanted = ("--require-hashes", "--only-binary", ":all:", "-r", NOTEBOOK)
-    with install.exclusive("notebook"):
+    wanted = ("--require-hashes", "--only-binary", ":all:", "-r", requirements)
+    with install.exclusive(command):
         if whole.exists():
             return python
-        log = install.log_file("notebook")
+        log = install.log_file(command)
         words = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
         try:
             venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", folder]
-            progress.run("environment of notebooks", venv, log=log, into=folder.parent)
+            progress.run(f"environment of {command}", venv, log=log, into=folder.parent)
             pip: list[str | Path] = [python, "-m", "pip", "install", *words, *wanted]
-            progress.run("marimo, for notebooks", pip, log=log, into=folder)
+            progress.run(EXTRAS[command], pip, log=log, into=folder)
         except progress.CommandError as error:
             raise Fault(str(error)) from None
         whole.touch()

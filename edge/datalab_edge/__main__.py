@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import duckdb
 
-from datalab_edge import programs, status
+from datalab_edge import monitor, programs, status
 from datalab_edge.credentials import FILE, TEXT, CredentialsError, Lake, dump, load
 from datalab_edge.lake import connect
 from datalab_edge.output import write_csv, write_json
@@ -57,6 +58,22 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("maintain", help="merge small files and delete unused ones").set_defaults(
         run=_maintain
     )
+    watch = verbs.add_parser("monitor", help=f"numbers about models, into {monitor.SCHEMA}.stats")
+    watch.add_argument(
+        "--days",
+        type=_positive,
+        default=monitor.DAYS,
+        help=f"the newest days with answers are computed again ({monitor.DAYS})",
+    )
+    watch.add_argument(
+        "--reference",
+        type=_positive,
+        default=monitor.REFERENCE,
+        help="of a version's first answers so many are what later ones are compared with "
+        f"({monitor.REFERENCE})",
+    )
+    watch.add_argument("--json", action="store_true", help="the numbers as a JSON list")
+    watch.set_defaults(run=_monitor)
     notebook = verbs.add_parser("notebook", help="a marimo notebook, where the lake is attached")
     notebook.add_argument("file", type=Path, nargs="?", default=Path("lake.py"))
     notebook.set_defaults(run=_notebook)
@@ -96,6 +113,22 @@ def _status(lake: Lake, _: argparse.Namespace) -> int:
 def _maintain(lake: Lake, _: argparse.Namespace) -> int:
     print(status.maintain(lake))
     return 0
+
+
+def _monitor(lake: Lake, given: argparse.Namespace) -> int:
+    with connect(lake) as connection:
+        found = monitor.monitor(connection, given.days, given.reference)
+    if given.json:
+        write_json(monitor.NAMES, map(astuple, found), sys.stdout)
+    else:
+        print(monitor.page(found))
+    return 0
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def _notebook(lake: Lake, given: argparse.Namespace) -> int:

@@ -88,8 +88,11 @@ def test_a_lab_without_a_lakehouse_is_told_to_come_up(
 
 
 @pytest.mark.service
-def test_a_notebook_has_an_environment_of_its_own(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "packages"), [("notebook", "marimo, polars"), ("monitor", "scipy, sklearn")]
+)
+def test_what_needs_much_has_an_environment_of_its_own(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, command: str, packages: str
 ) -> None:
     come_up(checkout, DOCUMENT)
     started: list[list[str]] = []
@@ -100,11 +103,11 @@ def test_a_notebook_has_an_environment_of_its_own(
 
     monkeypatch.setattr("cli.lib.pulumi.wait", wait)
     for _ in range(2):
-        assert checkout.lab("edge", "dev", "notebook", "mine.py") == 0
+        assert checkout.lab("edge", "dev", command, "more") == 0
     (python, *words), again = started
-    assert words == ["-P", "-m", "datalab_edge", "notebook", "mine.py"]
+    assert words == ["-P", "-m", "datalab_edge", command, "more"]
     assert again[0] == python != sys.executable
-    needed = "import marimo, polars, datalab_edge.lake as lake; lake.extension_file('ducklake')"
+    needed = f"import {packages}, datalab_edge.lake as lake; lake.extension_file('ducklake')"
     done = subprocess.run([python, "-c", needed], env={"PYTHONPATH": str(CLIENT)}, check=False)
     assert done.returncode == 0
 

@@ -31,6 +31,7 @@ def test_duckdb_and_its_extensions_have_one_version() -> None:
         f"{WRITER}/requirements.txt",
         "requirements.txt",
         "edge/requirements-notebook.txt",
+        "edge/requirements-monitor.txt",
     ):
         compiled = (ROOT / file).read_text()
         for name, version in pins(EDGE / "requirements.in").items():

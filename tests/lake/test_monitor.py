@@ -1,0 +1,130 @@
+"""What `datalab-edge monitor` says of models whose answers are known."""
+
+import json
+import math
+import subprocess
+from typing import Any
+
+import pytest
+from datalab_edge.drift import Answer, answers, estimated_accuracy
+
+from tests.harness.lakehouse import Lakehouse, Stream, writer
+from tests.harness.mlflow import ROOT, install
+
+# Later than all that other tests put into the same lake.
+FIRST = "2031-01-01"
+# Three days of 400 answers: x is spread evenly, the prediction is x and true as often as it says. The model
+# `moved` has a quarter of the range on its last day; `texts` says another word then.
+EVENTS = f"""
+INSERT INTO secure_stage.main.inference_events
+SELECT name || '-' || i, name, '1',
+    CASE name
+        WHEN 'texts' THEN json_array(CASE WHEN i < 800 THEN 'a fine day' ELSE 'a poor night' END)
+        ELSE json_array(json_object('x', x, 'n', i % 7)) END,
+    CASE name WHEN 'counts' THEN 100 * x WHEN 'texts' THEN NULL ELSE x END,
+    CASE name WHEN 'texts' THEN '{{"good": 0.9, "bad": 0.1}}'::JSON END,
+    NULL, TIMESTAMP '{FIRST}' + INTERVAL 1 DAY * (i // 400) + INTERVAL 1 SECOND * i
+FROM (
+    SELECT name, i, CASE WHEN name = 'moved' AND i >= 800 THEN x / 4 ELSE x END AS x
+    FROM (
+        SELECT unnest(['steady', 'moved', 'counts', 'texts']) AS name, i,
+            (i * 7919 % 1200) / 1200 AS x
+        FROM range(1200) t(i)
+    )
+)"""
+# First wrong, then right: the newest counts.
+FEEDBACK = f"""
+INSERT INTO secure_stage.main.inference_feedback
+SELECT inference_uuid, score, score::VARCHAR::JSON, at FROM (
+    SELECT inference_uuid, unnest([1 - true, true]) AS score,
+        created_at + unnest([INTERVAL 1 SECOND, INTERVAL 2 SECOND]) AS at
+    FROM (
+        SELECT *, (split_part(inference_uuid, '-', 2)::INT * 104729 % 1201 / 1201 < prediction)::INT
+            AS true
+        FROM secure_stage.main.inference_events
+        WHERE model_name IN ('steady', 'moved') AND created_at >= '{FIRST}'
+    )
+)"""
+
+
+@pytest.mark.service
+def test_drift_and_performance_of_models(lake: Lakehouse, broker: str) -> None:
+    with writer(lake, Stream(broker)):
+        pass  # it makes its tables
+    for statement in (EVENTS, FEEDBACK):
+        lake.edge("sql", statement)
+    found = {(one["model_name"], one["day"]): one for one in monitor(lake)}
+    assert len(found) == 4 * 3
+    steady, moved, counts, texts = (
+        found[name, "2031-01-03"] for name in ("steady", "moved", "counts", "texts")
+    )
+    assert steady["requests"] == steady["feedback"] == 400
+    assert steady["prediction_mean"] == pytest.approx(0.5, abs=0.03)
+    assert steady["prediction_ks"] < 0.1
+    assert steady["prediction_ks_p"] > 0.05
+    assert 0.4 < steady["feature_auc"] < 0.6
+    # Of probabilities that are spread evenly and true: 3/4 are right, and p (1 - p) is 1/6.
+    assert steady["estimated_accuracy"] == pytest.approx(0.75, abs=0.04)
+    assert steady["brier"] == pytest.approx(1 / 6, abs=0.03)
+    assert moved["prediction_ks"] == pytest.approx(0.75, abs=0.06)
+    assert moved["prediction_ks_p"] < 1e-6
+    assert moved["feature_auc"] > 0.75
+    assert moved["estimated_accuracy"] == pytest.approx(7 / 8, abs=0.04)
+    assert found["moved", "2031-01-02"]["prediction_ks"] < 0.1
+    assert (counts["estimated_accuracy"], counts["brier"], counts["feedback"]) == (None, None, 0)
+    assert counts["prediction_ks"] < 0.1
+    assert texts["prediction_ks"] is None
+    assert texts["feature_auc"] > 0.95
+    assert texts["estimated_accuracy"] == pytest.approx(0.9)
+
+
+@pytest.mark.service
+def test_the_table_has_each_day_once(lake: Lakehouse) -> None:
+    before = monitor(lake)
+    asked = f"FROM stage.monitoring.stats WHERE day >= '{FIRST}' ORDER BY 1, 2"
+    assert lake.ask(asked) == before == monitor(lake) == lake.ask(asked)
+
+
+def monitor(lake: Lakehouse) -> list[dict[str, Any]]:
+    python = install("edge-monitor", ROOT / "edge/requirements-monitor.txt") / "python"
+    words = ("--days", "3", "--reference", "300", "--json")
+    done = subprocess.run(
+        [python, "-m", "datalab_edge", "monitor", *words],
+        env=lake.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.service
+def test_without_its_packages_it_says_so(lake: Lakehouse) -> None:
+    done = lake.edge("monitor", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'datalab-edge[monitor]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_each_row_of_a_request_is_an_answer() -> None:
+    assert list(answers('[{"x": 1}, {"x": 2.5}]', None, "[0.25, NaN]", 1)) == [
+        Answer({"x": 1.0}, 0.25, None, None),
+        Answer({"x": 2.5}, None, None, None),
+    ]
+    assert list(answers('[{"x": null, "ok": true}]', 0.5, None, 1)) == [
+        Answer({"ok": 1.0}, 0.5, None, 1)
+    ]
+    assert list(answers('"Fine, fine day"', None, '{"a": 0.7, "b": 0.3}', None)) == [
+        Answer({"input=fine": 1.0, "input=day": 1.0}, None, 0.7, None)
+    ]
+    # A model that gives another number of outputs than it had rows.
+    assert [one.number for one in answers("[1, 2]", 3.0, None, None)] == [None, None]
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_few_answers_say_nothing(count: int) -> None:
+    some = [Answer({}, 0.9, None, None)] * count
+    found = estimated_accuracy([], some)
+    assert found is None if count == 10 else math.isclose(found or 0, 0.9)
