@@ -52,7 +52,7 @@ SELECT inference_uuid, arg_max(score, created_at) AS score
 FROM {EVENTS}.inference_feedback WHERE score IS NOT NULL GROUP BY 1"""
 COUNTS = f"""
 SELECT created_at::DATE AS day, model_name, model_version, count(*),
-    avg(prediction) FILTER (isfinite(prediction)), count(score), avg(score)
+    avg(prediction) FILTER (WHERE isfinite(prediction)), count(score), avg(score)
 FROM {EVENTS}.inference_events LEFT JOIN ({SCORES}) USING (inference_uuid)
 WHERE created_at::DATE IN (
     SELECT DISTINCT created_at::DATE AS day FROM {EVENTS}.inference_events
@@ -99,7 +99,8 @@ def _days(connection: duckdb.DuckDBPyConnection, days: int, reference: int) -> I
         before, until = first[name, version]
         sampled = _rows(
             connection,
-            "AND created_at::DATE = $day ORDER BY hash(inference_uuid) LIMIT $most",
+            "AND created_at >= $day AND created_at < $day + INTERVAL 1 DAY "
+            "ORDER BY hash(inference_uuid) LIMIT $most",
             {**model, "day": day, "most": SAMPLE},
         )
         now = _answers(sampled)
@@ -141,7 +142,7 @@ def _answers(rows: Rows) -> list[drift.Answer]:
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, found: Sequence[Day]) -> None:
-    """In one transaction: whoever looks sees the former numbers or these."""
+    """In one transaction: a reader sees the former numbers or these."""
     catalog, schema = SCHEMA.split(".")
     marks = ", ".join("?" * len(NAMES))
     with connection.cursor() as cursor:
