@@ -29,10 +29,10 @@ VERB = Verb(
 )
 
 CLIENT = ROOT / "edge"  # the client's own folder; datalab-edge is made from it
-# Commands that need packages of their own, edge/requirements-COMMAND.txt, and what is told of them.
-# Compile: uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
-#   --no-emit-find-links --no-annotate --no-header -o edge/requirements-COMMAND.txt
-#   edge/requirements.in edge/COMMAND.in
+# Commands that need packages of their own, and what is told of them. For `notebook` compile:
+#   uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+#   --no-emit-find-links --no-annotate --no-header -o edge/requirements-notebook.txt
+#   edge/requirements.in edge/notebook.in
 EXTRAS = {"notebook": "marimo, for notebooks", "monitor": "scikit-learn, for statistics"}
 
 

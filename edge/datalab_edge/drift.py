@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isclose
 from typing import Any
 
 Features = dict[str, float]
@@ -19,6 +19,8 @@ MOST_WORDS = 200
 # Where a model begins to say that a thing is of class 1.
 THRESHOLD = 0.5
 FOLDS, TREES, LEAF = 5, 100, 5
+# Larger numbers are left out: scikit-learn's trees hold 32 bits and refuse what does not fit.
+LARGEST = 1e38
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,29 @@ def answers(
     if len(each) != len(rows):
         each = [None] * len(rows)
     for row, one in zip(rows, each, strict=True):
-        number = float(one) if isinstance(one, int | float) else None
         yield Answer(
             features=_features(row),
-            number=None if number is None or isnan(number) else number,
+            number=_number(one),
             surest=_surest(one),
             score=score if len(rows) == 1 else None,
         )
 
 
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
+        return None  # NaN and infinity too
+    return float(value)
+
+
 def _surest(said: Any) -> float | None:
-    if isinstance(said, dict) and all(isinstance(one, int | float) for one in said.values()):
-        return max(said.values(), default=None)
-    return None
+    """Of probabilities of classes by name; other models answer with named numbers too."""
+    if not isinstance(said, dict):
+        return None
+    numbers = [_number(one) for one in said.values()]
+    found = [one for one in numbers if one is not None and 0 <= one <= 1]
+    if len(found) < len(numbers) or not isclose(sum(found), 1, abs_tol=0.01):
+        return None
+    return max(found)
 
 
 def _features(row: Any, name: str = "input") -> Features:
@@ -71,8 +83,8 @@ def _features(row: Any, name: str = "input") -> Features:
         for key, value in row.items():
             found |= _features(value, str(key))
         return found
-    if isinstance(row, bool | int | float):
-        return {} if isnan(row) else {name: float(row)}
+    if (number := _number(row)) is not None:
+        return {name: number}
     if isinstance(row, str):
         words = list(dict.fromkeys(re.findall(r"\w+", row.lower())))[:MOST_WORDS]
         return {f"{name}={word}": 1.0 for word in words}

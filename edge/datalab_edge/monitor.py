@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from datalab_edge.programs import MissingError
 # Where the lake writer puts events, and where the numbers go: they name nobody, so not encrypted.
 EVENTS, SCHEMA = "secure_stage.main", "stage.monitoring"
 DAYS, REFERENCE = 7, 1000
-# Of a day; more rows tell no more.
+# Of a day; more answers tell no more.
 SAMPLE = 2000
 
 
@@ -63,7 +64,6 @@ ROWS = f"""
 SELECT data, prediction, outputs, score, created_at
 FROM {EVENTS}.inference_events LEFT JOIN ({SCORES}) USING (inference_uuid)
 WHERE model_name = $name AND model_version = $version"""
-Rows = list[tuple[Any, ...]]
 
 
 def monitor(
@@ -97,15 +97,15 @@ def _days(connection: duckdb.DuckDBPyConnection, days: int, reference: int) -> I
         if (name, version) not in first:
             first[name, version] = _first(connection, model, reference)
         before, until = first[name, version]
-        sampled = _rows(
+        sampled = _answers(
             connection,
             "AND created_at >= $day AND created_at < $day + INTERVAL 1 DAY "
             "ORDER BY hash(inference_uuid) LIMIT $most",
             {**model, "day": day, "most": SAMPLE},
         )
-        now = _answers(sampled)
+        now = [answer for _, answer in sampled]
         # Answers of the reference cannot drift from it.
-        new = _answers([one for one in sampled if until is not None and one[-1] > until])
+        new = [answer for at, answer in sampled if until is not None and at > until]
         distance, chance = drift.prediction_drift(before, new)
         yield Day(
             day=day,
@@ -127,18 +127,24 @@ def _first(
     connection: duckdb.DuckDBPyConnection, model: dict[str, str], reference: int
 ) -> tuple[list[drift.Answer], datetime | None]:
     """The reference, and when it ended; None where there is none yet."""
-    rows = _rows(
+    found = _answers(
         connection, "ORDER BY created_at, inference_uuid LIMIT $most", {**model, "most": reference}
     )
-    return _answers(rows), rows[-1][-1] if len(rows) == reference else None
+    until = found[-1][0] if len(found) == reference else None
+    return [answer for _, answer in found], until
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, which: str, values: dict[str, Any]) -> Rows:
-    return connection.execute(f"{ROWS} {which}", values).fetchall()
-
-
-def _answers(rows: Rows) -> list[drift.Answer]:
-    return [answer for row in rows for answer in drift.answers(*row[:-1])]
+def _answers(
+    connection: duckdb.DuckDBPyConnection, which: str, values: dict[str, Any]
+) -> list[tuple[datetime, drift.Answer]]:
+    """With their moments; not more of them than events, as each may have thousands of rows."""
+    rows = connection.execute(f"{ROWS} {which}", values)
+    found = (
+        (row[-1], answer)
+        for row in iter(rows.fetchone, None)
+        for answer in drift.answers(*row[:-1])
+    )
+    return list(islice(found, values["most"]))
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, found: Sequence[Day]) -> None:
