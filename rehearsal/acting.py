@@ -4,6 +4,7 @@ They are the simulators with another end: checks, differences, secrets and ids a
 what exists is on the servers and in the state, and nowhere else.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -12,13 +13,10 @@ import grpc
 from pulumi.runtime.proto import provider_pb2 as proto
 
 from rehearsal import catalogue, operations, wire
-from rehearsal.acts import ACTS, ActError
+from rehearsal.acts import ACTS, PACKAGES, ActError
 from rehearsal.rules import Step
 from rehearsal.simulator import Simulator, name_of, token_of
-from rehearsal.world import Item
-
-# Registers the acts.
-from rehearsal.acts import command, minio, postgresql, vault  # noqa: F401  # isort: skip
+from rehearsal.world import Item, World
 
 T = TypeVar("T")
 
@@ -26,12 +24,21 @@ T = TypeVar("T")
 class Acting(Simulator):
     """Answers for one package by doing what it is asked."""
 
+    def __init__(self, package: str, world: World) -> None:
+        super().__init__(package, world)
+        if package in PACKAGES:  # a library each, which the others need not wait for
+            importlib.import_module(f"rehearsal.acts.{package}")
+
     def Check(self, request: proto.CheckRequest, context: grpc.ServicerContext) -> Any:
         token = token_of(request)
-        if token not in ACTS and not catalogue.kind(token).in_state:
+        if not self.acts(token):
             reason = f"{name_of(request)}: no local provider acts on {token}; it needs the plugin"
             return proto.CheckResponse(failures=[proto.CheckFailure(reason=reason)])
         return super().Check(request, context)
+
+    def acts(self, token: str) -> bool:
+        """Whether it can make resources of this type."""
+        return token in ACTS or catalogue.kind(token).in_state
 
     def _accept(self, config: Any) -> None:
         """The server is asked with the first resource, as most providers do."""

@@ -13,10 +13,8 @@ class WorldFacts:
     node is the Proxmox VE node's name; empty where there is only a Docker engine. names maps host
     names to addresses. built_here are beginnings of image names that nobody else publishes: such an
     image exists once it was built. engine_address is the local Docker engine's. folder is where
-    relative paths of programs begin, variables what the engine gives its providers besides the
-    process's own environment; only providers that act run anything there. in_luck is set while an
-    earlier commit's program runs: the lab that it made is there, so what goes wrong in some runs
-    only went well.
+    relative paths of programs begin. in_luck is set while an earlier commit's program runs: the lab
+    that it made is there, so what goes wrong in some runs only went well.
 
     What fits is not simulated: settings/rules.py and settings/budget.py refuse what does not.
     """
@@ -29,4 +27,3 @@ class WorldFacts:
     engine_address: str = "127.0.0.1"
     folder: str = "."
     in_luck: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)

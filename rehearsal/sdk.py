@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import sys
+import threading
 import typing
 import warnings
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ _LATER = {"Output": pulumi.Output, "T": Any}
 # Both forms in which the generated code marks a property as secret.
 _SECRET_OUTPUTS = re.compile(r"additional_secret_outputs=(\[[^]]*])")
 _SECRET_INPUT = re.compile(r'__dict__\["(\w+)"] = None if \w+ is None else pulumi\.Output\.secret')
+
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,8 @@ def shape(package: str, token: str) -> Shape | None:
     if token not in _classes(package):
         return None
     module, name = _classes(package)[token]
-    with warnings.catch_warnings():  # the program gets these, for what it uses itself
+    # A second thread would find a module that the first is still reading half empty.
+    with _READING, warnings.catch_warnings():  # the program gets these, for what it uses itself
         warnings.simplefilter("ignore", DeprecationWarning)
         space = importlib.import_module(module)  # lazy: its classes come with the next line
         resource, inputs = getattr(space, name), getattr(space, f"{name}Args")

@@ -24,23 +24,18 @@ while kill -0 "$PPID" 2>/dev/null; do sleep 1 </dev/null >/dev/null 2>&1; done
 
 @contextmanager
 def serve(
-    world: World,
-    folder: Path,
-    servicer: Callable[[str, World], Simulator] = Simulator,
-    first: Callable[[], None] = lambda: None,
+    world: World, folder: Path, servicer: Callable[[str, World], Simulator] = Simulator
 ) -> Iterator[Mapping[str, int]]:
     """Serve every package on a port of loopback until the block ends; package -> port.
 
     `folder` gets an executable `pulumi-resource-PACKAGE` for each; put it at the front of PATH.
-    `first` is called in each thread that answers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     servers, ports = [], {}
     for package in sdk.PACKAGES:
-        pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix=package, initializer=first)
+        pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix=package)
         server = grpc.server(pool)
-        made = servicer(package, world)
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(made, server)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer(package, world), server)
         ports[package] = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)

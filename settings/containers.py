@@ -57,7 +57,7 @@ def pulled(settings: "Settings", service: Service) -> str:
 
 
 def from_packages(settings: "Settings") -> bool:
-    """Whether the vendors' images are made here."""
+    """Whether the vendors' images are made here, and providers are local ones."""
     target = settings.common.target
     return target.kind == "docker" and target.images == "packages"
 

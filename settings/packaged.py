@@ -36,7 +36,8 @@ class Contract:
     """An image of ours: the names in images.yaml that it stands for, and what it has of theirs.
 
     read says where the vendor's contract was read, differs what this image does otherwise. users
-    are names with their numbers; tools are what entry points and health checks may call.
+    are names with their numbers; tools are what entry points and health checks may call. stands_in
+    says what it is where the vendor's own program cannot be made from packages; else it is empty.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Contract:
     users: Mapping[str, int]
     tools: tuple[str, ...]
     differs: tuple[str, ...]
+    stands_in: str
     programs: Mapping[str, Mapping[str, str]]
 
     @property
@@ -100,6 +102,7 @@ def _contract(name: str, row: Mapping[str, Any]) -> Contract:
         name=name,
         config=Config(**config),
         users=row["users"],
+        stands_in=row.get("stands_in") or "",
         programs=row.get("programs") or {},
         **lists,
     )

@@ -54,7 +54,8 @@ class DockerTarget(Model):
     images: Literal["registries", "packages"] = Field(
         default="registries",
         description="Where images of others come from: their registries, or packages, of which "
-        "this machine then makes them (docs/decisions/images-from-packages.md)",
+        "this machine then makes them, with local providers in place of plugins "
+        "(docs/from-packages.md)",
     )
     address: IPv4Address = Field(
         default=IPv4Address("127.0.0.1"),

@@ -226,6 +226,15 @@ def go_environment() -> dict[str, str]:
     }
 
 
+def go_variables() -> dict[str, str]:
+    """The environment in which `go` is new enough: the machine's own, else from the index."""
+    if new_go():
+        return dict(os.environ)
+    go = find_go()
+    path = os.pathsep.join([str(go.parent), os.environ.get("PATH", "")])
+    return {**go_environment(), "PATH": path}
+
+
 def run_go(label: str, go: Path, *arguments: str, counted: str = "^$", total: int = 0) -> list[str]:
     """Run Go in toolchain/; SetupError with its last lines."""
     env = go_environment()

@@ -25,8 +25,10 @@ def run(values: argparse.Namespace) -> int:
 
     env: str = values.env
     place = "docker" if env == "dev" else "proxmox"
+    settings = None
     try:
-        place = backend.settings_of(env).common.target.kind
+        settings = backend.settings_of(env)
+        place = settings.common.target.kind
     except SettingsFault as fault:
         # Else `eval` would leave the shell set up for what it was before, unnoticed.
         print(fault, file=sys.stderr)
@@ -37,6 +39,7 @@ def run(values: argparse.Namespace) -> int:
         secret = {}
     backend.folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = backend.variables(env, place, secret)
+    wanted |= backend.local_providers(settings, wanted) if settings else {}
     told = (
         "PULUMI_BACKEND_URL",
         *backend.PASSPHRASE,
@@ -44,6 +47,7 @@ def run(values: argparse.Namespace) -> int:
         "PATH",
         "ANSIBLE_HOME",
         "PULUMI_SKIP_UPDATE_CHECK",
+        backend.NO_DOWNLOADS,
         *backend.store_access(env),
     )
     told += tuple(docker_engine.named().variables) if place == "docker" else ()

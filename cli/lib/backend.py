@@ -1,6 +1,7 @@
 """Where an environment's state lives, and what plain Pulumi needs to reach it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -8,6 +9,7 @@ from cli.lib.fault import Fault, SettingsFault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, docker_engine, load_file
+from settings.containers import from_packages
 from settings.stackfile import layer_file
 from toolchain import install, obtain, pulumi_cli
 
@@ -26,6 +28,11 @@ DOCKER_ENGINE = (
 # What else the providers take from the shell where the program says nothing: it is for another
 # server. VAULT_SKIP_VERIFY=1 was, and the lab's own CA counted for nothing.
 OTHER_SERVERS = ("VAULT_", "TERRAFORM_VAULT_", "PROXMOX_VE_", "GITLAB_", "MINIO_", "PG")
+
+
+# Executables by the names of plugins (rehearsal/plugin.py).
+LOCAL_PROVIDERS = install.ROOT / "rehearsal" / "bin"
+NO_DOWNLOADS = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
 
 
 def chosen(layer: str | None) -> tuple[str, ...]:
@@ -218,6 +225,14 @@ def variables(env: str, place: str, secret: dict[str, str]) -> dict[str, str]:
     return pulumi_cli.environment(obtain.ensure_pulumi(), base)
 
 
+def local_providers(settings: Settings, variables: Mapping[str, str]) -> dict[str, str]:
+    """What leads Pulumi to the local providers, where the settings have images from packages."""
+    if not from_packages(settings):
+        return {}
+    path = os.pathsep.join([str(LOCAL_PROVIDERS), variables["PATH"]])
+    return {"PATH": path, NO_DOWNLOADS: "true"}
+
+
 def checked(env: str) -> Settings:
     """The settings of `env`, with its stack files and the shell in order; Fault says what to do."""
     settings = settings_of(env)
@@ -234,4 +249,6 @@ def prepare(env: str, secret: dict[str, str] | None = None) -> tuple[Engine, Set
     place = settings.common.target.kind
     secret = passphrase(env, place) if secret is None else secret
     folder(env).mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Engine(folder=install.ROOT, variables=variables(env, place, secret)), settings
+    found = variables(env, place, secret)
+    found |= local_providers(settings, found)
+    return Engine(folder=install.ROOT, variables=found), settings

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cli.lib.backend import NO_DOWNLOADS
 from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from settings import Settings, docker_engine
@@ -56,7 +57,7 @@ def place(settings: Settings, layers: Sequence[str]) -> Iterator[str]:
 
 def plugins(engine: Engine) -> Iterator[str]:
     """Providers' plugins that are neither here nor to be had."""
-    if engine.variables.get("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"):
+    if engine.variables.get(NO_DOWNLOADS):
         return  # they come another way
     missing = missing_plugins(engine.variables)
     if missing and (reason := unreachable(PLUGINS_FROM, 443)):

@@ -6,7 +6,8 @@ from dataclasses import replace
 from cli.lib import ask, docker, reach, removals, repair, state
 from cli.lib.backend import chosen, file_url, prepare, trust
 from cli.lib.fault import Fault, say
-from cli.lib.packaged.build import make, needed
+from cli.lib.packaged import choose
+from cli.lib.packaged.build import make, needed, providers
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from provision.specs import DELETE_DATA
@@ -29,6 +30,18 @@ def require_stacks(env: str, layers: Sequence[str], known: Mapping[str, int]) ->
         )
 
 
+def make_stacks(engine: Engine, env: str) -> None:
+    """Make the stacks of `env` that are not there yet."""
+    known = engine.stacks()
+    for layer in LAYERS:
+        stack = f"{env}-{layer}"
+        if stack in known:
+            say(f"{stack} is there")
+        else:
+            engine.capture("stack", "init", stack)
+            say(f"{stack} made")
+
+
 def up(
     env: str,
     layer: str | None = None,
@@ -46,7 +59,9 @@ def up(
     known = engine.stacks()
     require_stacks(env, layers, known)
     reach.require(engine, settings, layers)
-    make(needed(settings), engine.variables, say)
+    if images := needed(settings):
+        make(images, engine.variables, say)
+        providers(engine.variables)
     first, topics_too = removed_first(engine, env, layer, known, data=data)
     if topics_too:
         engine = replace(engine, variables={**engine.variables, DELETE_DATA: "yes"})
@@ -139,6 +154,8 @@ def down(
         stack = f"{env}-{each}"
         if left := servers(engine, stack):
             say(f"{stack}: still up, as data is on it: {', '.join(left)}")
+    if data:
+        choose.remaining(settings)
     return 0
 
 

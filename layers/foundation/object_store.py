@@ -150,6 +150,9 @@ class StoreContents(Component):
                 f"{bucket}-bucket",
                 bucket=bucket,
                 acl="private",
+                # Protected, so it goes by `down --data` only, which failed where it had objects
+                # (aminueza minioDeleteBucket).
+                force_destroy=True,
                 opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
             )
             if versioned:

@@ -4,6 +4,7 @@ A type that has no act here is either made in the state alone, by the simulator'
 values, keys, certificates), or refused.
 """
 
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Act:
 
 
 ACTS: dict[str, Act] = {}
+PACKAGES = frozenset(found.name for found in pkgutil.iter_modules(__path__))
 
 
 def register(type_: str, act: Act) -> None:

@@ -26,7 +26,7 @@ def _run(step: Step, command: str | None) -> dict[str, Any]:
     done = subprocess.run(
         [*(step.inputs.get("interpreter") or SHELL), command],
         cwd=step.inputs.get("dir") or step.world.facts.folder,
-        env={**os.environ, **step.world.facts.variables, **given},
+        env={**os.environ, **given},
         input=step.inputs.get("stdin") or "",
         capture_output=True,
         text=True,

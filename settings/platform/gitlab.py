@@ -56,6 +56,13 @@ def minimum_in_dev(target: DockerTarget, gitlab: GitLab) -> Iterator[Fault]:
         yield "common.target.cores", f"{target.cores} is below GitLab's minimum of {GITLAB_CORES}"
 
 
+def not_from_packages(target: DockerTarget, gitlab: GitLab) -> Iterator[Fault]:
+    """No registry of packages has GitLab, so where images are made from packages there is none."""
+    if gitlab.enabled and target.images == "packages":
+        text = "must be false where common.target.images is packages: GitLab is in no registry"
+        yield "platform.gitlab.enabled", f"{text} of packages"
+
+
 SERVICE = Service(
     key="platform.gitlab",
     settings=GitLab,
@@ -95,5 +102,5 @@ SERVICE = Service(
         9229: "Workhorse's metrics",
         9236: "Gitaly's metrics",
     },
-    rules=(minimum, minimum_in_dev),
+    rules=(minimum, minimum_in_dev, not_from_packages),
 )

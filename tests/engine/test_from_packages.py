@@ -1,85 +1,114 @@
-"""`dev` on a real Docker engine with real servers, in images made from packages.
+"""`./lab up dev --from-packages` on a real Docker engine.
 
 What stubs cannot show: that each server takes the files, flags, users and environment that the
-program gives to the vendor's image, and becomes healthy; and that local providers bring what is in
-it up, see no difference afterwards, and take it away. Ollama, Open WebUI, Portainer and what the
-lab builds itself are stubs as in test_real_docker.py.
+program gives to the vendor's image, and becomes healthy; and that the local providers bring what is
+in it up, see no difference afterwards, and take it away.
 """
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from layers import LAYERS
-from layers.foundation.object_store import BUCKETS
-from rehearsal.acting import Acting
-from rehearsal.servers import serve
-from rehearsal.world import World
-from settings import images
+from layers.foundation.object_store import ACCESS, BUCKETS
+from layers.services.postgresql import LAKEHOUSE, READER, SECURE
+from settings import containers
+from settings.names import endpoints
 from settings.packaged import Contract, contracts
 from tests.conftest import SUMS
-from tests.engine.lab import Lab, lab
-from tests.harness import packaged, real_docker, terraform
-from tests.harness.docker import engine, enter
-from tests.harness.process import wait_for
-from tests.harness.real_docker import ByTag, Docker
-from tests.harness.real_provider import served
+from tests.harness import packaged, real_docker
+from tests.harness.checkout import Checkout, checkout
+from tests.harness.deploy import settings_of
+from tests.harness.docker import engine, namespace
+from tests.harness.mlflow import MODEL_SERVER
+from tests.harness.mlflow import programs as packages
+from tests.harness.process import clean_environment, wait_for
+from tests.harness.real_docker import Docker
+from toolchain import install, obtain, pulumi_cli
 
 pytestmark = pytest.mark.service
-# OpenBao, as Vault takes ten minutes to build.
+# What the verb writes; OpenBao, as Vault takes ten minutes to build.
 CHANGE: Mapping[str, Any] = {
     "common.target.images": "packages",
     "foundation.vault.engine": "openbao",
 }
 WANTED = {name: made for name, made in contracts().items() if name not in ("minio", "vault")}
 # Their containers in the lab.
-REAL = ("cache", "gateway", "kafka", "postgresql", "store", "vault")
+NAMES = sorted(one.docker_name for one in containers.wanted(settings_of("dev", CHANGE)))
+# A person's own program: a run with an artifact, and a model that the model server may serve.
+A_RUN = """
+import mlflow, pandas
+from mlflow.models import infer_signature
+from sklearn.linear_model import LinearRegression
+mlflow.set_experiment("checks")
+data = pandas.DataFrame({"x": [1.0, 2.0, 3.0]})
+model = LinearRegression().fit(data, 2 * data["x"])
+with mlflow.start_run() as run:
+    mlflow.log_metric("loss", 0.5)
+    mlflow.log_text("kept", "note.txt")
+    mlflow.sklearn.log_model(
+        model, name="model", registered_model_name="double", pip_requirements=[],
+        signature=infer_signature(data, model.predict(data)),
+    )
+mlflow.MlflowClient().set_registered_model_alias("double", "champion", 1)
+text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/note.txt")
+print(text, mlflow.get_run(run.info.run_id).data.metrics["loss"])
+"""
+MESSAGES = """
+import sys
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+server, topic = {"bootstrap.servers": sys.argv[1]}, f"checks-{sys.argv[2]}"
+admin = AdminClient(server)  # its answers go with it
+admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
+producer = Producer(server)
+producer.produce(topic, sys.argv[2])
+producer.flush(30)
+consumer = Consumer({**server, "group.id": topic, "auto.offset.reset": "earliest"})
+consumer.subscribe([topic])
+print(consumer.poll(60).value().decode())
+consumer.close()
+"""
 
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """An engine with the images, and stubs of all others."""
-    ours = dict.fromkeys(WANTED.values())
-    archives = packaged.made(ours)  # before this engine takes memory
+    """An engine with the images: one that can make networks has none to build with."""
+    own = real_docker.built(SUMS, CHANGE)
+    archives = [*packaged.made(dict.fromkeys(WANTED.values())), *packaged.built(own)]
     with engine(tmp_path_factory.mktemp("docker"), networks=True) as host:
         packaged.load(archives, host)
-        for name, image in images.catalogue().images.items():
-            if name not in WANTED:
-                real_docker.make_image(host, image.name)
-        real_docker.make_built_images(host, SUMS, CHANGE)
         yield Docker(host)
 
 
 @pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[Lab]:
-    """`dev`, up."""
-    folder = tmp_path_factory.mktemp("dev")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        lab("dev", folder, CHANGE) as made,
-        terraform.running(
-            "docker", tmp_path_factory.mktemp("provider"), DOCKER_HOST=docker.host
-        ) as provider,
-        serve(
-            World(facts=made.world.facts),
-            made.scratch.executables,
-            Acting,
-            partial(enter, docker.host),
-        ),
-        served(
-            made.scratch.executables,
-            ByTag("docker", made.world, provider, real_docker.kind),
-        ),
-    ):
-        patch.setenv("DOCKER_HOST", docker.host)
-        for layer in LAYERS:
-            answer = made.up(layer)
-            assert answer.code == 0, f"{answer.said[-3000:]}\n{logs(docker)}"
-        yield made
+def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[Checkout]:
+    """`dev`, up by the one command."""
+    variables = pulumi_cli.environment(
+        obtain.ensure_pulumi(), clean_environment(DOCKER_HOST=docker.host)
+    )
+    inside = ("nsenter", f"--net={namespace(docker.host)}")
+    made = checkout(
+        "dev",
+        tmp_path_factory.mktemp("dev"),
+        variables,
+        before=inside,
+        removed=("foundation.vault.engine",),  # the committed file leaves it to the default
+    )
+    try:
+        made.lab("up", "dev", "--from-packages", "--yes")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{logs(docker)}") from None
+    yield made
 
 
 def logs(docker: Docker) -> str:
@@ -130,27 +159,126 @@ def test_the_registry_answers_its_health_check(docker: Docker) -> None:
     docker.ask("kill", made)
 
 
-def test_every_server_is_healthy_by_the_programs_parameters(dev: Lab, docker: Docker) -> None:
-    listed = docker.ask("ps", "--format", "{{.Names}} {{.Status}} {{.Image}}").splitlines()
-    healthy = {line.split()[0] for line in listed if "(healthy)" in line}
-    assert {f"datalab-{name}" for name in REAL} <= healthy
-    for name in REAL:
-        made = docker.ask("container", "inspect", "--format", "{{.Image}}", f"datalab-{name}")
+def test_it_says_what_is_made_and_what_stands_in(dev: Checkout) -> None:
+    said = dev.said[0]
+    assert "made from packages, as from-packages.invalid/NAME: kafka, minio, nginx" in said
+    assert "stands in for ollama, open-webui, portainer: a page that says so" in said
+    assert "left out: GitLab" in said
+
+
+def test_the_settings_say_it(dev: Checkout) -> None:
+    """So every other verb knows, and plain Pulumi."""
+    config = yaml.safe_load((dev.root / "Pulumi.dev.yaml").read_text())["config"]
+    assert config["datalab:common"]["target"]["images"] == "packages"
+    assert config["datalab:foundation"]["vault"]["engine"] == "openbao"
+    assert "rehearsal/bin" in dev.lab("env", "dev")
+
+
+def test_every_server_is_healthy_by_the_programs_parameters(dev: Checkout, docker: Docker) -> None:
+    listed = docker.ask("ps", "--format", "{{.Names}} {{.Status}}").splitlines()
+    assert sorted(line.split()[0] for line in listed if "(healthy)" in line) == NAMES
+    for name in NAMES:
+        made = docker.ask("container", "inspect", "--format", "{{.Image}}", name)
         tags = docker.ask("image", "inspect", "--format", "{{.RepoTags}}", made)
-        assert tags.startswith("[from-packages.invalid/"), (name, tags)
+        assert tags.startswith(("[from-packages.invalid/", "[datalab/")), (name, tags)
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_a_killed_server_is_healthy_again(dev: Lab, docker: Docker, name: str) -> None:
-    """By its restart policy, from the data that it has."""
-    container = f"datalab-{name}"
-    docker.ask("kill", container)
-    docker.ask("start", container)  # an engine does not restart what somebody killed through it
-    health = ("container", "inspect", "--format", "{{.State.Health.Status}}", container)
-    wait_for(lambda: docker.ask(*health) == "healthy", 120, container)
+def test_the_keys_of_a_consumer_open_its_buckets_alone(dev: Checkout) -> None:
+    address = endpoints(settings_of("dev", CHANGE))["store"].netloc
+    given = {"address": address, "credentials": dev.outputs("foundation")["credentials"]}
+    found = asked(dev, "store", given)
+    assert found == {name: sorted(ACCESS[name], key=[*BUCKETS].index) for name in found}
+    assert {"mlflow", "lakehouse", "state"} <= found.keys()
 
 
-def test_sql_takes_the_password_over_tls_alone(dev: Lab, docker: Docker) -> None:
+def test_a_role_enters_its_databases_alone(dev: Checkout) -> None:
+    port = endpoints(settings_of("dev", CHANGE))["postgresql"].port
+    given = {"port": port, "credentials": dev.outputs("services")["postgresql_credentials"]}
+    found = asked(dev, "sql", given)
+    own = {"mlflow": ["mlflow"], **{role: ["lakehouse"] for role in (LAKEHOUSE, SECURE, READER)}}
+    assert found == {user: own.get(user, []) for user in found}
+    assert len(found) > 1
+
+
+def asked(dev: Checkout, consumer: str, given: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """What a program of the lab's users found out (tests/engine/consumers.py)."""
+    ca = dev.lab("ca", "dev")
+    done = subprocess.run(
+        [*dev.before, sys.executable, "-m", "tests.engine.consumers", consumer],
+        input=json.dumps({**given, "ca": ca[ca.index("-----BEGIN") :]}),
+        cwd=install.ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: Mapping[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+def test_a_model_answers_and_its_rows_are_in_the_lake(dev: Checkout, tmp_path: Path) -> None:
+    """From a run in MLflow to the README's query, as a person does it on a laptop."""
+    known = endpoints(settings_of("dev", CHANGE))
+    run = subprocess.run(
+        [*dev.before, packages(MODEL_SERVER) / "python", "-c", A_RUN],
+        env=clean_environment(MLFLOW_TRACKING_URI=known["mlflow"].url, HOME=str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # The client has no keys of the store: the server hands the artifact on.
+    assert run.stdout.splitlines()[-1:] == ["kept 0.5"], run.stderr
+
+    def ask(path: str, *words: str) -> str:
+        # A model that is just loading is 503 with Retry-After.
+        curl = ("curl", "-sS", "--noproxy", "*", "--retry", "30", "-w", " %{http_code}", *words)
+        command = [*dev.before, *curl, f"{known['model-server'].url}/{path}"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    question = {"models": {"name": "double", "version": "champion"}, "records": [{"x": 21}]}
+    said = ask("inference", "--json", json.dumps(question))
+    assert said.endswith(" 200"), said
+    answer = json.loads(said.removesuffix(" 200"))
+    assert answer["prediction"] == pytest.approx(42)
+    assert ask("inference/logs/flush") == " 204"
+    query = "FROM secure_stage.main.inference_results LIMIT 5"
+    assert f'./lab edge dev sql "{query}"' in (dev.root / "README.md").read_text()
+    said = dev.lab("edge", "dev", "sql", query, "--json")
+    (row,) = json.loads(said[said.index("[\n") :])
+    assert row["inference_uuid"] == answer["inference_uuid"]
+    assert (row["model_name"], row["prediction"]) == ("double", pytest.approx(42))
+
+
+def test_messages_on_both_listeners(dev: Checkout, docker: Docker) -> None:
+    kafka = endpoints(settings_of("dev", CHANGE))["kafka"]
+    inside = docker.ask(
+        "exec", "datalab-model-server", "python", "-c", MESSAGES, kafka.inner_netloc, "inside"
+    )
+    assert inside == "inside"
+    outside = [*dev.before, sys.executable, "-c", MESSAGES, kafka.netloc, "outside"]
+    done = subprocess.run(outside, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "outside"
+
+
+def test_every_address_answers(dev: Checkout) -> None:
+    """By the names that people use, which this machine need not know."""
+    said = {}
+    for name, endpoint in endpoints(settings_of("dev", CHANGE)).items():
+        if endpoint.label:
+            host, port = endpoint.host, endpoint.port
+            look = ("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*")
+            known = ("--resolve", f"{host}:{port}:{endpoint.address}")
+            command = [*dev.before, *look, *known, endpoint.url]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            said[name] = int(done.stdout)
+    print(said)
+    assert len(said) > 5
+    assert {name: code for name, code in said.items() if not 200 <= code < 500} == {}
+
+
+def test_sql_takes_the_password_over_tls_alone(dev: Checkout, docker: Docker) -> None:
     ask = 'PGPASSWORD=$(cat /run/secrets/postgresql-admin) psql -At "{} user=postgres {}" -c "{}"'
     ssl = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     inside = ("exec", "datalab-postgresql", "bash", "-c")
@@ -161,7 +289,7 @@ def test_sql_takes_the_password_over_tls_alone(dev: Lab, docker: Docker) -> None
     assert "no encryption" in refused.value.stderr
 
 
-def test_what_is_in_them_was_made(dev: Lab, docker: Docker) -> None:
+def test_what_is_in_them_was_made(dev: Checkout, docker: Docker) -> None:
     roles = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname ~ '^[^p]'"
     inside = ("exec", "--user", "postgres", "datalab-postgresql", "psql", "-Atc")
     found = "lakehouse lakehouse-reader lakehouse-secure mlflow vault vault-login"
@@ -176,16 +304,39 @@ def test_what_is_in_them_was_made(dev: Lab, docker: Docker) -> None:
     assert sorted(buckets) == sorted(BUCKETS)
 
 
+def test_killed_servers_are_healthy_again(dev: Checkout, docker: Docker) -> None:
+    """By their restart policies, from the data that they have."""
+    for name in NAMES:
+        pid = docker.ask("container", "inspect", "--format", "{{.State.Pid}}", name)
+        os.kill(int(pid), signal.SIGKILL)
+    health = ("container", "inspect", "--format", "{{.Name}} {{.State.Health.Status}}", *NAMES)
+
+    def healthy() -> bool:
+        return {line.split()[-1] for line in docker.ask(*health).splitlines()} == {"healthy"}
+
+    try:
+        wait_for(healthy, 240, "what was killed")
+    except TimeoutError as error:
+        raise AssertionError(f"{error}\n{docker.ask(*health)}\n{logs(docker)}") from None
+
+
+def test_a_second_up_changes_nothing(dev: Checkout) -> None:
+    begin = time.monotonic()
+    said = dev.lab("up", "dev", "--from-packages", "--yes")
+    print(f"a second up took {time.monotonic() - begin:.0f} s")
+    assert "created" not in said
+    assert "replaced" not in said
+
+
 @pytest.mark.parametrize("layer", LAYERS)
-def test_nothing_is_left_to_do(dev: Lab, layer: str) -> None:
-    answer = dev.preview(layer, "--refresh", "--expect-no-changes", "--diff")
-    assert answer.code == 0, answer.said[-4000:]
+def test_nothing_is_left_to_do(dev: Checkout, layer: str) -> None:
+    dev.lab("preview", "dev", layer, "--", "--refresh", "--expect-no-changes", "--diff")
 
 
-def test_destroy_leaves_nothing(dev: Lab, docker: Docker) -> None:
-    for layer in reversed(LAYERS):
-        stack = dev.scratch.stack(layer)
-        answer = dev.run("destroy", "--yes", "--skip-preview", "--ignore-protect", "-s", stack)
-        assert answer.code == 0, answer.said[-4000:]
+def test_down_leaves_images_and_says_so(dev: Checkout, docker: Docker) -> None:
+    said = dev.lab("down", "dev", "--data", typed="dev")
     assert docker.ask("ps", "--all", "--quiet") == ""
     assert docker.ask("volume", "ls", "--quiet") == ""
+    networks = docker.ask("network", "ls", "--format", "{{.Name}}").split()
+    assert sorted(networks) == ["bridge", "host", "none"]
+    assert "docker image ls -q from-packages.invalid/*" in said

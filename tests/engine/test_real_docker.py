@@ -19,14 +19,16 @@ from cli.lib import lookup, repair
 from cli.lib.docker import require_health
 from cli.lib.fault import Fault
 from layers import LAYERS
-from rehearsal import operations, simulator
+from rehearsal import operations, simulator, terraform
+from rehearsal.terraform.docker import kind
+from rehearsal.terraform.provider import served
 from settings import containers, images
 from tests.conftest import SUMS
 from tests.engine.lab import Lab, lab
-from tests.harness import real_docker, terraform
+from tests.harness import real_docker
 from tests.harness.docker import engine
+from tests.harness.process import clean_environment
 from tests.harness.real_docker import ByTag, Docker
-from tests.harness.real_provider import served
 
 pytestmark = pytest.mark.service
 # The users that the vendors' images state.
@@ -63,11 +65,13 @@ def dev(tmp_path_factory: pytest.TempPathFactory, docker: Docker) -> Iterator[La
         pytest.MonkeyPatch.context() as patch,
         lab("dev", folder, CHANGE) as made,
         terraform.running(
-            "docker", tmp_path_factory.mktemp("provider"), DOCKER_HOST=docker.host
+            terraform.DOCKER,
+            tmp_path_factory.mktemp("provider"),
+            clean_environment(DOCKER_HOST=docker.host),
         ) as provider,
         served(
             made.scratch.executables,
-            ByTag("docker", made.world, provider, real_docker.kind),
+            ByTag("docker", made.world, provider, kind),
         ),
     ):
         patch.setenv("DOCKER_HOST", docker.host)

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 
 from cli.lib import lookup, repair
-from rehearsal import reach
+from rehearsal import reach, terraform
 from rehearsal.rules import docker, local, stores
 from rehearsal.scratch import SYNTHETIC
+from rehearsal.terraform.provider import RealProvider, served
 from settings.budget import machines
 from tests.engine.lab import Lab, lab
 from tests.engine.test_machines import CASES, GONE, LAYERS, SAMPLE, WAITED_FOR, removed, touched
-from tests.harness import real_proxmox, terraform
+from tests.harness import real_proxmox
 from tests.harness.deploy import settings_of
-from tests.harness.real_provider import RealProvider, served
+from tests.harness.process import clean_environment
 
 pytestmark = pytest.mark.service
 MACHINES = {101, 102, 103, 201, 202}
@@ -73,7 +74,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         pytest.MonkeyPatch.context() as patch,
         real_proxmox.served(node, folder) as certificate,
         lab("lab", folder / "lab", {"common.target.endpoint": node.url}) as made,
-        terraform.running("proxmox", folder, SSL_CERT_FILE=str(certificate)) as provider,
+        terraform.running(
+            real_proxmox.SOURCE, folder, clean_environment(SSL_CERT_FILE=str(certificate))
+        ) as provider,
         served(
             made.scratch.executables,
             RealProvider("proxmoxve", made.world, provider, real_proxmox.TYPES.get),

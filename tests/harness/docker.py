@@ -3,7 +3,6 @@
 No image can be pulled from outside: tests build theirs FROM scratch.
 """
 
-import ctypes
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ http: {{addr: 127.0.0.1:{port}}}
 # Where an engine's networks must not touch the machine's, nor another engine's: without any, or
 # in a network namespace of its own, where published ports are reached from within only.
 NO_NETWORK = ("--bridge", "none", "--iptables=false")
-NETWORK = 0x40000000  # CLONE_NEWNET
 NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
@@ -67,13 +65,10 @@ def engine(folder: Path, *options: str, networks: bool = False) -> Iterator[str]
             )
 
 
-def enter(host: str) -> None:
-    """Put this thread, and what it starts, into the network of an engine with a namespace."""
+def namespace(host: str) -> str:
+    """The network of an engine with a namespace of its own, for nsenter."""
     pid = Path(host.removeprefix("unix://")).with_name("docker.pid").read_text().strip()
-    with Path(f"/proc/{pid}/ns/net").open() as namespace:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(namespace.fileno(), NETWORK):
-            raise OSError(ctypes.get_errno(), "setns")
+    return f"/proc/{pid}/ns/net"
 
 
 @contextmanager

@@ -1,23 +1,23 @@
-"""What pulumi-docker's real provider needs besides: its types, and images without a registry.
+"""An engine as tests ask it, and images without a registry."""
 
-`docker.Image`, which the official plugin adds in its own code, is left to the simulator: it only
-names an image that the test has made.
-"""
-
+import hashlib
 import io
-import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rehearsal.rules.docker import BUILD
+from rehearsal.terraform.provider import RealProvider
 from settings import images
-from tests.harness import terraform
 from tests.harness.deploy import deploy
-from tests.harness.real_provider import RealProvider
+from tests.harness.process import clean_environment
+from toolchain.kept import cached
+
+STUB = Path(__file__).parents[1] / "fixtures" / "stub" / "main.go"
 
 # What entry points and health checks call.
 PROGRAMS = (
@@ -26,12 +26,15 @@ PROGRAMS = (
 )
 
 
-def kind(token: str) -> str | None:
-    """The Terraform type of a resource type of the package."""
-    if token == BUILD:
-        return None
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", token.rpartition(":")[2]).lower()
-    return f"docker_{name.removeprefix('remote_')}"
+def stub() -> Path:
+    """The program that stands in for every other."""
+
+    def build(folder: Path) -> None:
+        command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / "stub")]
+        env = clean_environment(CGO_ENABLED="0", GO111MODULE="off")
+        subprocess.run([*command, str(STUB)], env=env, check=True)
+
+    return cached(f"stub-{hashlib.sha256(STUB.read_bytes()).hexdigest()[:12]}", build) / "stub"
 
 
 def _layer(programs: Sequence[str]) -> bytes:
@@ -39,14 +42,14 @@ def _layer(programs: Sequence[str]) -> bytes:
     names = ("root", "appuser", "openbao", "nginx")  # any number does: files go by number
     lines = [f"{name}:x:{number}:0::/:/bin/sh\n" for number, name in enumerate(names)]
     users = {"etc/passwd": "".join(lines).encode()}
-    stub = (terraform.programs("docker") / "stub").read_bytes()
+    program = stub().read_bytes()
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         for path in (".", "bin", "etc"):
             entry = tarfile.TarInfo(path)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
-        for path, content in {"bin/stub": stub, **users}.items():
+        for path, content in {"bin/stub": program, **users}.items():
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(content), 0o755
             archive.addfile(entry, io.BytesIO(content))
@@ -71,19 +74,23 @@ def make_image(
     )
 
 
-def make_built_images(
-    host: str, sums: Callable[[], Mapping[str, str]], change: Mapping[str, Any] | None = None
-) -> None:
-    """Make stubs of what the lab builds in `dev`; `sums` stands for `settings.images.sums`.
+def built(
+    sums: Callable[[], Mapping[str, str]], change: Mapping[str, Any] | None = None
+) -> list[Mapping[str, Any]]:
+    """The images that the lab builds in `dev`; `sums` stands for `settings.images.sums`.
 
     They are named by what they are built from, digests included.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "sums", sums)
         layers = deploy("dev", change).values()
-    for layer in layers:
-        for built in layer.all(BUILD):
-            make_image(host, built.inputs["imageName"])
+    return [one.inputs for layer in layers for one in layer.all(BUILD)]
+
+
+def make_built_images(host: str, sums: Callable[[], Mapping[str, str]]) -> None:
+    """Make stubs of what the lab builds in `dev`."""
+    for inputs in built(sums):
+        make_image(host, inputs["imageName"])
 
 
 class Docker:

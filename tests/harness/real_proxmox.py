@@ -17,9 +17,15 @@ from fakepve.certs import make_cert  # type: ignore[import-untyped]
 from fakepve.routing import die  # type: ignore[import-untyped]
 
 from cli.commands.doctor.privileges import needed
+from rehearsal.terraform import Source
 from settings.machines import Machine
 from settings.target import ProxmoxTarget
 
+SOURCE = Source(
+    name="proxmox",
+    module=Path(__file__).parents[1] / "fixtures" / "proxmox",
+    package="github.com/bpg/terraform-provider-proxmox",
+)
 TYPES = {
     "proxmoxve:download/file:File": "proxmox_download_file",
     "proxmoxve:hardware/mapping/pci:Pci": "proxmox_hardware_mapping_pci",

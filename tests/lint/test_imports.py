@@ -32,6 +32,7 @@ OF_CLI = {"backend", "fault", "pulumi", "removals", "repair"}
 BY_NAME = {
     "__main__": "the layer that the stack's name says",
     "layers.context": "every service's component: the modules of layers that have its name",
+    "rehearsal.acting": "the acts of a package: each needs a library that takes its time",
     "rehearsal.mocks": "the same, without an engine",
     "rehearsal.sdk": "the SDK's module of a resource type: ten packages take seconds",
     "cli.main": "the verb that was asked for: a module of cli/commands",

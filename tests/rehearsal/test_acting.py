@@ -1,6 +1,7 @@
 """Local providers that act: on commands of this machine, and on a real PostgreSQL."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,7 @@ from rehearsal.acts import postgresql
 from rehearsal.acts import vault as acts_on_vault
 from rehearsal.facts import WorldFacts
 from rehearsal.rules import local, stores
+from rehearsal.rules.docker import BUILD
 from rehearsal.servers import serve
 from rehearsal.world import World
 from tests.harness import process
@@ -33,6 +35,11 @@ from tests.harness.vault_api import VaultServer, openbao
 from tests.rehearsal.client import Lab, Provider, RefusedByProviderError
 
 pytestmark = pytest.mark.service
+# Remembers its calls, and has an image once it was built.
+DOCKER = """#!/bin/sh
+echo "$DOCKER_HOST $*" >>{folder}/calls
+case $1 in build) touch {folder}/made;; *) test -e {folder}/made;; esac
+"""
 ROLE = {"name": "worker", "login": False, "createRole": True}
 DATABASE = {"name": "lake", "owner": "worker", "template": "template0", "encoding": "UTF8"}
 CLOSED = {"database": "lake", "role": "public", "objectType": "database", "privileges": []}
@@ -42,9 +49,9 @@ CLOSED = {"database": "lake", "role": "public", "objectType": "database", "privi
 def acting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Providers that act, in a folder of their own."""
     folder = tmp_path_factory.mktemp("acting")
-    facts = WorldFacts(folder=str(folder), variables={"GIVEN": "by the engine"})
-    world = World(facts=facts)
-    with serve(world, folder / "bin", Acting) as ports:
+    world = World(facts=WorldFacts(folder=str(folder)))
+    with pytest.MonkeyPatch.context() as patch, serve(world, folder / "bin", Acting) as ports:
+        patch.setenv("GIVEN", "by the engine")
         yield Lab(world, ports)
 
 
@@ -111,6 +118,44 @@ def refreshed(
     )
     answer = provider.stub.Read(request)
     return wire.plain(answer.inputs) if answer.id else None
+
+
+def test_an_image_is_built_once_as_the_program_says(
+    acting: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By docker's own command, in the engine that the provider is told of."""
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER.format(folder=tmp_path))
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    provider = acting.provider("docker", host="unix:///its/own.sock")
+    folder = Path(acting.world.facts.folder)
+    (folder / "app").mkdir()
+    (folder / "app" / "Dockerfile").touch()
+    inputs = {
+        "imageName": "datalab/app:1",
+        "skipPush": True,
+        "build": {
+            "context": "app",
+            "dockerfile": "app/Dockerfile",
+            "args": {"BASE": "base:1"},
+            "addHosts": ["store:192.168.1.101"],
+            "builderVersion": "BuilderBuildKit",
+        },
+    }
+    made = provider.create(BUILD, "app", inputs)
+    assert made.id == "datalab/app:1"
+    provider.create(BUILD, "app", inputs)  # the engine has it
+    calls = (tmp_path / "calls").read_text().splitlines()
+    look = "unix:///its/own.sock image inspect --format {{.Id}} datalab/app:1"
+    build = (
+        "unix:///its/own.sock build --quiet --tag=datalab/app:1 --file=app/Dockerfile "
+        "--network=host --add-host=store:192.168.1.101 --build-arg=BASE=base:1 app"
+    )
+    assert calls == [look, build, look]
+    assert refreshed(provider, BUILD, made.id, inputs) == inputs
+    (tmp_path / "made").unlink()
+    assert refreshed(provider, BUILD, made.id, inputs) is None
 
 
 def test_a_command_runs_in_the_projects_folder(acting: Lab, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def lacks() -> Iterator[Finding]:
 def settings(env: str, *, named: bool) -> Iterator[Finding]:
     """The settings of `env`, their links, the backend, the passphrase, and its place."""
     from cli.lib import backend
+    from settings.containers import from_packages
 
     def look(what: str, well: str, check: Callable[[], object]) -> Finding:
         try:
@@ -133,7 +134,7 @@ def settings(env: str, *, named: bool) -> Iterator[Finding]:
         remedy="" if made else f"./lab init {env}",
         required=False,
     )
-    yield plugins()
+    yield images_from_packages() if from_packages(checked) else plugins()
     yield from names(env, checked)
     if place == "docker":
         from cli.commands.doctor import docker
@@ -196,6 +197,15 @@ def node(env: str) -> Iterator[Finding]:
         yield Finding(what="Proxmox token", found="not to be had", remedy=str(fault))
         return
     yield from of_node(settings, token, taken=somebody_answers)
+
+
+def images_from_packages() -> Finding:
+    """What makes the images, where no registry has them; its providers need no download."""
+    from cli.lib.packaged.choose import lacks
+
+    missing = "; ".join(lacks())
+    found = "cannot be made" if missing else "can be made"
+    return Finding(what="images from packages", found=found, remedy=missing)
 
 
 def plugins() -> Finding:

@@ -17,7 +17,7 @@ from cli.commands.init import links
 from cli.lib import ask, backend, stackfile
 from cli.lib.fault import Fault, SettingsFault, say
 from cli.lib.pulumi import Engine
-from layers import LAYERS
+from cli.lib.stacks import make_stacks
 from settings import ENVIRONMENTS, PROJECT, Settings, SettingsError, load_file
 from settings.names import service_at
 from settings.stackfile import read_config
@@ -40,14 +40,7 @@ def init(values: argparse.Namespace) -> int:
     token = ask_token(env) if settings.common.target.kind == "proxmox" else None
     engine, _ = backend.prepare(env, secret)
     write_settings(engine, env, settings, token, add=values.indexes)
-    known = engine.stacks()
-    for layer in LAYERS:
-        stack = f"{env}-{layer}"
-        if stack in known:
-            say(f"{stack} is there")
-        else:
-            engine.capture("stack", "init", stack)
-            say(f"{stack} made")
+    make_stacks(engine, env)
     say(f"ready; next: ./lab up {env}")
     return 0
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from cli.lib.backend import LOCAL_PROVIDERS
 from cli.lib.fault import Fault
 from cli.lib.packaged import programs
 from settings import Settings
@@ -50,6 +51,15 @@ def make(
             # The host's network: an engine may have none of its own for builds, as dev's has not.
             build = ("build", "--quiet", "--network=host", f"--tag={contract.reference}")
             _docker(*build, str(context), env=env)
+
+
+def providers(env: Mapping[str, str]) -> None:
+    """Build what the local providers need, before the engine waits for them: once, some minutes."""
+    command = [str(LOCAL_PROVIDERS / "pulumi-resource-docker"), "--build"]
+    # What it says goes to the terminal as it comes.
+    done = subprocess.run(command, env=dict(env), stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise Fault("Docker's provider could not be built; its last lines are above")
 
 
 def needed(settings: Settings) -> list[Contract]:

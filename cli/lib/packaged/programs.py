@@ -4,7 +4,6 @@ The images are made of them, and the tests run them as processes.
 """
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from cli.lib.fault import Fault
 from settings import images
 from settings.packaged import FOLDER
 from toolchain.kept import cached
+from toolchain.obtain import go_variables
 
 
 def of(image: str, name: str, source: Mapping[str, str]) -> Path:
@@ -81,7 +81,7 @@ def go_package(package: str) -> Path:
     name = package.partition("@")[0].rpartition("/")[2]
 
     def build(folder: Path) -> None:
-        variables = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
+        variables = {**go_variables(), "GOBIN": str(folder), "CGO_ENABLED": "0"}
         command = ["go", "install", "-trimpath", "-ldflags", "-s -w", package]
         run(command, env=variables)
 
@@ -100,7 +100,7 @@ def go_module(module: Path) -> Path:
             shutil.copy(module / file, source)
         run(
             ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / name), "."],
-            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+            env={**go_variables(), "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
             cwd=source,
         )
 

@@ -1,4 +1,4 @@
-"""A package's resources by the real provider that its plugin wraps; see tests.harness.terraform.
+"""A package's resources by the real provider that its plugin wraps; see rehearsal.terraform.
 
 The engine gets this in place of the simulator.
 """
@@ -16,12 +16,11 @@ import grpc
 import msgpack
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from rehearsal import servers, wire
+from rehearsal import servers, terraform, wire
 from rehearsal.simulator import Simulator, name_of, settings, token_of
+from rehearsal.terraform import Provider, ProviderError
 from rehearsal.wire import Unknown
 from rehearsal.world import World
-from tests.harness import terraform
-from tests.harness.terraform import Provider, ProviderError
 
 # Where the state holds Terraform's own: the bridge keeps it in `__meta` and in the outputs.
 STATE = "terraformState"

@@ -6,11 +6,12 @@ module. Its program speaks Terraform's plugin protocol, version 6, which this mo
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,10 @@ import grpc
 import msgpack
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
-from tests.harness.process import clean_environment
 from toolchain.kept import cached
+from toolchain.obtain import go_variables
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-# Folder of the Go module in tests/fixtures, which pins it -> the provider's package.
-PROVIDERS = {
-    "docker": "github.com/terraform-providers/terraform-provider-docker",
-    "proxmox": "github.com/bpg/terraform-provider-proxmox",
-}
+HERE = Path(__file__).parent
 # Without it a provider's program takes itself for called by hand (hashicorp/go-plugin).
 COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
 # Schema.NestedBlock.NestingMode, and Object's: an object, a list; the third in use is a set.
@@ -40,37 +36,51 @@ class ProviderError(Exception):
     """The provider refused; its own words."""
 
 
-def programs(name: str) -> Path:
-    """A folder with `provider`, the protocol's description and the module's own programs.
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a provider's program comes from: its Go package, and the module that pins it."""
 
-    They are built where they are new.
-    """
-    module, shared = FIXTURES / name, FIXTURES / "terraform"
-    sources = [path for path in sorted([*module.rglob("*"), *shared.iterdir()]) if path.is_file()]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    name: str
+    module: Path
+    package: str
+
+
+DOCKER = Source(
+    name="docker",
+    module=HERE / "module",
+    package="github.com/terraform-providers/terraform-provider-docker",
+)
+
+
+def programs(source: Source) -> Path:
+    """A folder with `provider` and the protocol's description; built where it is new: minutes."""
+    shared = HERE / "descriptor"
+    files = [*sorted(source.module.iterdir()), *sorted(shared.iterdir())]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
     def build(folder: Path) -> None:
-        source = shutil.copytree(module, folder / "source")
-        env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
-        own = {path.name: f"./{path.name}" for path in source.iterdir() if path.is_dir()}
-        shutil.copytree(shared, source / "descriptor")
-        for target, package in {"provider": PROVIDERS[name], **own}.items():
-            command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(folder / target)]
-            subprocess.run([*command, package], cwd=source, env=env, check=True)
+        said = f"building the provider {source.name} from its Go module, which takes minutes"
+        print(said, file=sys.stderr, flush=True)
+        here = shutil.copytree(source.module, folder / "source")
+        shutil.copytree(shared, here / "descriptor")
+        env = {**go_variables(), "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+        target = str(folder / "provider")
+        command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", target, source.package]
+        subprocess.run(command, cwd=here, env=env, check=True, stdout=sys.stderr)
         run = ["go", "run", "./descriptor"]
-        text = subprocess.run(run, cwd=source, env=env, check=True, capture_output=True).stdout
+        text = subprocess.run(run, cwd=here, env=env, check=True, capture_output=True).stdout
         (folder / "protocol.binpb").write_bytes(text)
 
-    return cached(f"terraform-{name}-{key}", build)
+    return cached(f"terraform-{source.name}-{key}", build)
 
 
 @cache
-def _messages(name: str) -> Mapping[str, type]:
+def _messages(source: Source) -> Mapping[str, type]:
     """The protocol's messages by name, such as `PlanResourceChange.Request`."""
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
     file = descriptor_pb2.FileDescriptorProto.FromString(
-        (programs(name) / "protocol.binpb").read_bytes()
+        (programs(source) / "protocol.binpb").read_bytes()
     )
     pool.Add(file)
     found = {}
@@ -85,8 +95,8 @@ def _messages(name: str) -> Mapping[str, type]:
 class Provider:
     """A running provider."""
 
-    def __init__(self, name: str, address: str) -> None:
-        self._known = _messages(name)
+    def __init__(self, source: Source, address: str) -> None:
+        self._known = _messages(source)
         self._channel = grpc.insecure_channel(address)
         self.schema = self.call("GetProviderSchema")
 
@@ -193,20 +203,26 @@ def settled(given: Any) -> Any:
 
 
 @contextmanager
-def running(name: str, folder: Path, **variables: str) -> Iterator[Provider]:
-    """Run a provider with `variables` in its environment; its log is in `folder`."""
-    env = clean_environment(
-        TF_PLUGIN_MAGIC_COOKIE=COOKIE, PLUGIN_PROTOCOL_VERSIONS="6", TMPDIR=str(folder), **variables
-    )
+def running(source: Source, folder: Path, env: Mapping[str, str]) -> Iterator[Provider]:
+    """Run a provider with these variables; its log is in `folder`.
+
+    It ends with this process, even where that is killed.
+    """
+    own = {"TF_PLUGIN_MAGIC_COOKIE": COOKIE, "PLUGIN_PROTOCOL_VERSIONS": "6"}
+    program = str(programs(source) / "provider")
     with (folder / "provider.log").open("wb") as log:
         process = subprocess.Popen(
-            [programs(name) / "provider"], stdout=subprocess.PIPE, stderr=log, env=env
+            ["setpriv", "--pdeathsig", "TERM", program],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**env, **own, "TMPDIR": str(folder)},
         )
     try:
-        assert process.stdout is not None
         # go-plugin's handshake: CORE|PROTOCOL|NETWORK|ADDRESS|TRANSPORT|...
-        words = process.stdout.readline().decode().split("|")
-        yield Provider(name, f"unix:{words[3]}")
+        said = process.stdout.readline().decode() if process.stdout else ""
+        if said.count("|") < 4:
+            raise ProviderError(f"the provider {source.name} did not start: {said.strip()}")
+        yield Provider(source, f"unix:{said.split('|')[3]}")
     finally:
         process.terminate()
         process.wait(15)
