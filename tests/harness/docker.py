@@ -72,9 +72,12 @@ def namespace(host: str) -> str:
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    """Run an empty registry; yields its HOST:PORT, plain HTTP and open to everybody."""
-    port, config = free_port(), folder / "registry.yml"
+def registry(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Run a registry; yields its HOST:PORT, plain HTTP and open to everybody.
+
+    It is empty unless `folder` has what another left there.
+    """
+    port, config = port or free_port(), folder / "registry.yml"
     config.write_text(REGISTRY.format(folder=folder / "registry", port=port))
     with server(
         ["docker-registry", "serve", config],
