@@ -28,7 +28,7 @@ HOST_KEY = "sh ansible/host_key.sh"
 SSH_PORT = 22
 SSH_WAIT_S = 600  # for the first answer of a new machine
 # Roles that the others are made with.
-SHARED = ("apply", "apt", "packages", "program", "service", "timer")
+SHARED = ("apply", "apt", "files", "packages", "program", "service", "timer")
 ENVIRONMENT = {
     "ANSIBLE_CONFIG": "ansible/ansible.cfg",
     "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",  # a run without a machine is no success

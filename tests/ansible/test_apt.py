@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from tests.ansible.conftest import Lab, common, play
+from tests.ansible.conftest import Lab, play
 from tests.harness.process import wait_for
 
 pytestmark = pytest.mark.service
@@ -36,20 +37,32 @@ def held(lab: Lab, *paths: str) -> Iterator[None]:
         run("systemctl stop holder 2>/dev/null || true")
 
 
+# What runs apt in any role: both are used by role common.
+INDEX: dict[str, Any] = {
+    "apply_name": "index",
+    "apply_files": ["/etc/apt/sources.list"],
+    "apply_command": ["apt-get", "update"],
+}
+UPGRADES = {"apt_packages": ["unattended-upgrades"]}
+
+
 @pytest.mark.parametrize(
-    ("needs", "lock"),
+    ("needs", "lock", "role", "variables"),
     [
-        ("apt-get purge -q -y python3-apt", LISTS),  # as a machine's image comes: the first task
-        ("rm /var/lib/datalab/apt.applied", LISTS),  # role apply
-        ("apt-get purge -q -y unattended-upgrades", ARCHIVES),  # role apt
+        # As a machine's image comes: the first task. What needs it goes with it.
+        ("apt-get purge -q -y python3-apt", LISTS, "apt", UPGRADES),
+        ("rm -f /var/lib/datalab/index.applied", LISTS, "apply", INDEX),
+        ("apt-get purge -q -y unattended-upgrades", ARCHIVES, "apt", UPGRADES),
     ],
 )
-def test_a_lock_of_another_program_is_waited_for(lab: Lab, needs: str, lock: str) -> None:
+def test_a_lock_of_another_program_is_waited_for(
+    lab: Lab, needs: str, lock: str, role: str, variables: dict[str, Any]
+) -> None:
     """`apt-get update` failed at once: DPkg::Lock::Timeout is about dpkg's lock only."""
     run = lab.machine.run
     run(f"{needs} && apt-get clean")
     with held(lab, lock):
-        job = lab.machine.job(["common"], common(lab))
+        job = lab.machine.job([role], variables)
         failed = play(job, "--extra-vars", "machine_apt_tries=0")
         assert failed.code != 0
         assert f"Could not get lock {lock}. It is held by process" in failed.output
@@ -60,9 +73,10 @@ def test_a_lock_of_another_program_is_waited_for(lab: Lab, needs: str, lock: str
                 retries.append(line)
                 run("systemctl stop holder 2>/dev/null || true")
 
-        lab.apply(["common"], common(lab), said=let_go)
+        lab.apply([role], variables, said=let_go)
     assert retries
-    run("dpkg -s python3-apt unattended-upgrades && test -e /var/lib/datalab/apt.applied")
+    run("dpkg -s python3-apt unattended-upgrades")
+    assert role != "apply" or run("cat /var/lib/datalab/index.applied")
 
 
 # A package that takes long to set up, and dpkg killed meanwhile, as by a loss of power.
@@ -87,18 +101,18 @@ def test_an_installation_that_was_interrupted_is_finished(lab: Lab) -> None:
     run(KILLED)
     refused = run("apt-get install -y tzdata 2>&1 || true")
     assert "you must manually run 'dpkg --configure -a'" in refused
-    run("rm /var/lib/datalab/apt.applied")
-    lab.apply(["common"], common(lab))
+    lab.apply(["apt"], {"apt_packages": ["hello"]})
+    run("hello && apt-get purge -q -y hello")
     assert "install ok installed" in run("dpkg -s slow")
 
 
 def test_what_is_wrong_otherwise_is_not_waited_for(lab: Lab) -> None:
     source = "/etc/apt/sources.list.d/broken.list"
-    lab.machine.run(f"echo 'deb nonsense' >{source}; rm /var/lib/datalab/apt.applied")
+    lab.machine.run(f"echo 'deb nonsense' >{source}; rm -f /var/lib/datalab/index.applied")
     try:
-        failed = play(lab.machine.job(["common"], common(lab)))
+        failed = play(lab.machine.job(["apply"], INDEX))
     finally:
         lab.machine.run(f"rm {source}")
     assert failed.code != 0
     assert "RETRYING" not in failed.output
-    lab.apply(["common"], common(lab))
+    lab.apply(["apply"], INDEX)

@@ -376,7 +376,7 @@ def debian(lab: Lab) -> dict[str, str]:
     }
 
 
-def docker_host(lab: Lab, jobs_mib: int = 256) -> dict[str, Any]:
+def docker_host(lab: Lab) -> dict[str, Any]:
     """Variables of Docker from Debian's archive."""
     pair = lab.ca.server("docker.lab.home.arpa", address=lab.machine.address)
     return {
@@ -389,12 +389,20 @@ def docker_host(lab: Lab, jobs_mib: int = 256) -> dict[str, Any]:
         "docker_host_registries": ["registry.lab.home.arpa:5050"],
         "docker_host_mirror": "http://cache.lab.home.arpa:8480",
         "docker_host_slice": SLICE,
-        "docker_host_jobs_mib": jobs_mib,
+        "docker_host_jobs_mib": 256,
     }
 
 
+@pytest.fixture(scope="module")
+def engine(lab: Lab) -> dict[str, Any]:
+    """The variables that role `docker_host` was applied with, twice."""
+    variables = docker_host(lab)
+    lab.twice(["docker_host"], variables, user=USER)
+    return variables
+
+
+@pytest.mark.usefixtures("engine")
 def test_docker_host(lab: Lab, tmp_path: Path) -> None:
-    lab.twice(["docker_host"], docker_host(lab), user=USER)
     lab.machine.run("test -s /etc/docker/certs.d/registry.lab.home.arpa:5050/ca.crt")
     client = lab.ca.client("datalab")
     (tmp_path / "ca.pem").write_text(lab.ca.pem)
@@ -436,8 +444,9 @@ def slice_limits(lab: Lab) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shown)
 
 
-def test_jobs_have_a_slice_which_takes_another_limit_while_one_runs(lab: Lab) -> None:
-    lab.apply(["docker_host"], docker_host(lab, 256), user=USER)
+def test_jobs_have_a_slice_which_takes_another_limit_while_one_runs(
+    lab: Lab, engine: dict[str, Any]
+) -> None:
     before = slice_limits(lab)
     assert before["ActiveState"] == "active"
     assert int(before["MemoryMax"]) == 256 * 2**20
@@ -449,7 +458,7 @@ def test_jobs_have_a_slice_which_takes_another_limit_while_one_runs(lab: Lab) ->
         "/ 100000000",
     }
     lab.machine.run(f"systemd-run --slice={SLICE} --unit=job sleep 600")
-    lab.apply(["docker_host"], docker_host(lab, 320), user=USER)
+    lab.apply(["docker_host"], {**engine, "docker_host_jobs_mib": 320}, user=USER)
     assert int(slice_limits(lab)["MemoryMax"]) == 320 * 2**20
     assert lab.machine.run("systemctl show --value --property ControlGroup job") == (
         f"/{SLICE}/job.service"
@@ -458,8 +467,8 @@ def test_jobs_have_a_slice_which_takes_another_limit_while_one_runs(lab: Lab) ->
     lab.machine.run("systemctl stop job")
 
 
+@pytest.mark.usefixtures("engine")
 def test_what_jobs_left_goes_at_night_and_what_is_in_use_stays(lab: Lab) -> None:
-    lab.apply(["docker_host"], docker_host(lab), user=USER)
     ours, imported = (
         "--label com.gitlab.gitlab-runner.managed=true",
         "tar -c /bin/sh | docker import",
@@ -672,7 +681,7 @@ def test_packages_keep_their_versions(lab: Lab, repository: AptRepository) -> No
         }
 
     repository.publish(*versions("vendors", "1.0-1", "1.1-1"))
-    lab.twice(["packages"], variables("1.0-1"))
+    lab.apply(["packages"], variables("1.0-1"))
     run("apt-get update -q && apt-get upgrade -q -y")
     assert run(installed) == "1.0-1"
 
@@ -708,7 +717,7 @@ def test_a_vendors_key_whose_expiry_was_extended(lab: Lab, repository: AptReposi
     soon = key.read_text()
     assert soon not in {old, ""}
     repository.expire("never")
-    lab.twice(["packages"], variables)
+    lab.apply(["packages"], variables)
     assert key.read_text() == (repository.folder / "key.asc").read_text() != soon
 
 
