@@ -44,6 +44,13 @@ class Component(pulumi.ComponentResource):
     NAME: ClassVar[str] = ""  # its logical name, where it is not that of its module's service
 
     @classmethod
+    def keep(cls, parent: pulumi.Resource, context: "LayerContext") -> None:
+        """Make, under `parent`, what the data of a service that is switched off cannot do without.
+
+        Its volume needs nothing: Docker gives the one that is there to who asks again.
+        """
+
+    @classmethod
     def providers(cls, context: "LayerContext") -> Sequence[pulumi.ProviderResource]:
         """The providers that it needs and the others of its layer do not."""
         return ()
@@ -95,7 +102,19 @@ class LayerContext(LayerValues):
 
     def deploy(self) -> dict[str, Component]:
         """Bring up every one of them; the components, by name."""
+        for service in SERVICES:
+            if service.layer == self.layer and service.listeners and not self.has(service.name):
+                self._keep(service)
         return {service.name: self.component(_component(service)) for service in self.listening()}
+
+    def _keep(self, service: Service) -> None:
+        """Make what the data of a service that is switched off cannot do without."""
+        for secret in service.secrets:
+            if secret.first_login_of:
+                self.secret(secret.name)
+        kind = _component(service)
+        if "keep" in vars(kind):
+            kind.keep(pulumi.ComponentResource(kind.TYPE, service.name, None, self.options()), self)
 
     # Where things run.
 

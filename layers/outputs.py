@@ -5,12 +5,14 @@ Not in the layers' own packages, as importing a layer loads all of its providers
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import pulumi
 
 from layers.refusals import refusals
 from settings.names import Endpoint
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,25 +37,46 @@ class Outputs:
 
         def required(name: str) -> pulumi.Output[Any]:
             def check(value: Any) -> Any:
-                if value is None:
-                    with refusals():
-                        raise pulumi.RunError(
-                            f"stack {stack} has no output {name}: run ./lab up {environment}, "
-                            "which brings up every layer"
-                        )
-                return value
+                return not_yet(environment, cls.layer, name) if value is None else value
 
             return reference.get_output(name).apply(check)
 
         return cls(**{field.name: required(field.name) for field in fields(cls)})
 
 
+def entry(
+    environment: str, layer: str, output: str, found: pulumi.Output[dict[str, T]], key: str
+) -> pulumi.Output[T]:
+    """An entry of a layer's output `found`: a service that was off until now has none yet."""
+
+    def check(entries: dict[str, T]) -> T:
+        if key not in entries:
+            not_yet(environment, layer, f"{output}[{key}]")
+        return entries[key]
+
+    return found.apply(check)
+
+
+def not_yet(environment: str, layer: str, output: str) -> NoReturn:
+    """End the program, as a layer below has not exported this yet."""
+    with refusals():
+        raise pulumi.RunError(
+            f"stack {environment}-{layer} has no output {output}: run ./lab up {environment}, "
+            "which brings up every layer"
+        )
+    raise AssertionError  # refusals has ended it
+
+
 def secret_map(
     values: Mapping[str, Mapping[str, pulumi.Input[str]]],
 ) -> pulumi.Output[dict[str, dict[str, str]]]:
     """`values` as one secret output."""
-    inner = {name: pulumi.Output.all(**fields) for name, fields in values.items()}
-    return pulumi.Output.secret(pulumi.Output.all(**inner))
+    return pulumi.Output.secret(together({name: together(row) for name, row in values.items()}))
+
+
+def together(values: Mapping[str, pulumi.Input[T]]) -> pulumi.Output[dict[str, T]]:
+    """`values` as one output. Output.all() of none would be a list."""
+    return pulumi.Output.all(**values) if values else pulumi.Output.from_input({})
 
 
 def login(where: Endpoint, user: str, password: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
@@ -116,6 +139,7 @@ class ServicesOutputs(Outputs):
     """The services' outputs; maps are plain data.
 
     Every other service that answers has its section's name: url, inner_url (LayerContext.export).
+    What is switched off is empty.
     postgresql: host, port, inner_host, inner_port, databases (list).
     postgresql_credentials: role -> username, password (secret).
     lakehouse: outside, inside: what datalab_edge.credentials reads, as JSON (secret).

@@ -9,7 +9,7 @@ import pulumi_docker as docker
 
 from layers import providers
 from layers.builder import REGISTRY_USER
-from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs
+from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs, entry
 from settings import Settings, containers
 from settings.base import Model
 from settings.declarations import BY_MODEL
@@ -104,7 +104,10 @@ class LayerValues:
 
     def certificate(self, name: str) -> Pair:
         """Certificate and key (PEM) of a service or client."""
-        return self.issuer.leaves[name] if self.issuer else self.foundation.certificates[name]
+        if self.issuer:
+            return self.issuer.leaves[name]
+        known = self.foundation.certificates
+        return entry(self.environment, "foundation", "certificates", known, name)
 
     def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
         """What a container publishes: in the lab nothing that the gateway answers for."""
@@ -120,7 +123,8 @@ class LayerValues:
     def gitlab(self) -> pulumi.ProviderResource:
         """That of the lab's GitLab, above the platform; the platform's page sets its own."""
         below = self.platform
-        return providers.gitlab(below.gitlab["api_url"], below.gitlab_token, self.trust)
+        url = entry(self.environment, "platform", "gitlab", below.gitlab, "api_url")
+        return providers.gitlab(url, below.gitlab_token, self.trust)
 
     @cached_property
     def vault(self) -> pulumi.ProviderResource:

@@ -102,7 +102,10 @@ class Vault:
         """As `read`, but a missing record is a Fault that names it."""
         record = self.read(path)
         if record is None:
-            raise Fault(f"Vault has no record {MOUNT}/{path}; the lab's services layer writes it")
+            raise Fault(
+                f"Vault has no record {MOUNT}/{path}; the lab's services layer writes it, unless "
+                "the lab has switched that service off"
+            )
         return record
 
     def write(self, path: str, record: Mapping[str, str]) -> None:

@@ -66,7 +66,11 @@ def delete(step: Step) -> None:
                 world.items.pop(item.key, None)
                 _mark(step, item)
             if old.type in SERVERS:  # with a server goes what it remembered
-                world.marked = [m for m in world.marked if listens(world, m.host, m.port)]
+                world.marked = [
+                    mark
+                    for mark in world.marked
+                    if not mark.host or listens(world, mark.host, mark.port)
+                ]
         _count(step)
 
 

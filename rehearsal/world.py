@@ -47,7 +47,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What was deleted and keeps its name, as long as its server is there."""
+    """What was deleted and is still known, as long as its server is there.
+
+    host is empty for the Docker engine that is always there.
+    """
 
     type: str
     scope: str
@@ -75,7 +78,7 @@ class World:
     """Everything that exists; safe to use from several threads.
 
     secrets holds every secret text that a provider made up, for tests that look for leaks; days is
-    how far its date is ahead; marked is what was deleted and keeps its name for some days.
+    how far its date is ahead; marked is what was deleted and is still known to its server.
     """
 
     facts: WorldFacts = field(default_factory=WorldFacts)

@@ -83,6 +83,14 @@ class Container(Model):
     )
 
 
+class Switched(Model):
+    """What can be switched off."""
+
+    enabled: bool = Field(
+        default=True, description="Whether it runs; what it has stored is kept while it does not"
+    )
+
+
 def dotted(location: Sequence[str | int]) -> str:
     """A location as Pulumi writes paths: `platform.gitlab.port`, `models[0]`, `topics["a b"]`."""
     text = ""

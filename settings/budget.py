@@ -8,21 +8,20 @@ nor has a VM with a device passed through: the device may write to any page, so 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from settings.base import Container, dotted
 from settings.declarations import BY_KEY
 from settings.machines import Machine, Vm
 from settings.platform.docker import DockerHost
-from settings.platform.gitlab import GitLab
 from settings.platform.runner import Runner
 from settings.sections import Sections, sections
+from settings.switches import of_what_is_on, service_of
 from settings.target import DockerTarget, ProxmoxTarget
 
 if TYPE_CHECKING:
     from settings import Settings
 
-T = TypeVar("T")
 Finding = tuple[Literal["error", "warning", "note"], str, str]  # level, dotted key, text
 
 STORAGES = ("common", "target", "storages")
@@ -180,22 +179,21 @@ class Budget:
 
 
 def machines(settings: "Settings") -> list[tuple[str, Machine]]:
-    """(dotted key, machine) of every machine of the lab; GitLab's only where it is on."""
-    return _present(settings.platform.gitlab, sections(settings).machines)
+    """(dotted key, machine) of every machine of the lab that is switched on."""
+    sound = sections(settings)
+    return list(of_what_is_on(sound.machines, sound).items())
 
 
 def budget(settings: "Settings") -> Budget:
     """The budget of an environment."""
-    target, platform = settings.common.target, settings.platform
-    sound = sections(settings)
-    return _plan(target, platform.docker, platform.gitlab, platform.runner, sound)
+    platform = settings.platform
+    return _plan(settings.common.target, platform.docker, platform.runner, sections(settings))
 
 
 def fits(
     *,
     target: DockerTarget | ProxmoxTarget,
     docker: DockerHost,
-    gitlab: GitLab,
     runner: Runner,
     sections: Sections,
 ) -> Iterator[tuple[str, str]]:
@@ -206,25 +204,15 @@ def fits(
     jobs and what is kept for its system fit the Docker host's memory. The machines' disks fit their
     storage.
     """
-    for level, key, text in _plan(target, docker, gitlab, runner, sections).findings:
+    for level, key, text in _plan(target, docker, runner, sections).findings:
         if level == "error":
             yield key, text
 
 
-def _present(gitlab: GitLab, parts: Mapping[str, T]) -> list[tuple[str, T]]:
-    """What there is, of machines or containers: GitLab's and its runner's only where it is on."""
-    off = () if gitlab.enabled else ("platform.gitlab.", "platform.runner.")
-    return [(key, part) for key, part in parts.items() if not key.startswith(off)]
-
-
 def _plan(
-    target: DockerTarget | ProxmoxTarget,
-    docker: DockerHost,
-    gitlab: GitLab,
-    runner: Runner,
-    sound: Sections,
+    target: DockerTarget | ProxmoxTarget, docker: DockerHost, runner: Runner, sound: Sections
 ) -> Budget:
-    loads = tuple(_loads(target, runner, _present(gitlab, sound.containers)))
+    loads = tuple(_loads(target, runner, of_what_is_on(sound.containers, sound)))
     if target.kind == "docker":
         # All of `target.memory_mib` is for containers: nothing of it is the system's.
         host = Host(key="common.target", memory_mib=target.memory_mib, cores=target.cores)
@@ -240,7 +228,7 @@ def _plan(
         ),
         machines=tuple(
             _guest(key, machine, machine.disk_storage(target))
-            for key, machine in _present(gitlab, sound.machines)
+            for key, machine in of_what_is_on(sound.machines, sound).items()
         ),
         docker=Host(
             key="platform.docker.machine",
@@ -255,15 +243,15 @@ def _plan(
 
 
 def _loads(
-    target: DockerTarget | ProxmoxTarget, runner: Runner, there: list[tuple[str, Container]]
+    target: DockerTarget | ProxmoxTarget, runner: Runner, there: Mapping[str, Container]
 ) -> Iterator[Load]:
     """What containers may use; on a machine all jobs with their `services:` are one slice's."""
     slots = {f"platform.runner.{size}": n for size, n in runner.slots.items()}
     slots["platform.runner.service"] = runner.concurrent * runner.services_limit
     sliced = list(slots) if target.kind == "proxmox" else []
-    if any(key in sliced for key, _ in there):
+    if any(key in sliced for key in there):
         yield Load(name="runner (all jobs)", key="platform.runner", memory_mib=runner.jobs_mib)
-    for key, container in there:
+    for key, container in there.items():
         if key not in sliced and slots.get(key, 1):
             yield Load(
                 name=key.partition(".")[2].removesuffix(".container"),
@@ -275,7 +263,7 @@ def _loads(
 
 def _guest(key: str, machine: Machine, storage: str) -> Guest:
     return Guest(
-        name=BY_KEY[".".join(key.split(".")[:2])].name,
+        name=BY_KEY[service_of(key)].name,
         key=key,
         id=machine.id,
         kind="VM" if isinstance(machine, Vm) else "LXC",

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from settings.declarations import SERVICES
 from settings.machines import Machine
+from settings.sections import sections
 from settings.service import Exposure, Listener, Service
 from settings.services.gateway import Gateway
+from settings.switches import on
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -51,10 +53,6 @@ class Row:
             return self.listener.inner_port
         port: int = attrgetter(self.port_key)(settings)
         return port
-
-    def enabled(self, settings: "Settings") -> bool:
-        """Whether the settings switch it on."""
-        return bool(getattr(attrgetter(self.service.key)(settings), "enabled", True))
 
     def published(self, *, docker: bool) -> bool:
         """Whether its host publishes its port, on target `docker` or on `proxmox`.
@@ -151,11 +149,11 @@ def certificate_names(settings: "Settings", name: str) -> tuple[list[str], list[
 
 def endpoints(settings: "Settings") -> dict[str, Endpoint]:
     """Every service that these settings switch on, by name."""
-    dev = settings.common.target.kind == "docker"
+    dev, there = settings.common.target.kind == "docker", sections(settings)
     return {
         name: _endpoint(settings, row)
         for name, row in ROWS.items()
-        if row.enabled(settings) and (row.listener.in_dev or not dev)
+        if on(row.service.key, there) and (row.listener.in_dev or not dev)
     }
 
 
@@ -216,8 +214,8 @@ def hosts(settings: "Settings") -> dict[IPv4Address, tuple[str, ...]]:
         if not endpoint.host.endswith(f".{settings.common.domain}"):
             continue  # `dev` has no name for it
         found.setdefault(endpoint.address, []).append(endpoint.host)
-    gateway = endpoints(settings)["gateway"]
-    if gateway.host == f"gateway.{settings.common.domain}":
+    gateway = endpoints(settings).get("gateway")
+    if gateway and gateway.host == f"gateway.{settings.common.domain}":
         found[gateway.address].append(settings.common.domain)
     return {address: tuple(dict.fromkeys(names)) for address, names in found.items()}
 

@@ -11,6 +11,7 @@ from settings.names import ROWS
 from settings.platform.docker import DockerHost
 from settings.platform.gitlab import GitLab
 from settings.sections import Fault, Machines, Sections
+from settings.switches import on
 from settings.target import DockerTarget, ProxmoxTarget
 
 SSH_PORT = 22  # Ansible reaches every machine there
@@ -103,20 +104,20 @@ def ports(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[
     22 is SSH's, and GitLab's inner ports and 80 of its machine are taken.
     """
     docker = target.kind == "docker"
-    gitlab: GitLab | None = sections.get("platform.gitlab")
     claims: list[tuple[Hashable, str]] = [*_own_ports(docker=docker)]
     if not docker:
         claims += [((key, SSH_PORT), f"{key} (its SSH)") for key in sections.machines]
-    if docker and gitlab is not None and gitlab.enabled:
+    if docker and on("platform.gitlab", sections):
+        gitlab: GitLab = sections["platform.gitlab"]
         claims.append((("common.target", gitlab.ssh_port), "platform.gitlab.ssh_port"))
     for row in ROWS.values():
-        section = sections.get(row.service.key)
-        on = section is not None and getattr(section, "enabled", True)
-        if not on or not row.published(docker=docker):
+        if not on(row.service.key, sections) or not row.published(docker=docker):
             continue
-        port: int = getattr(section, row.listener.port_setting)
+        port: int = getattr(sections[row.service.key], row.listener.port_setting)
         claims.append((("common.target" if docker else row.machine_key, port), row.port_key))
-        if docker and section is gitlab:  # as it writes the published port into its links
+        if (
+            docker and row.service.key == "platform.gitlab"
+        ):  # as it writes the published port into its links
             claims.append((("platform.gitlab.container", port), row.port_key))
     yield from one_owner(claims, "port")
 

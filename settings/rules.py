@@ -6,7 +6,7 @@ stands in the service's module and is named by its declaration.
 
 from collections.abc import Iterator
 
-from settings import docker_names, ownership, time_zones
+from settings import docker_names, ownership, switches, time_zones
 from settings.base import dotted
 from settings.budget import fits
 from settings.common import STATE_FOLDERS, Certificates, Rescue
@@ -15,8 +15,7 @@ from settings.faults import suggestion
 from settings.foundation.cache import Cache
 from settings.machines import Vm
 from settings.platform.docker import DockerHost
-from settings.platform.gitlab import GitLab
-from settings.sections import Containers, Fault, Machines, Rule, Sections, arguments
+from settings.sections import Fault, Machines, Rule, Sections, arguments
 from settings.target import DockerTarget, ProxmoxTarget
 
 # RFC 6762 gives .local to multicast DNS, RFC 6761 .localhost to the loopback address.
@@ -36,14 +35,12 @@ def homes(target: DockerTarget | ProxmoxTarget, sections: Sections) -> Iterator[
     """Layers 1 and 2 are containers on target `docker` and machines on target `proxmox`."""
     here = target.kind
     fitting, other = ("container", "machine") if here == "docker" else ("machine", "container")
-    gitlab: GitLab | None = sections.get("platform.gitlab")
     for key, part in sections.items():
         if not key.startswith(("foundation.", "platform.")):
             continue
-        needed = key not in ("platform.gitlab", "platform.runner") or (gitlab and gitlab.enabled)
         if getattr(part, other, None) is not None:
             yield f"{key}.{other}", f"target {here} has a {fitting} instead; remove it"
-        if needed and getattr(part, fitting, ...) is None:
+        if switches.on(key, sections) and getattr(part, fitting, ...) is None:
             yield f"{key}.{fitting}", f"is missing; target {here} needs it"
 
 
@@ -74,11 +71,11 @@ def cores(node: ProxmoxTarget, machines: Machines) -> Iterator[Fault]:
 
 
 def cpus(
-    target: DockerTarget | ProxmoxTarget, docker: DockerHost, containers: Containers
+    target: DockerTarget | ProxmoxTarget, docker: DockerHost, sections: Sections
 ) -> Iterator[Fault]:
     """No container has more cores than its Docker host."""
     host = target if target.kind == "docker" else docker.machine
-    for key, container in containers.items():
+    for key, container in switches.of_what_is_on(sections.containers, sections).items():
         # Docker: "Range of CPUs is from 0.01 to n.00, as there are only n CPUs available".
         if host is not None and container.cpus is not None and container.cpus > host.cores:
             text = f"{container.cpus:g} is more than the Docker host's {host.cores} cores; lower it"
@@ -160,7 +157,8 @@ def address(target: DockerTarget) -> Iterator[Fault]:
 
 
 RULES: tuple[Rule, ...] = (
-    *(homes, registries, *ownership.RULES, *docker_names.RULES, floors, cores, cpus),
+    *(homes, switches.needs, registries, *ownership.RULES, *docker_names.RULES),
+    *(floors, cores, cpus),
     *(storages, disks, domain, timezone, certificates, generations, rescue, address),
     *(rule for service in SERVICES for rule in service.rules),
     fits,

@@ -69,6 +69,9 @@ class Service:
     order: int  # among the services of its layer, in tables and on the start page
     default: Model | None = None  # where there is no section; None: what its model has by default
     description: str | None = None  # of the section, where the model's docstring does not say it
+    # Keys of services without which it cannot run; settings/switches.py knows of the gateway too.
+    needs: tuple[str, ...] = ()
+    part_of: str = ""  # the service that it is switched off with; it has no switch of its own
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()
     login: Login | None = None

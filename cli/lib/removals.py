@@ -4,6 +4,7 @@ Lowest first, `up` would take a server away and then ask it to delete what is in
 is gone cannot delete its projects, and the layer above would fail for ever.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from cli.lib.pulumi import Engine
 from layers import LAYERS
 
 SERVERS = ("Container", "ContainerLegacy", "VmLegacy")  # what runs, of Docker and of Proxmox VE
+VOLUME = "docker:index/volume:Volume"
 AT_ONCE = 2  # a preview takes about 250 MB
 
 
@@ -39,6 +41,16 @@ class Removal:
             for urn in self.deleted
             if urn.endswith("-topic") and "command:local:Command" in urn
         )
+
+    @property
+    def volumes(self) -> list[str]:
+        """The URNs of protected volumes: Docker gives them to who asks for their names again."""
+        return sorted(urn for urn in self.protected if VOLUME in urn)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether something is protected that could not be had again, once it left the state."""
+        return any(thing and urn not in self.volumes for urn, thing in self.protected.items())
 
     @property
     def held(self) -> list[str]:
@@ -98,8 +110,8 @@ def from_the_top(found: Sequence[Removal]) -> list[str]:
         if removal.error and lower:
             raise Fault(
                 f"the settings switch off {', '.join(map(name, lower[0].servers))} of "
-                f"{lower[0].layer}, and what {removal.layer} has in it cannot be told:\n"
-                f"{removal.error}"
+                f"{lower[0].layer}, and what {removal.layer} has in it cannot be told. What is "
+                f"switched on at the same time may have to wait for another `up`:\n{removal.error}"
             )
     return losing[:-1]
 
@@ -107,30 +119,51 @@ def from_the_top(found: Sequence[Removal]) -> list[str]:
 def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> bool:
     """Whether topics go with their data; what is protected loses its protection.
 
-    Both only if `data` and confirmed; Fault where something is protected otherwise.
+    Both only if `data` and confirmed. Otherwise topics and volumes are kept, though the state no
+    longer has them; Fault where something else is protected.
     """
     held = [removal for removal in found if removal.protected]
     topics = [topic for removal in found for topic in removal.topics]
-    if topics and not data:
-        say(
-            f"no longer in the settings, and kept with their data: {', '.join(topics)}; "
-            f"./lab up {env} --data deletes them"
-        )
-    if not held and not (topics and data):
-        return False
-    for removal in held:
-        say(f"{env}-{removal.layer}: protected: {', '.join(removal.held)}")
-    if not data:
+    if not data and any(removal.stuck for removal in held):
+        _name_held(env, held)
         raise Fault(
             "the settings switch off what holds data; nothing was touched. To keep it, switch it "
             f"on again. To delete it with its data: ./lab up {env} --data"
         )
-    names = ", ".join([*(name for removal in held for name in removal.held), *topics])
-    ask.typed(env, f"This deletes with its data: {names}")
+    names = [name for removal in held for name in removal.held] + topics
+    if not names:
+        return False
+    if not data:
+        say(
+            f"no longer in the settings, and kept with their data: {', '.join(names)}; "
+            f"./lab up {env} --data deletes them"
+        )
+        for removal in held:
+            _leave(engine, f"{env}-{removal.layer}", removal.volumes)
+        return False
+    _name_held(env, held)
+    ask.typed(env, f"This deletes with its data: {', '.join(names)}")
     for removal in held:
         for urn in removal.protected:
             engine.capture("state", "unprotect", urn, "--yes", "-s", f"{env}-{removal.layer}")
     return bool(topics)
+
+
+def _name_held(env: str, held: Sequence[Removal]) -> None:
+    for removal in held:
+        say(f"{env}-{removal.layer}: protected: {', '.join(removal.held)}")
+
+
+def _leave(engine: Engine, stack: str, urns: Sequence[str]) -> None:
+    """Let `up` take volumes out of the state and leave them on the engine.
+
+    As ResourceOptions(retain_on_delete=True) would: the program says nothing of them any more.
+    """
+    state = json.loads(engine.capture("stack", "export", "-s", stack))
+    for entry in state["deployment"]["resources"]:
+        if entry["urn"] in urns:
+            entry |= {"protect": False, "retainOnDelete": True}
+    engine.capture("stack", "import", "-s", stack, text=json.dumps(state))
 
 
 def name(urn: str) -> str:

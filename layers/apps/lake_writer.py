@@ -1,8 +1,11 @@
 """The lake writer: moves the model server's events from Kafka into the lakehouse."""
 
+import pulumi
+
 from layers.apps.application import Application
 from layers.apps.model_server import inference_variables
 from layers.context import LayerContext
+from layers.outputs import entry
 from settings.apps.lake_writer import LakeWriter as Settings
 from targets import Container, File, Health
 
@@ -26,7 +29,7 @@ class LakeWriter(Application):
             memory_mib=size.memory_mib,
             cpus=size.cpus,
             environment={
-                "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                "KAFKA_BROKER_ENDPOINT": context.endpoint("kafka").inner_netloc,
                 **inference_variables(context.settings),
                 "DATALAB_LAKE_FILE": DOCUMENT,
                 "LAKE_CATALOG": wanted.catalog,
@@ -37,16 +40,18 @@ class LakeWriter(Application):
                 "KEEP_SNAPSHOTS_DAYS": str(wanted.keep_snapshots_days),
                 "DUCKDB_MEMORY_MIB": str(max(64, size.memory_mib - OTHER_MIB)),
             },
-            files={
-                DOCUMENT: File(
-                    content=context.services.lakehouse["inside"], mode="0400", owner=USER
-                )
-            },
+            files={DOCUMENT: File(content=_document(context), mode="0400", owner=USER)},
             ports=context.ports(name),
             capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
             stop_s=30,  # it commits what it has read
             health=Health(test=("CMD", "python", "-m", "lake_writer.health")),
         )
+
+
+def _document(context: LayerContext) -> pulumi.Output[str]:
+    """What it enters the lakehouse with."""
+    documents = context.services.lakehouse
+    return entry(context.environment, "services", "lakehouse", documents, "inside")
 
 
 COMPONENT = LakeWriter

@@ -25,8 +25,8 @@ class ModelServer(Application):
             memory_mib=size.memory_mib,
             cpus=size.cpus,
             environment={
-                "MLFLOW_TRACKING_URI": context.services.mlflow["inner_url"],
-                "KAFKA_BROKER_ENDPOINT": context.services.kafka["inner_bootstrap"],
+                "MLFLOW_TRACKING_URI": context.endpoint("mlflow").inner_url,
+                "KAFKA_BROKER_ENDPOINT": context.endpoint("kafka").inner_netloc,
                 **inference_variables(context.settings),
                 "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
                 **model_variables(wanted),

@@ -5,12 +5,12 @@ name here. It needs the foundation's certificates and credentials and the platfo
 and exports ServicesOutputs.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from layers.context import LayerContext
-from layers.outputs import ServicesOutputs, secret_map
+from layers.outputs import ServicesOutputs, secret_map, together
 from layers.services.kafka import bootstrap
 from layers.services.lakehouse import Lakehouse
 from layers.services.postgresql import DATABASES, ROLES
@@ -28,7 +28,8 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     context = LayerContext("services", environment, settings, given)
     project = _project(context) if context.has("gitlab") else None
     context.deploy()
-    context.component(Lakehouse)
+    if context.has("postgresql"):
+        context.component(Lakehouse)
     context.export(_outputs(context, project))
 
 
@@ -45,35 +46,23 @@ def _project(context: LayerContext) -> "GitLabProject":
 
 
 def _outputs(context: LayerContext, project: "GitLabProject | None") -> ServicesOutputs:
-    database, broker = context.endpoint("postgresql"), context.endpoint("kafka")
+    roles = ROLES if context.has("postgresql") else ()
+    lake = context.component(Lakehouse).documents if roles else {}
+    mlflow = context.address("mlflow") if context.has("mlflow") else {}
     return ServicesOutputs(
-        postgresql=pulumi.Output.from_input(
-            {
-                "host": database.host,
-                "port": database.port,
-                "inner_host": database.inner_host,
-                "inner_port": database.inner_port,
-                "databases": list(DATABASES),
-            }
-        ),
+        postgresql=pulumi.Output.from_input(_database(context)),
         postgresql_credentials=secret_map(
             {
                 role: {
                     "username": database_login(role),
                     "password": context.secret(f"postgresql-{role}"),
                 }
-                for role in ROLES
+                for role in roles
             }
         ),
-        kafka=pulumi.Output.from_input(
-            {
-                "bootstrap": bootstrap(context),
-                "inner_bootstrap": broker.inner_netloc,
-                "topics": {name: topic.group for name, topic in context.get(Kafka).topics.items()},
-            }
-        ),
-        lakehouse=pulumi.Output.secret(pulumi.Output.all(**context.component(Lakehouse).documents)),
-        mlflow=pulumi.Output.from_input(context.address("mlflow")),
+        kafka=pulumi.Output.from_input(_broker(context)),
+        lakehouse=pulumi.Output.secret(together(lake)),
+        mlflow=pulumi.Output.from_input(mlflow),
         gitlab_project=pulumi.Output.all(
             id=project.id if project else "",
             path=project.path if project else "",
@@ -81,3 +70,26 @@ def _outputs(context: LayerContext, project: "GitLabProject | None") -> Services
         ),
         logins=context.logins(),
     )
+
+
+def _database(context: LayerContext) -> dict[str, Any]:
+    if not context.has("postgresql"):
+        return {}
+    server = context.endpoint("postgresql")
+    return {
+        "host": server.host,
+        "port": server.port,
+        "inner_host": server.inner_host,
+        "inner_port": server.inner_port,
+        "databases": list(DATABASES),
+    }
+
+
+def _broker(context: LayerContext) -> dict[str, Any]:
+    if not context.has("kafka"):
+        return {}
+    return {
+        "bootstrap": bootstrap(context),
+        "inner_bootstrap": context.endpoint("kafka").inner_netloc,
+        "topics": {name: topic.group for name, topic in context.get(Kafka).topics.items()},
+    }

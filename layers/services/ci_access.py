@@ -101,7 +101,8 @@ class CiAccess(Component):
                 ),
                 opts=child,
             )
-        self._database(name, context, child)
+        if context.has("postgresql"):
+            self._database(name, context, child)
         self.register_outputs({})
 
     @staticmethod
@@ -147,17 +148,8 @@ def _records(
     context: LayerContext, project: GitLabProject
 ) -> Mapping[str, Mapping[str, pulumi.Input[str]]]:
     """Path in `kv` -> the record that jobs find there, whose values are secret."""
-    broker, models = context.endpoint("kafka"), context.endpoint("ollama")
-    inside = broker.inner_netloc
     return {
-        "infra/provision/postgres": {
-            **_server(context),
-            "user": login("provisioner"),
-            "password": context.secret("postgresql-provisioner"),
-            "vault_user": "vault",
-        },
-        "infra/provision/kafka": {"bootstrap": inside if context.local else bootstrap(context)},
-        "infra/provision/ollama": {"url": models.inner_url if context.local else models.url},
+        **_provisioners(context),
         "shared/provision": {
             "url": context.endpoint("gitlab").inner_url,
             "project_id": project.id,
@@ -167,3 +159,24 @@ def _records(
         },
         "infra/ci/notes": {"GITLAB_TOKEN": project.tokens["notes"]},
     }
+
+
+def _provisioners(context: LayerContext) -> dict[str, Mapping[str, pulumi.Input[str]]]:
+    """Of each server that projects can ask for something: how its provisioner reaches it."""
+    found: dict[str, Mapping[str, pulumi.Input[str]]] = {}
+    if context.has("postgresql"):
+        found["infra/provision/postgres"] = {
+            **_server(context),
+            "user": login("provisioner"),
+            "password": context.secret("postgresql-provisioner"),
+            "vault_user": "vault",
+        }
+    if context.has("kafka"):
+        inside = context.endpoint("kafka").inner_netloc
+        found["infra/provision/kafka"] = {
+            "bootstrap": inside if context.local else bootstrap(context)
+        }
+    if context.has("ollama"):
+        models = context.endpoint("ollama")
+        found["infra/provision/ollama"] = {"url": models.inner_url if context.local else models.url}
+    return found

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_gitlab as gitlab
 
 from layers.context import Component, LayerContext
+from layers.outputs import entry
 from settings.services.gitlab_project import GitLabProject as Settings
 
 BRANCH = "main"
@@ -53,7 +54,9 @@ class GitLabProject(Component):
         self.id, self.path = project.id, project.path_with_namespace
         # By what it is made of, as the path is known before the project is.
         place = f"{settings.group}/{settings.project}"
-        self.registry = pulumi.Output.all(context.platform.gitlab["registry"], project.id).apply(
+        known = context.platform.gitlab
+        server = entry(context.environment, "platform", "gitlab", known, "registry")
+        self.registry = pulumi.Output.all(server, project.id).apply(
             lambda known: f"{known[0]}/{place}"
         )
         self.tokens = self._tokens(name, settings.token_days)

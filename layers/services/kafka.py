@@ -25,16 +25,16 @@ class Kafka(Component):
 
     TYPE = "datalab:services:Kafka"
 
+    @classmethod
+    def keep(cls, parent: pulumi.Resource, context: LayerContext) -> None:
+        """The identity that the volume was formatted with."""
+        _identity(parent, context)
+
     def __init__(
         self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
         super().__init__(name, context, opts)
-        identity = random.RandomId(
-            f"{name}-cluster",
-            byte_length=15,
-            # A volume that was formatted for another cluster does not start.
-            opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
-        )
+        identity = _identity(self, context)
         container = context.run(self, name, _container(context, identity.hex.apply(cluster_id)))
         for topic, wanted in sorted(context.get(Settings).topics.items()):
             command.local.Command(
@@ -45,6 +45,15 @@ class Kafka(Component):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
             )
         self.register_outputs({"id": container.id})
+
+
+def _identity(parent: pulumi.Resource, context: LayerContext) -> random.RandomId:
+    return random.RandomId(
+        "kafka-cluster",
+        byte_length=15,
+        # A volume that was formatted for another cluster does not start.
+        opts=pulumi.ResourceOptions(parent=parent, protect=context.protect),
+    )
 
 
 def cluster_id(unique: str) -> str:

@@ -29,20 +29,20 @@ class Lakehouse(Component):
         super().__init__(name, context, opts)
         databases = context.component(Databases)
         server, store = context.endpoint("postgresql"), context.endpoint("store")
-        writer = context.endpoint("lake-writer")
+        writer = context.endpoint("lake-writer") if context.has("lake-writer") else None
         self.documents = {
             # Addresses, as with the providers: not every machine's DNS knows the lab.
             "outside": _document(
                 context,
                 {"host": str(server.address), "port": server.port},
                 f"{store.scheme}://{store.reached}",
-                writer.url,
+                writer.url if writer else None,
             ),
             "inside": _document(
                 context,
                 {"host": server.inner_host, "port": server.inner_port},
                 store.inner_url,
-                writer.inner_url,
+                writer.inner_url if writer else None,
             ),
         }
         command.local.Command(
@@ -67,7 +67,7 @@ def provision(settings: Settings) -> str:
 
 
 def _document(
-    context: LayerContext, database: dict[str, str | int], store: str, writer: str
+    context: LayerContext, database: dict[str, str | int], store: str, writer: str | None
 ) -> pulumi.Output[str]:
     """What datalab_edge.credentials reads (secret): each catalog with the role that owns it."""
     catalogs, region = context.get(Settings).catalogs, context.settings.common.region

@@ -47,7 +47,7 @@ class Ollama(Component):
         )
         endpoint, trust = context.endpoint(name), context.trust
         # It answers for Ollama in the lab.
-        gateway = context.component(Gateway).container
+        front = [context.component(Gateway).container] if context.has("gateway") else []
         for model in wanted.models:
             words = [".venv/bin/python", "-m", "provision", "ollama", "--url", endpoint.url]
             command.local.Command(
@@ -60,7 +60,7 @@ class Ollama(Component):
                 },
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[container, gateway],
+                    depends_on=[container, *front],
                     # 40 GB over a home's line take hours.
                     custom_timeouts=pulumi.CustomTimeouts(create="4h", update="4h"),
                 ),

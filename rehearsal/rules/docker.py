@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rehearsal.catalogue import at
-from rehearsal.reach import listens
+from rehearsal.reach import listens, server
 from rehearsal.refusals import RefusedError
 from rehearsal.rules import Step, check, drifts, outputs, rule, tls
 from rehearsal.wire import Unknown
+from rehearsal.world import Mark
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
@@ -65,7 +66,10 @@ def image_is_there(step: Step) -> None:
     wanted = str(step.inputs["image"])
     if not wanted.startswith("sha256:"):
         return  # the provider pulls a reference that is not there
-    if not any(wanted == image.get("imageId") for image in step.others(IMAGE)):
+    stayed = (mark.unique for mark in step.world.marked if mark.scope == step.scope)
+    if [wanted] not in stayed and not any(
+        wanted == image.get("imageId") for image in step.others(IMAGE)
+    ):
         raise RefusedError("docker-image-unknown", image=wanted)
 
 
@@ -88,6 +92,11 @@ def _built(step: Step) -> set[str]:
 @rule(IMAGE, on=("delete",))
 def image_is_not_used(step: Step) -> None:
     if step.inputs.get("keepLocally"):
+        # Only the state loses it (kreuzwerker resource_docker_image_funcs.go, removeImage).
+        host, port = server("docker", step.config) or ("", 0)
+        unique = [step.existing.get("imageId")]
+        mark = Mark(type=IMAGE, scope=step.scope, unique=unique, host=host, port=port)
+        step.world.marked.append(mark)
         return
     for container in step.others(CONTAINER):
         if container.get("image") in (step.existing.get("imageId"), step.existing.get("name")):

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from settings import images
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import ByTarget
 from settings.faults import suggestion
 from settings.recipe import Recipe
@@ -15,7 +15,7 @@ from settings.service import Listener, Service
 from settings.services.lakehouse import CatalogName, Lakehouse
 
 
-class LakeWriter(Model):
+class LakeWriter(Switched):
     """Moves the model server's events from Kafka into the lakehouse, each exactly once."""
 
     port: Port = 8001
@@ -66,6 +66,7 @@ SERVICE = Service(
     key="apps.lake_writer",
     settings=LakeWriter,
     order=15,
+    needs=("services.kafka", "services.postgresql"),
     listeners=(
         Listener(
             name="lake-writer",

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from settings import images
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import ByTarget
 from settings.faults import suggestion
 from settings.recipe import Recipe
@@ -39,7 +39,7 @@ def _enough(container: Container) -> Container:
     return container
 
 
-class ModelServer(Model):
+class ModelServer(Switched):
     """The FastAPI server that answers with MLflow's models and logs to Kafka."""
 
     port: Port = 8000
@@ -96,6 +96,8 @@ SERVICE = Service(
     key="apps.model_server",
     settings=ModelServer,
     order=10,
+    # Its flush of the logs asks the lake writer (apps/model_server/settings.py).
+    needs=("services.kafka", "services.mlflow", "apps.lake_writer"),
     listeners=(
         Listener(
             name="model-server",

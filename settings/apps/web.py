@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from settings import images
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import always
 from settings.recipe import Recipe
 from settings.service import Listener, Service
 
 
-class Web(Model):
+class Web(Switched):
     """The NodeJS web application."""
 
     port: Port = 3000
@@ -25,6 +25,7 @@ SERVICE = Service(
     key="apps.web",
     settings=Web,
     order=20,
+    needs=("apps.model_server",),
     listeners=(
         Listener(
             name="web",

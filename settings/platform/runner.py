@@ -121,6 +121,7 @@ SERVICE = Service(
     settings=Runner,
     order=30,
     image="gitlab-runner",
+    part_of="platform.gitlab",
     # What jobs run in: the runner image those of every project, the deployer this one's.
     images={"runner": runner, "deployer": deployer},
     rules=(large_jobs,),

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import ByTarget
 from settings.service import Listener, Service
 
 
-class Gateway(Model):
+class Gateway(Switched):
     """nginx in front of every web page, with the lab's certificate."""
 
     port: Annotated[Port, ByTarget(docker=8443, proxmox=443)] = Field(

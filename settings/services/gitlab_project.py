@@ -124,4 +124,5 @@ SERVICE = Service(
     settings=GitLabProject,
     order=80,
     rules=(schedules,),
+    part_of="platform.gitlab",
 )

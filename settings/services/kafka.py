@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from provision import specs
-from settings.base import Container, Model, Port, dotted
+from settings.base import Container, Model, Port, Switched, dotted
 from settings.defaults import ByTarget, always
 from settings.sections import Fault
 from settings.service import Listener, Service
@@ -54,7 +54,7 @@ TOPICS = {
 }
 
 
-class Kafka(Model):
+class Kafka(Switched):
     """One Kafka broker in KRaft mode."""
 
     port: Port = Field(default=9092, description="The listener for clients outside the network")

@@ -46,5 +46,6 @@ SERVICE = Service(
     key="services.lakehouse",
     settings=Lakehouse,
     order=15,
+    part_of="services.postgresql",
     secrets=secrets("postgresql-lakehouse-secure", "postgresql-lakehouse-reader"),
 )

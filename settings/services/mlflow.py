@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from settings import images
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import ByTarget
 from settings.recipe import Recipe
 from settings.sections import Fault
@@ -16,7 +16,7 @@ from settings.service import Listener, Service
 MLFLOW_MIB, MLFLOW_WORKER_MIB = 135, 250
 
 
-class Mlflow(Model):
+class Mlflow(Switched):
     """MLflow's tracking server and model registry."""
 
     port: Port = 5000
@@ -45,6 +45,7 @@ SERVICE = Service(
     key="services.mlflow",
     settings=Mlflow,
     order=30,
+    needs=("services.postgresql",),
     listeners=(
         Listener(
             name="mlflow",

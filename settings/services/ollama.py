@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from provision import specs
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import always
 from settings.platform.docker import DockerHost
 from settings.sections import Fault
@@ -26,7 +26,7 @@ def model_key(model: str) -> str:
     return re.sub("[/:]", "-", model)
 
 
-class Ollama(Model):
+class Ollama(Switched):
     """Ollama, with the node's GPU where there is one."""
 
     port: Port = 11434
@@ -63,7 +63,7 @@ def models(ollama: Ollama) -> Iterator[Fault]:
 def gpu(node: ProxmoxTarget, docker: DockerHost, ollama: Ollama) -> Iterator[Fault]:
     """On target `proxmox` Ollama's GPU is the Docker VM's, and of its type."""
     machine = docker.machine
-    if not ollama.gpu or machine is None:
+    if not (ollama.enabled and ollama.gpu) or machine is None:
         return
     if not machine.devices:
         text = "the Docker VM has none; set platform.docker.machine.gpu, or this to false"

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from settings.addresses import Email
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import always
 from settings.service import Listener, Login, Secret, Service
 
 
-class OpenWebUi(Model):
+class OpenWebUi(Switched):
     """Open WebUI, a chat page for Ollama."""
 
     port: Port = 8080
@@ -24,6 +24,7 @@ SERVICE = Service(
     key="services.open_webui",
     settings=OpenWebUi,
     order=50,
+    needs=("services.ollama",),
     listeners=(
         Listener(
             name="open-webui",

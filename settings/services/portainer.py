@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import always
 from settings.service import Listener, Login, Secret, Service
 
 
-class Portainer(Model):
+class Portainer(Switched):
     """Portainer, a web interface for the Docker host."""
 
     port: Port = 9443

@@ -12,6 +12,10 @@ from settings.service import Listener, Service, secrets
 class PostgreSql(Model):
     """PostgreSQL 18."""
 
+    enabled: bool = Field(
+        default=True,
+        description="Whether it runs; without it its databases go, by `./lab up ENV --data`",
+    )
     port: Port = 5432
     max_connections: int = Field(
         default=100, ge=20, le=1000, description="Connections at a time; each is a process"

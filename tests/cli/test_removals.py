@@ -1,5 +1,8 @@
 """What the settings switch off goes from the top; tests/engine/scenarios.py has the real engine."""
 
+import json
+from typing import Any
+
 import pytest
 
 from cli.lib import ask, removals
@@ -9,6 +12,7 @@ from cli.lib.removals import Removal
 
 VM = "urn:pulumi:lab-platform::datalab::p:VmLegacy::gitlab-vm"
 PROJECT = "urn:pulumi:lab-services::datalab::g:Project::gitlab-project"
+VOLUME = "urn:pulumi:lab-services::datalab::a$docker:index/volume:Volume::kafka-data-volume"
 TOPIC = "urn:pulumi:lab-services::datalab::command:local:Command::events-topic"
 
 
@@ -66,3 +70,28 @@ def test_a_topic_keeps_its_data_until_it_is_confirmed(
     assert typed == []
     assert removals.allow(engine, "lab", found, data=True)
     assert typed == [("lab", "This deletes with its data: events")]
+
+
+def test_a_volume_stays_on_the_engine_until_it_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Docker gives it to who asks for its name again; what Pulumi makes inside of a server not."""
+    state = {"deployment": {"resources": [{"urn": VOLUME, "protect": True}, {"urn": VM}]}}
+    taken: list[dict[str, Any]] = []
+
+    def capture(_: Engine, *words: str, text: str | None = None) -> str:
+        if "import" in words:
+            taken.append(json.loads(text or ""))
+        return json.dumps(state)
+
+    monkeypatch.setattr(Engine, "capture", capture)
+    engine = Engine(folder=None, variables={})  # type: ignore[arg-type]
+    found = [Removal(layer="services", deleted=(VOLUME,), protected={VOLUME: True})]
+    assert not removals.allow(engine, "lab", found, data=False)
+    assert "kept with their data: kafka-data-volume; ./lab up" in capsys.readouterr().err
+    left = {"urn": VOLUME, "protect": False, "retainOnDelete": True}
+    assert taken == [{"deployment": {"resources": [left, {"urn": VM}]}}]
+    found += [Removal(layer="platform", deleted=(VM,), protected={VM: True})]
+    with pytest.raises(Fault, match="nothing was touched"):
+        removals.allow(engine, "lab", found, data=False)
+    assert len(taken) == 1

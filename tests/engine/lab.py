@@ -27,6 +27,8 @@ from tests.harness.patched import patch, patched
 
 # Much longer than any layer takes: an engine that hangs fails the test instead of the whole run.
 TIMEOUT_S = 240
+# `--yes` shows a preview first: a whole run of the program, and nobody reads it here.
+AT_ONCE = ("--skip-preview",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class Lab:
         )
         monkeypatch.setattr(stacks, "trust", lambda *_: None)
         try:
-            return stacks.down(self.env, yes=True)
+            return stacks.down(self.env, yes=True, extra=AT_ONCE)
         finally:
             self.scratch.kill_leftovers()
 
@@ -163,7 +165,7 @@ class Lab:
         monkeypatch.setattr(docker, "require_health", lambda *_: None)  # no container runs
         monkeypatch.setattr(reach, "require", lambda *_: None)
         try:
-            return stacks.up(self.env, layer, yes=True, data=data)
+            return stacks.up(self.env, layer, yes=True, data=data, extra=AT_ONCE)
         finally:
             self.scratch.kill_leftovers()
 

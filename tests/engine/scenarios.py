@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,20 +19,24 @@ Calls = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Switch:
-    """Something that the settings can switch on and off; protected names what holds data."""
+    """Something that the settings can switch on and off.
+
+    protected names what holds data and only goes with `--data`, by layer; kept are the volumes that
+    stay on the engine without it.
+    """
 
     layer: str
     on: dict[str, Any]
     off: dict[str, Any]
     removed: tuple[str, ...] = ()
     protected: dict[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
 
 class Environment:
     """One environment, brought up once; every test begins from a snapshot of it."""
 
     env: ClassVar[str]
-    change: ClassVar[dict[str, Any]] = {}
     # Settings that touch what holds secrets, in every layer.
     much: ClassVar[dict[str, Any]]
     # Layer -> the servers that stay after `./lab down`, as it names them.
@@ -40,14 +44,15 @@ class Environment:
     # A changed setting -> layers that it touches and what happens there, resource -> operation.
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]]
 
-    # What can be switched off -> its layer, the settings that switch it on, the settings and
-    # removed keys that switch it off, and what of it is protected, by layer.
+    # GitLab, which `dev` has not got when it comes up, and what else can be switched off.
+    gitlab: ClassVar[Switch]
     switches: ClassVar[dict[str, Switch]]
 
     @pytest.fixture(scope="class")
     @classmethod
     def up(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Calls]]:
-        with lab(cls.env, tmp_path_factory.mktemp(cls.env), cls.change) as made:
+        change = {key: value for s in cls.switches.values() for key, value in s.on.items()}
+        with lab(cls.env, tmp_path_factory.mktemp(cls.env), change) as made:
             yield made, bring_up(made)
 
     @pytest.fixture
@@ -73,6 +78,17 @@ class Environment:
         leaks = [said[:200] for said in here.said for secret in known if secret in said]
         assert leaks == []
 
+    def test_settings_change_only_what_they_are_for(self, here: Lab) -> None:
+        """All at once: each is for something else, and a preview costs two seconds."""
+        wanted: dict[str, dict[str, str]] = {}
+        for change, expected in self.changes.values():
+            here.configure(change)
+            for layer, steps in expected.items():
+                wanted.setdefault(layer, {}).update(steps)
+        for layer in LAYERS:
+            assert here.steps(layer) == wanted.get(layer, {}), layer
+
+    @pytest.mark.long
     def test_one_setting_changes_only_what_it_is_for(self, here: Lab) -> None:
         for name, (change, expected) in self.changes.items():
             here.restore(f"after {LAYERS[-1]}")
@@ -112,52 +128,33 @@ class Environment:
             here.at_rest(layer)
         assert here.contents() == before
 
-    @pytest.mark.parametrize("which", ["GitLab", "the others"])
     def test_what_is_switched_off_goes_from_the_top_and_comes_again(
-        self,
-        here: Lab,
-        monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
-        which: str,
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        for name, switch in self.switches.items():
-            if (name == "GitLab") != (which == "GitLab"):
-                continue
-            here.restore(f"after {LAYERS[-1]}")
-            here.configure(switch.on)
-            assert here.up_all(monkeypatch) == 0, (name, said(capfd))
-            on = here.contents()
-            here.configure(switch.off, switch.removed)
-            if switch.protected:
-                with pytest.raises(Fault, match=f"nothing was touched.*/lab up {self.env} --data"):
-                    here.up_all(monkeypatch)
-                told = said(capfd)
-                for layer, names in switch.protected.items():
-                    assert f"{self.env}-{layer}: protected: {names}\n" in told, (name, told)
-                assert here.contents() == on, f"{name}: nothing was touched"
-            begun = len(here.world.calls)
-            code = here.up_all(monkeypatch, data=bool(switch.protected))
-            assert code == 0, (name, said(capfd))
-            here.at_rest(switch.layer)
-            # Of the GPU nothing is a resource of its own.
-            changed = {call.operation for call in here.world.calls[begun:]}
-            assert changed & {"delete", "update"}, f"{name}: nothing went"
-            here.configure(switch.on)
-            assert here.up_all(monkeypatch) == 0, (name, said(capfd))
-            here.at_rest(switch.layer)
-            assert here.contents() == on, name
+        """All at once, as every `up` costs much time."""
+        before, others = here.contents(), tuple(self.switches.values())
+        gitlab = here.scratch.settings.platform.gitlab.enabled
+        switch_off(here, others, monkeypatch, capfd)
+        if gitlab:
+            # Not with what is switched on: what a layer loses cannot be told then.
+            switch_on(here, others, monkeypatch, capfd)
+            switch_off(here, [self.gitlab], monkeypatch, capfd)
+            switch_on(here, [self.gitlab], monkeypatch, capfd)
+        else:
+            switch_on(here, [*others, self.gitlab], monkeypatch, capfd)
+            switch_off(here, [self.gitlab], monkeypatch, capfd)
+        assert here.contents() == before
 
-    def test_a_layer_alone_is_not_taken_from_under_those_above(
-        self, here: Lab, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.long
+    def test_each_alone_is_switched_off_and_comes_again(
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        switch = self.switches["GitLab"]
-        here.configure(switch.on)
-        assert here.up_all(monkeypatch) == 0
-        on = here.contents()
-        here.configure(switch.off)
-        with pytest.raises(Fault, match=rf"apps, services needs gitlab-.*\./lab up {self.env}"):
-            here.up_all(monkeypatch, layer="platform", data=True)
-        assert here.contents() == on
+        before = here.contents()
+        for switch in self.switches.values():
+            here.restore(f"after {LAYERS[-1]}")
+            switch_off(here, [switch], monkeypatch, capfd)
+            switch_on(here, [switch], monkeypatch, capfd)
+            assert here.contents() == before, switch
 
     @pytest.mark.parametrize("upper", LAYERS[1:])
     def test_an_upper_layer_says_what_to_run_first(self, up: tuple[Lab, Calls], upper: str) -> None:
@@ -210,6 +207,65 @@ class Environment:
         self, up: tuple[Lab, Calls], layer: str
     ) -> None:
         sweep(*up, layer, after_a_kill)
+
+
+def switch_off(
+    here: Lab,
+    switches: Sequence[Switch],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Switch these off in one `./lab up`, with `--data` where what is protected asks for it."""
+    for switch in switches:
+        here.configure(switch.off, switch.removed)
+    protected = {layer: names for s in switches for layer, names in s.protected.items()}
+    if protected:
+        refused(here, protected, monkeypatch, capfd)
+    begun = len(here.world.calls)
+    assert here.up_all(monkeypatch, data=bool(protected)) == 0, said(capfd)
+    for layer in {switch.layer for switch in switches}:
+        here.at_rest(layer)
+    # Of the GPU nothing is a resource of its own.
+    gone = [call for call in here.world.calls[begun:] if call.operation in ("delete", "update")]
+    assert len(gone) >= len(switches), gone
+    left = here.contents()
+    for volume in (name for switch in switches for name in switch.kept):
+        assert left["docker:index/volume:Volume", volume] == 1, volume
+
+
+def refused(
+    here: Lab,
+    protected: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Without `--data`, or of a lower layer alone, nothing is switched off that holds data."""
+    before = here.contents()
+    with pytest.raises(Fault, match=f"nothing was touched.*/lab up {here.env} --data"):
+        here.up_all(monkeypatch)
+    told = said(capfd)
+    for layer, names in protected.items():
+        [line] = re.findall(f"{here.env}-{layer}: protected: (.*)\n", told)
+        assert set(names.split(", ")) <= set(line.split(", ")), told
+    with pytest.raises(Fault, match=rf"apps, services needs gitlab-.*\./lab up {here.env}"):
+        here.up_all(monkeypatch, layer="platform", data=True)
+    assert here.contents() == before
+
+
+def switch_on(
+    here: Lab,
+    switches: Sequence[Switch],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Switch these on, in one `./lab up`."""
+    for switch in switches:
+        here.configure(switch.on)
+    for layer in LAYERS[2:]:
+        assert "Traceback" not in here.preview(layer).said, "of what the layers below have not got"
+    assert here.up_all(monkeypatch) == 0, said(capfd)
+    for layer in {switch.layer for switch in switches}:
+        here.at_rest(layer)
 
 
 def said(capfd: pytest.CaptureFixture[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.engine.scenarios import Environment, Switch
+from tests.harness.switches import ALL_BUT_POSTGRESQL
 
 pytestmark = pytest.mark.engine
 
@@ -36,21 +37,21 @@ class TestDev(Environment):
             {"services": {"open-webui-session": "replace", "open-webui-container": "replace"}},
         ),
     }
+    gitlab: ClassVar[Switch] = Switch(
+        "services",
+        {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
+        {"platform.gitlab.enabled": False},
+        protected={
+            "services": "gitlab-group, gitlab-project",
+            "platform": "gitlab-config-volume, gitlab-data-volume, gitlab-logs-volume",
+        },
+    )
     switches: ClassVar[dict[str, Switch]] = {
-        "GitLab": Switch(
-            "services",
-            {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
-            {"platform.gitlab.enabled": False},
-            protected={
-                "services": "gitlab-group, gitlab-project",
-                "platform": "gitlab-config-volume, gitlab-data-volume, gitlab-logs-volume",
-            },
-        ),
         "a topic": Switch(
             "services",
-            {"services.kafka.topics.events": {"group": "readers"}},
+            {"services.kafka.topics.clicks": {"group": "visitors"}},
             {},
-            ("services.kafka.topics.events",),
+            ("services.kafka.topics.clicks",),
         ),
         "a registry in the cache": Switch(
             "foundation",
@@ -64,6 +65,18 @@ class TestDev(Environment):
             },
             {},
             ("foundation.cache.upstreams.hub",),
-            protected={"foundation": "cache-hub-volume"},
+            kept=("cache-hub-volume",),
+        ),
+        "all that keeps its data by itself": Switch(
+            "apps",
+            {f"{key}.enabled": True for key in ALL_BUT_POSTGRESQL},
+            {f"{key}.enabled": False for key in ALL_BUT_POSTGRESQL},
+            kept=(
+                "kafka-data-volume",
+                "ollama-data-volume",
+                "open-webui-data-volume",
+                "portainer-data-volume",
+                "model-server-models-volume",
+            ),
         ),
     }

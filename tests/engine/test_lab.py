@@ -8,6 +8,7 @@ from layers import LAYERS
 from rehearsal.rules.gitlab import PROJECT_TOKEN
 from tests.engine.lab import Lab
 from tests.engine.scenarios import Environment, Switch
+from tests.harness.switches import ALL_BUT_POSTGRESQL
 
 pytestmark = pytest.mark.engine
 
@@ -80,28 +81,40 @@ class TestLab(Environment):
         assert answer.code == 0, answer.said[-4000:]
         here.at_rest("services")
 
+    gitlab: ClassVar[Switch] = Switch(
+        "services",
+        {"platform.gitlab.enabled": True},
+        {"platform.gitlab.enabled": False},
+        protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
+    )
     switches: ClassVar[dict[str, Switch]] = {
-        "GitLab": Switch(
-            "services",
-            {"platform.gitlab.enabled": True},
-            {"platform.gitlab.enabled": False},
-            protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
-        ),
         "the GPU": Switch(
             "platform",
             {"platform.docker.machine.gpu": "gpu", "services.ollama.gpu": True},
             {"platform.docker.machine.gpu": None, "services.ollama.gpu": False},
         ),
-        "a topic": Switch(
-            "services",
-            {"services.kafka.topics.events": {"group": "readers"}},
-            {},
-            ("services.kafka.topics.events",),
+        "all that keeps its data by itself": Switch(
+            "apps",
+            {f"{key}.enabled": True for key in ALL_BUT_POSTGRESQL},
+            {f"{key}.enabled": False for key in ALL_BUT_POSTGRESQL},
+            kept=(
+                "kafka-data-volume",
+                "ollama-data-volume",
+                "open-webui-data-volume",
+                "portainer-data-volume",
+                "model-server-models-volume",
+            ),
         ),
-        "a schedule": Switch(
+        "a topic and a schedule": Switch(
             "services",
-            {"services.gitlab_project.schedules.extra": {"cron": "1 2 * * *", "workflow": "drift"}},
+            {
+                "services.kafka.topics.events": {"group": "readers"},
+                "services.gitlab_project.schedules.extra": {
+                    "cron": "1 2 * * *",
+                    "workflow": "drift",
+                },
+            },
             {},
-            ("services.gitlab_project.schedules.extra",),
+            ("services.kafka.topics.events", "services.gitlab_project.schedules.extra"),
         ),
     }

@@ -153,8 +153,9 @@ COLLECTIONS: Mapping[str, Any] = {
     "gitlab.machine.gpus": GPUS[4:8],
 }
 KINDS = ("apt", "pypi", "oci", "pulumi")
-# Texts and numbers of one form, and what decides where the lab is.
+# Texts and numbers of one form, and what decides where the lab is and what is in it.
 FIXED = (
+    ".enabled",
     "common.target.kind",
     "common.target.pci",
     "machine.id",

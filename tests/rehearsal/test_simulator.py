@@ -350,6 +350,25 @@ def test_a_server_that_goes_takes_along_what_it_remembered(lab: Lab) -> None:
     assert git.create(gitlab.PROJECT, "p", inputs).id
 
 
+def test_an_image_that_is_kept_stays_on_its_engine_and_goes_with_it(lab: Lab) -> None:
+    """Two layers can have it: what the upper one no longer wants the lower one runs."""
+    kept = {"name": "nginx:1.27", "keepLocally": True}
+    make.vm(lab, 202)
+    remote = lab.provider("docker", host="tcp://docker.lab.home.arpa:2376")
+    for engine in (lab.provider("docker"), remote):
+        made = engine.create(docker.IMAGE, "gateway", kept)
+        image = wire.plain(made.properties)["imageId"]
+        engine.delete(docker.IMAGE, "gateway", made.id, kept)
+        inputs = {"name": "cache", "image": image}
+        container = engine.create(docker.CONTAINER, "cache", inputs).id
+        engine.delete(docker.CONTAINER, "cache", container, inputs)
+        assert engine.create(docker.CONTAINER, "cache", inputs).id
+    lab.delete(proxmox.VM, "202", "vm202", **make.vm_inputs())
+    make.vm(lab, 202)
+    with pytest.raises(RefusedByProviderError, match="No such image"):
+        remote.create(docker.CONTAINER, "again", {"name": "again", "image": image})
+
+
 def test_repair_finds_what_has_no_fixed_id(lab: Lab) -> None:
     container = make.container(lab, "datalab-web")
     assert operations.found(lab.world, docker.CONTAINER, {"name": "datalab-web"}) == container

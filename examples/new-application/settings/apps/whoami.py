@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from settings.base import Container, Model, Port
+from settings.base import Container, Port, Switched
 from settings.defaults import always
 from settings.service import Listener, Service
 
 
-class Whoami(Model):
+class Whoami(Switched):
     """A page that shows the request that it got."""
 
     port: Port = 8600

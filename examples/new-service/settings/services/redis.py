@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from settings.base import Container, Model
+from settings.base import Container, Switched
 from settings.defaults import always
 from settings.service import Listener, Service, secrets
 
 
-class Redis(Model):
+class Redis(Switched):
     """Redis, a store in memory for applications."""
 
     container: Annotated[Container, always({"memory_mib": 64})]
