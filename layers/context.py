@@ -1,6 +1,6 @@
 """A component is given its name and a LayerContext, which answers what it asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
@@ -171,15 +171,17 @@ class LayerContext(LayerValues):
 
     # What the layer exports.
 
-    def logins(self) -> pulumi.Output[dict[str, dict[str, str]]]:
-        """How people administer this layer's services, by service (secret)."""
+    def logins(
+        self, more: Mapping[str, Mapping[str, pulumi.Input[str]]] | None = None
+    ) -> pulumi.Output[dict[str, dict[str, str]]]:
+        """How people administer this layer's services, by service, and what else (secret)."""
         found = {}
         for service in self.listening():
             if wanted := service.login:
                 user = wanted.user or getattr(self.get(service.settings), wanted.user_setting)
                 key = service.section.replace("_", "-")
                 found[key] = login(self.endpoint(wanted.listener), user, self.secret(wanted.secret))
-        return secret_map(found)
+        return secret_map({**found, **(more or {})})
 
     def export(self, outputs: Outputs) -> None:
         """Export the outputs, and url and inner_url of every service that has none among them."""

@@ -13,8 +13,10 @@ from layers.outputs import FoundationOutputs, PlatformOutputs, ServicesOutputs, 
 from settings import Settings, containers
 from settings.base import Model
 from settings.declarations import BY_MODEL
+from settings.generated import of_entries
 from settings.names import ROWS, Endpoint, endpoints
 from settings.program import Given
+from settings.sections import sections
 from targets import Port
 from targets.trust import trust_file
 
@@ -169,4 +171,5 @@ class LayerValues:
         from layers.secrets import Passwords
 
         opts = pulumi.ResourceOptions(providers=[self._randoms])
-        return Passwords("passwords", self.settings.common, opts)
+        more = of_entries(sections(self.settings))
+        return Passwords("passwords", self.settings.common, more, opts)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from settings.base import Domain, Folder, Model
-from settings.declarations import FIXED, RENEWABLE
+from settings.declarations import FIXED
 from settings.target import Target
 
 # Where ./lab keeps the state of an environment.
@@ -84,7 +84,7 @@ class Common(Model):
     certificates: Certificates = Certificates()
     generations: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default={},
-        max_length=len(RENEWABLE),
+        max_length=1000,
         description="Which generation of a generated secret is in use, by its name; not of "
         + " and ".join(FIXED),
     )

@@ -6,11 +6,11 @@ stands in the service's module and is named by its declaration.
 
 from collections.abc import Iterator
 
-from settings import docker_names, ownership, switches, time_zones
+from settings import data, docker_names, generated, ownership, switches, time_zones
 from settings.base import dotted
 from settings.budget import fits
 from settings.common import STATE_FOLDERS, Certificates, Rescue
-from settings.declarations import FIXED, RENEWABLE, SERVICES, why_fixed
+from settings.declarations import FIXED, SERVICES, why_fixed
 from settings.faults import suggestion
 from settings.foundation.cache import Cache
 from settings.machines import Vm
@@ -132,13 +132,14 @@ def certificates(days: Certificates) -> Iterator[Fault]:
         yield "common.certificates.renew_days", text
 
 
-def generations(generations: dict[str, int]) -> Iterator[Fault]:
+def generations(generations: dict[str, int], sections: Sections) -> Iterator[Fault]:
     """`generations` names secrets, but none that its server takes for its first administrator."""
+    known = generated.renewable(sections)
     for name in generations:
         if name in FIXED:
             yield dotted(("common", "generations", name)), f"cannot be set: {why_fixed(name)}"
-        elif name not in RENEWABLE:
-            text = f"is not a secret; {suggestion(name, RENEWABLE)}"
+        elif name not in known:
+            text = f"is not a secret; {suggestion(name, known)}"
             yield dotted(("common", "generations", name)), text
 
 
@@ -158,7 +159,7 @@ def address(target: DockerTarget) -> Iterator[Fault]:
 
 RULES: tuple[Rule, ...] = (
     *(homes, switches.needs, registries, *ownership.RULES, *docker_names.RULES),
-    *(floors, cores, cpus),
+    *(floors, cores, cpus, *data.RULES),
     *(storages, disks, domain, timezone, certificates, generations, rescue, address),
     *(rule for service in SERVICES for rule in service.rules),
     fits,

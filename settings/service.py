@@ -6,7 +6,7 @@ settings/declarations.py finds them, so that nothing lists them again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from settings.base import Model
 from settings.recipe import Recipe
@@ -74,6 +74,8 @@ class Service:
     part_of: str = ""  # the service that it is switched off with; it has no switch of its own
     listeners: tuple[Listener, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    # Names of those that entries of its settings ask for, such as databases; all can be rotated.
+    entry_secrets: Callable[[Any], tuple[str, ...]] = lambda _: ()
     login: Login | None = None
     # Image that the lab builds -> its recipe, asked for when it is needed: it reads images.yaml.
     images: Mapping[str, Callable[[], Recipe]] = field(default_factory=dict)

@@ -1,19 +1,24 @@
-"""`./lab logins`: where the services' administrators log in."""
+"""`./lab logins`: where people log in: to services, databases and buckets."""
 
 import argparse
 import sys
 
-from cli.lib.command import ENV, JSON, START, Verb, arg
+from cli.lib.command import ENV, JSON, START, Verb, arg, unknown
 from cli.lib.fault import Fault, say
 from cli.lib.terminal import print_json
 from layers import LAYERS
 
 VERB = Verb(
     "logins",
-    "where the services' administrators log in",
+    "where people log in: to services, databases and buckets",
     group=START,
     order=60,
-    arguments=(ENV, arg("--show", action="store_true", help="the passwords too"), JSON),
+    arguments=(
+        ENV,
+        arg("name", metavar="NAME", nargs="?", help="only that of one"),
+        arg("--show", action="store_true", help="the passwords too"),
+        JSON,
+    ),
 )
 
 HEADS = ("service", "url", "user", "password")
@@ -37,6 +42,10 @@ def run(values: argparse.Namespace) -> int:
             found |= engine.outputs(stack, "--show-secrets").get("logins", {})
     if not found:
         raise Fault(f"{values.env} has no logins yet: run ./lab up {values.env} first")
+    if values.name:
+        if values.name not in found:
+            raise Fault(unknown("login", values.name, sorted(found)), 2)
+        found = {values.name: found[values.name]}
     if values.json:
         shown = {} if values.show else {"password": None}
         print_json({name: {**to, **shown} for name, to in sorted(found.items())})
@@ -46,7 +55,7 @@ def run(values: argparse.Namespace) -> int:
         for name, to in sorted(found.items())
     ]
     if sys.stdout.isatty():
-        Console(width=WIDTH).print(grid(f"Administrators of {values.env}", HEADS, rows))
+        Console(width=WIDTH).print(grid(f"Logins of {values.env}", HEADS, rows))
     else:
         print("\n".join("\t".join(map(str, row)) for row in rows))
     if not values.show:

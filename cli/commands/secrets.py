@@ -29,15 +29,17 @@ def run(values: argparse.Namespace) -> int:
     Stopped in between, `./lab up ENV` goes on: the settings say what is wanted.
     """
     from cli.lib import backend, stackfile, stacks, state
-    from settings import PROJECT
+    from settings import PROJECT, generated
     from settings.common import generation
-    from settings.declarations import FIXED, RENEWABLE, why_fixed
+    from settings.declarations import FIXED, why_fixed
+    from settings.sections import sections
 
     name: str = values.name
     if name in FIXED:
         raise Fault(f"{name} cannot be rotated: {why_fixed(name)}", 2)
-    if name not in RENEWABLE:
-        raise Fault(unknown("generated secret", name, RENEWABLE), 2)
+    renewable = generated.renewable(sections(backend.settings_of(values.env)))
+    if name not in renewable:
+        raise Fault(unknown("generated secret", name, renewable), 2)
     engine, settings = backend.prepare(values.env)
     known = engine.stacks()
     stacks.require_stacks(values.env, LAYERS[:1], known)

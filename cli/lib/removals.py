@@ -127,8 +127,8 @@ def allow(engine: Engine, env: str, found: Sequence[Removal], *, data: bool) -> 
     if not data and any(removal.stuck for removal in held):
         _name_held(env, held)
         raise Fault(
-            "the settings switch off what holds data; nothing was touched. To keep it, switch it "
-            f"on again. To delete it with its data: ./lab up {env} --data"
+            "the settings no longer want what holds data; nothing was touched. To keep it, put it "
+            f"back. To delete it with its data: ./lab up {env} --data"
         )
     names = [name for removal in held for name in removal.held] + topics
     if not names:

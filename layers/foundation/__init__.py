@@ -10,11 +10,12 @@ import pulumi
 from layers.context import LayerContext
 from layers.foundation.cache import PackageCache
 from layers.foundation.certificates import Certificates
-from layers.foundation.object_store import ACCESS, BUCKETS, StoreContents, key
+from layers.foundation.object_store import StoreContents, access, key
 from layers.foundation.vault import IDENTITIES, VaultContents
 from layers.outputs import FoundationOutputs, secret_map
 from settings import Settings
 from settings.foundation.cache import Cache
+from settings.foundation.object_store import BUCKETS, ObjectStore, user
 from settings.mirrors import for_machines
 from settings.program import Given
 
@@ -29,6 +30,7 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
     context.component(StoreContents)
     context.component(VaultContents)
     context.deploy()
+    own, consumers = context.get(ObjectStore).buckets, access(context.get(ObjectStore))
     store, vault = context.endpoint("store"), context.endpoint("vault")
     FoundationOutputs(
         object_store=pulumi.Output.from_input(
@@ -36,11 +38,11 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
                 "endpoint": store.url,
                 "inner_endpoint": store.inner_url,
                 "region": settings.common.region,
-                "buckets": list(BUCKETS),
+                "buckets": [*BUCKETS, *own],
             }
         ),
         credentials=secret_map(
-            {name: {"access_key": name, "secret_key": key(context, name)} for name in ACCESS}
+            {name: {"access_key": name, "secret_key": key(context, name)} for name in consumers}
         ),
         ca_certificate=certificates.ca,
         certificates=secret_map(certificates.leaves),
@@ -53,5 +55,14 @@ def deploy(environment: str, settings: Settings, given: Given) -> None:
         ),
         cache=cache.urls,
         network=context.network,
-        logins=context.logins(),
+        logins=context.logins(
+            {
+                f"bucket/{bucket}": {
+                    "url": f"{store.url}/{bucket}",
+                    "user": user(bucket),
+                    "password": key(context, user(bucket)),
+                }
+                for bucket in own
+            }
+        ),
     ).export()

@@ -8,20 +8,11 @@ import pulumi_minio as minio
 
 from layers.context import Component, LayerContext
 from settings import images
-from settings.foundation.object_store import ROOT_USER
+from settings.foundation.object_store import BUCKETS, ROOT_USER, user
 from settings.foundation.object_store import ObjectStore as Settings
 from settings.platform.gitlab import GitLab
 from targets import Container, File, Health, Role, Workload
 
-# Bucket -> whether it keeps old versions: for state and backups they are the only undo.
-BUCKETS = {
-    "pulumi-state": True,
-    "gitlab-registry": False,
-    "mlflow": False,
-    "lakehouse": False,
-    "backups": True,
-    "vault-snapshots": True,
-}
 # GitLab itself deletes backups on its own disk only, so the store does it here.
 BACKUPS = "gitlab/*"
 STATE = "state"  # the consumer that Pulumi itself is
@@ -144,8 +135,13 @@ class StoreContents(Component):
         self, name: str, context: LayerContext, opts: pulumi.ResourceOptions | None = None
     ):
         super().__init__(name, context, opts)
+        own = context.get(Settings).buckets
         kept = {"backups": {BACKUPS.rstrip("*"): context.get(GitLab).backup_days}}
-        for bucket, versioned in BUCKETS.items():
+        kept |= {
+            b: {"": wanted.retention_days} for b, wanted in own.items() if wanted.retention_days
+        }
+        for bucket in (*BUCKETS, *own):
+            versioned = own[bucket].versioning if bucket in own else BUCKETS[bucket]
             made = minio.S3Bucket(
                 f"{bucket}-bucket",
                 bucket=bucket,
@@ -155,57 +151,74 @@ class StoreContents(Component):
                 force_destroy=True,
                 opts=pulumi.ResourceOptions(parent=self, protect=context.protect),
             )
-            if versioned:
-                self._keep_versions(bucket, context, kept.get(bucket, {}), made)
-        for consumer in ACCESS:
+            if versioned or bucket in kept:
+                self._keep(bucket, context, kept.get(bucket, {}), made, versioned=versioned)
+        for consumer, buckets in access(context.get(Settings)).items():
             # With the state in this store, the engine could not write down that its own user went.
             lasting = context.protect and consumer == STATE
             child = pulumi.ResourceOptions(parent=self, protect=lasting)
-            user = minio.IamUser(
+            made_user = minio.IamUser(
                 f"{consumer}-user", name=consumer, secret=key(context, consumer), opts=child
             )
-            policy = minio.IamPolicy(
+            made_policy = minio.IamPolicy(
                 f"{consumer}-policy",
                 name=consumer,
-                policy=json.dumps(access_policy(consumer)),
+                policy=json.dumps(policy(buckets, READ if consumer in READERS else READ + WRITE)),
                 opts=child,
             )
             minio.IamUserPolicyAttachment(
-                f"{consumer}-access", user_name=user.name, policy_name=policy.name, opts=child
+                f"{consumer}-access",
+                user_name=made_user.name,
+                policy_name=made_policy.name,
+                opts=child,
             )
         self.register_outputs({})
 
-    def _keep_versions(
-        self, bucket: str, context: LayerContext, kept: Mapping[str, int], made: minio.S3Bucket
+    def _keep(
+        self,
+        bucket: str,
+        context: LayerContext,
+        kept: Mapping[str, int],
+        made: minio.S3Bucket,
+        *,
+        versioned: bool,
     ) -> None:
+        """Keep old versions, or objects, for their time; `kept` has the days of each prefix."""
         settings = context.get(Settings)
-        after = pulumi.ResourceOptions(parent=self, depends_on=[made])
-        versioning = minio.S3BucketVersioning(
-            f"{bucket}-versioning",
-            bucket=bucket,
-            versioning_configuration=minio.S3BucketVersioningVersioningConfigurationArgs(
-                status="Enabled"
-            ),
-            opts=after,
-        )
+        after: list[pulumi.Resource] = [made]
+        if versioned:
+            versioning = minio.S3BucketVersioning(
+                f"{bucket}-versioning",
+                bucket=bucket,
+                versioning_configuration=minio.S3BucketVersioningVersioningConfigurationArgs(
+                    status="Enabled"
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+            )
+            after = [versioning]
         minio.IlmPolicy(
             f"{bucket}-lifecycle",
             bucket=bucket,
             rules=[
-                minio.IlmPolicyRuleArgs(
-                    id="old-versions",
-                    noncurrent_version_expiration_days=settings.noncurrent_days,
+                *(
+                    minio.IlmPolicyRuleArgs(
+                        id="old-versions",
+                        noncurrent_version_expiration_days=settings.noncurrent_days,
+                    )
+                    for _ in range(versioned)
                 ),
                 *(
                     minio.IlmPolicyRuleArgs(
-                        id=f"expire-{prefix.rstrip('/')}", filter=prefix, expiration=f"{days}d"
+                        id=f"expire-{prefix.rstrip('/')}" if prefix else "expire",
+                        filter=prefix or None,
+                        expiration=f"{days}d",
                     )
                     for prefix, days in sorted(kept.items())
                 ),
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[versioning],
+                depends_on=after,
                 # The provider's update hides its errors (aminueza minioUpdateILMPolicy), and
                 # backups would go by the old days; its creation does not. Meanwhile nothing goes.
                 replace_on_changes=["rules"],
@@ -214,14 +227,23 @@ class StoreContents(Component):
         )
 
 
+def access(settings: Settings) -> dict[str, Mapping[str, str]]:
+    """Every consumer, the users of buckets of one's own among them, and what it may touch."""
+    return {**ACCESS, **{user(bucket): {bucket: "*"} for bucket in settings.buckets}}
+
+
 def key(context: LayerContext, consumer: str) -> pulumi.Output[str]:
-    """The secret key of a consumer of ACCESS."""
-    return context.secret(f"object-store-{consumer}")
+    """The secret key of a consumer."""
+    return context.secret(f"object-store-{consumer}" if consumer in ACCESS else consumer)
 
 
 def access_policy(consumer: str) -> dict[str, object]:
     """The IAM policy of a consumer of ACCESS."""
-    buckets = ACCESS[consumer]
+    return policy(ACCESS[consumer], READ if consumer in READERS else READ + WRITE)
+
+
+def policy(buckets: Mapping[str, str], actions: Sequence[str]) -> dict[str, object]:
+    """The IAM policy of who may do this with a part of each bucket."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -236,7 +258,7 @@ def access_policy(consumer: str) -> dict[str, object]:
             },
             {
                 "Effect": "Allow",
-                "Action": sorted(READ if consumer in READERS else READ + WRITE),
+                "Action": sorted(actions),
                 "Resource": [f"arn:aws:s3:::{bucket}/{part}" for bucket, part in buckets.items()],
             },
             {

@@ -18,6 +18,7 @@ from layers.services.postgresql import login as database_login
 from settings import Settings
 from settings.program import Given
 from settings.services.kafka import Kafka
+from settings.services.postgresql import PostgreSql, owners, password
 
 if TYPE_CHECKING:
     from layers.services.gitlab_project import GitLabProject
@@ -46,20 +47,11 @@ def _project(context: LayerContext) -> "GitLabProject":
 
 
 def _outputs(context: LayerContext, project: "GitLabProject | None") -> ServicesOutputs:
-    roles = ROLES if context.has("postgresql") else ()
-    lake = context.component(Lakehouse).documents if roles else {}
+    lake = context.component(Lakehouse).documents if context.has("postgresql") else {}
     mlflow = context.address("mlflow") if context.has("mlflow") else {}
     return ServicesOutputs(
         postgresql=pulumi.Output.from_input(_database(context)),
-        postgresql_credentials=secret_map(
-            {
-                role: {
-                    "username": database_login(role),
-                    "password": context.secret(f"postgresql-{role}"),
-                }
-                for role in roles
-            }
-        ),
+        postgresql_credentials=secret_map(_credentials(context)),
         kafka=pulumi.Output.from_input(_broker(context)),
         lakehouse=pulumi.Output.secret(together(lake)),
         mlflow=pulumi.Output.from_input(mlflow),
@@ -68,7 +60,7 @@ def _outputs(context: LayerContext, project: "GitLabProject | None") -> Services
             path=project.path if project else "",
             registry=project.registry if project else "",
         ),
-        logins=context.logins(),
+        logins=context.logins(_databases(context)),
     )
 
 
@@ -81,7 +73,43 @@ def _database(context: LayerContext) -> dict[str, Any]:
         "port": server.port,
         "inner_host": server.inner_host,
         "inner_port": server.inner_port,
-        "databases": list(DATABASES),
+        "databases": [*DATABASES, *context.get(PostgreSql).databases],
+    }
+
+
+def _credentials(context: LayerContext) -> dict[str, dict[str, pulumi.Input[str]]]:
+    """Role -> its login; of the lab's own and of who owns databases of the settings."""
+    if not context.has("postgresql"):
+        return {}
+    return {
+        **{
+            role: {
+                "username": database_login(role),
+                "password": context.secret(f"postgresql-{role}"),
+            }
+            for role in ROLES
+        },
+        **{
+            owner: {"username": owner, "password": context.secret(password(owner))}
+            for owner in owners(context.get(PostgreSql).databases).values()
+        },
+    }
+
+
+def _databases(context: LayerContext) -> dict[str, dict[str, pulumi.Input[str]]]:
+    """How people log in to the databases, by the name that `./lab logins` has for each."""
+    if not context.has("postgresql"):
+        return {}
+    whose = {**{name: name for name in DATABASES}, **owners(context.get(PostgreSql).databases)}
+    return {
+        f"postgresql/{name}": {
+            "url": f"{context.endpoint('postgresql').url}/{name}",
+            "user": owner,
+            "password": context.secret(
+                f"postgresql-{owner}" if owner in ROLES else password(owner)
+            ),
+        }
+        for name, owner in whose.items()
     }
 
 

@@ -9,6 +9,7 @@ import pulumi_postgresql as postgresql
 
 from layers.context import Component, LayerContext
 from settings.services.postgresql import PostgreSql as Settings
+from settings.services.postgresql import owners, password
 from targets import Container, File, Health
 from targets.templates import render
 
@@ -187,6 +188,7 @@ class Databases(Component):
                     privileges=list(rights),
                     opts=pulumi.ResourceOptions(parent=self),
                 )
+        self._own(context, child)
         for database, users in COMMON.items():
             self._closed(database, database)
             for user in users:
@@ -199,6 +201,30 @@ class Databases(Component):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
         self.register_outputs({})
+
+    def _own(self, context: LayerContext, child: pulumi.ResourceOptions) -> None:
+        """The databases of the settings, with a role for each of their owners."""
+        wanted = context.get(Settings).databases
+        roles = {
+            owner: postgresql.Role(
+                f"{owner}-role",
+                name=owner,
+                login=True,
+                password=context.secret(password(owner)),
+                opts=child,
+            )
+            for owner in sorted({*owners(wanted).values()})
+        }
+        for name, owner in owners(wanted).items():
+            database = self._database(name, roles[owner].name, context.protect)
+            for extension in wanted[name].extensions:
+                postgresql.Extension(
+                    f"{name}-{extension}-extension",
+                    name=extension,
+                    database=database,
+                    create_cascade=True,  # with those that it needs, as earthdistance needs cube
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
 
     def _database(self, name: str, owner: pulumi.Output[str], protect: bool) -> pulumi.Output[str]:
         made = postgresql.Database(

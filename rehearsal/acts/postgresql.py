@@ -16,14 +16,15 @@ from rehearsal.rules import Step
 from rehearsal.rules.stores import DATABASE, ROLE
 
 GRANT = "postgresql:index/grant:Grant"
+EXTENSION = "postgresql:index/extension:Extension"
 SWITCHES = {"createDatabase": "CREATEDB", "createRole": "CREATEROLE", "login": "LOGIN"}
 LOCALES = {"template": "TEMPLATE", "encoding": "ENCODING", "lcCollate": "LC_COLLATE"}
 LOCALES |= {"lcCtype": "LC_CTYPE"}
 
 
 @contextmanager
-def connected(step: Step) -> Iterator[psycopg.Connection]:
-    """A connection as the provider's options say."""
+def connected(step: Step, database: str = "") -> Iterator[psycopg.Connection]:
+    """A connection as the provider's options say, to another database where one is named."""
     config = step.config
     try:
         with psycopg.connect(
@@ -31,7 +32,7 @@ def connected(step: Step) -> Iterator[psycopg.Connection]:
             port=int(config.get("port", 5432)),
             user=config["username"],
             password=config["password"],
-            dbname=config.get("database", "postgres"),
+            dbname=database or config.get("database", "postgres"),
             sslmode=config.get("sslmode", "require"),
             sslrootcert=file(step, "sslrootcert"),
             connect_timeout=30,
@@ -192,6 +193,33 @@ def _read_grant(connection: psycopg.Connection, given: Mapping[str, Any]) -> dic
     return {**given, "privileges": same(given["privileges"], [str(name) for (name,) in rows])}
 
 
+def create_extension(connection: psycopg.Connection, given: Mapping[str, Any]) -> None:
+    """resourcePostgreSQLExtensionCreate, in the extension's own database."""
+    more = " CASCADE" if given.get("createCascade") else ""
+    connection.execute(text(f"CREATE EXTENSION IF NOT EXISTS {{}}{more}", given["name"]))
+
+
+def _made_extension(step: Step) -> dict[str, Any]:
+    with connected(step, step.inputs["database"]) as connection:
+        create_extension(connection, step.inputs)
+    return {}
+
+
+def _found_extension(step: Step) -> dict[str, Any] | None:
+    given = step.existing.inputs
+    with connected(step, given["database"]) as connection:
+        row = connection.execute(
+            "SELECT 1 FROM pg_extension WHERE extname = %s", (given["name"],)
+        ).fetchone()
+    return dict(given) if row else None
+
+
+def _deleted_extension(step: Step) -> None:
+    given = step.existing.inputs
+    with connected(step, given["database"]) as connection:
+        connection.execute(text("DROP EXTENSION {}", given["name"]))
+
+
 def _who(given: Mapping[str, Any]) -> sql.Composable:
     return sql.SQL("PUBLIC") if given["role"] == "public" else sql.Identifier(given["role"])
 
@@ -233,5 +261,14 @@ def _act(kind: str, create: Any, read: Any, update: Any, delete: Any) -> Act:
 register(ROLE, _act("ROLE", create_role, _read_role, update_role, _delete_role))
 register(
     DATABASE, _act("DATABASE", create_database, _read_database, _update_database, _delete_database)
+)
+register(
+    EXTENSION,
+    Act(
+        create=_made_extension,
+        read=_found_extension,
+        update=_made_extension,
+        delete=_deleted_extension,
+    ),
 )
 register(GRANT, _act("", grant, _read_grant, grant, _revoke))

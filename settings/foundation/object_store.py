@@ -10,10 +10,44 @@ from settings.machines import Lxc
 from settings.service import Listener, Login, Service, secrets
 
 ROOT_USER = "datalab-root"
+# The lab's own: bucket -> whether it keeps old versions: for state and backups they are the only
+# undo.
+BUCKETS = {
+    "pulumi-state": True,
+    "gitlab-registry": False,
+    "mlflow": False,
+    "lakehouse": False,
+    "backups": True,
+    "vault-snapshots": True,
+}
+MOST_BUCKETS = 100
+# S3's own rule (3 to 63 characters), without dots: in a host's name they would be one label more
+# than a wildcard certificate covers.
+BucketName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", examples=["shop"]),
+]
+
+
+class Bucket(Model):
+    """A bucket of your own, with a user that may touch it and nothing else."""
+
+    versioning: bool = Field(
+        default=False, description="Whether old versions are kept, for noncurrent_days"
+    )
+    # S3's PutBucketLifecycleConfiguration takes no less than one day; 3,650 are ten years.
+    retention_days: int | None = Field(
+        default=None, ge=1, le=3650, description="How long an object is kept; unset: for ever"
+    )
+
+
+def user(bucket: str) -> str:
+    """The user of a bucket of one's own, and the name of that user's secret key."""
+    return f"bucket-{bucket}"
 
 
 class ObjectStore(Model):
-    """The S3 store. Its buckets and consumers are the design's and not a choice."""
+    """The S3 store. Buckets and users of the lab's own are the design's and not a choice."""
 
     flavour: Literal["silo", "minio"] = Field(
         default="silo",
@@ -27,6 +61,11 @@ class ObjectStore(Model):
         ge=7,
         le=3650,
         description="How long old versions of state and backups are kept. State has no other undo",
+    )
+    buckets: dict[BucketName, Bucket] = Field(
+        default={},
+        max_length=MOST_BUCKETS,
+        description="Buckets of your own, by name; `./lab logins` has their keys",
     )
     container: Annotated[Container | None, ByTarget(docker={"memory_mib": 512})] = None
     machine: Lxc | None = None
@@ -67,6 +106,7 @@ SERVICE = Service(
         "object-store-backup",
         "object-store-vault",
     ),
+    entry_secrets=lambda settings: tuple(map(user, settings.buckets)),
     login=Login(
         secret="object-store-root",  # noqa: S106 - a name
         listener="store-console",

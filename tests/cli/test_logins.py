@@ -50,3 +50,10 @@ def test_layers_that_are_not_up_are_not_asked(
     assert checkout.lab("logins", "dev") == 1
     assert "run ./lab up dev first" in capsys.readouterr().err
     assert checkout.lines == []
+
+
+def test_one_login_by_its_name(up: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert up.lab("logins", "dev", "portainer", "--json", "--show") == 0
+    assert json.loads(capsys.readouterr().out) == {"portainer": LOGIN}
+    assert up.lab("logins", "dev", "portaner") == 2
+    assert "there is no login 'portaner'" in capsys.readouterr().err

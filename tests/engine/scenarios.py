@@ -44,8 +44,9 @@ class Environment:
     # A changed setting -> layers that it touches and what happens there, resource -> operation.
     changes: ClassVar[dict[str, tuple[dict[str, Any], dict[str, dict[str, str]]]]]
 
-    # GitLab, which `dev` has not got when it comes up, and what else can be switched off.
-    gitlab: ClassVar[Switch]
+    # GitLab, which `dev` has not got when it comes up, with all else that only goes with `--data`;
+    # and what else can be switched off.
+    protected: ClassVar[Switch]
     switches: ClassVar[dict[str, Switch]]
 
     @pytest.fixture(scope="class")
@@ -138,11 +139,11 @@ class Environment:
         if gitlab:
             # Not with what is switched on: what a layer loses cannot be told then.
             switch_on(here, others, monkeypatch, capfd)
-            switch_off(here, [self.gitlab], monkeypatch, capfd)
-            switch_on(here, [self.gitlab], monkeypatch, capfd)
+            switch_off(here, [self.protected], monkeypatch, capfd)
+            switch_on(here, [self.protected], monkeypatch, capfd)
         else:
-            switch_on(here, [*others, self.gitlab], monkeypatch, capfd)
-            switch_off(here, [self.gitlab], monkeypatch, capfd)
+            switch_on(here, [*others, self.protected], monkeypatch, capfd)
+            switch_off(here, [self.protected], monkeypatch, capfd)
         assert here.contents() == before
 
     @pytest.mark.long

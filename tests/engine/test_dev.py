@@ -37,13 +37,20 @@ class TestDev(Environment):
             {"services": {"open-webui-session": "replace", "open-webui-container": "replace"}},
         ),
     }
-    gitlab: ClassVar[Switch] = Switch(
+    protected: ClassVar[Switch] = Switch(
         "services",
-        {"platform.gitlab.enabled": True, "common.target.memory_mib": 24576},
+        {
+            "platform.gitlab.enabled": True,
+            "common.target.memory_mib": 24576,
+            "services.postgresql.databases.shop": {"extensions": ["pg_trgm"]},
+            "foundation.object_store.buckets.pictures": {"retention_days": 7},
+        },
         {"platform.gitlab.enabled": False},
+        ("services.postgresql.databases.shop", "foundation.object_store.buckets.pictures"),
         protected={
-            "services": "gitlab-group, gitlab-project",
+            "services": "gitlab-group, gitlab-project, shop-database, shop-role",
             "platform": "gitlab-config-volume, gitlab-data-volume, gitlab-logs-volume",
+            "foundation": "pictures-bucket",
         },
     )
     switches: ClassVar[dict[str, Switch]] = {

@@ -19,9 +19,10 @@ import pytest
 import yaml
 
 from layers import LAYERS
-from layers.foundation.object_store import ACCESS, BUCKETS
+from layers.foundation.object_store import ACCESS
 from layers.services.postgresql import LAKEHOUSE, READER, SECURE
 from settings import containers
+from settings.foundation.object_store import BUCKETS
 from settings.names import endpoints
 from settings.packaged import Contract, contracts
 from tests.conftest import SUMS

@@ -81,7 +81,7 @@ class TestLab(Environment):
         assert answer.code == 0, answer.said[-4000:]
         here.at_rest("services")
 
-    gitlab: ClassVar[Switch] = Switch(
+    protected: ClassVar[Switch] = Switch(
         "services",
         {"platform.gitlab.enabled": True},
         {"platform.gitlab.enabled": False},

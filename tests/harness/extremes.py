@@ -14,9 +14,11 @@ from settings.base import MOST_GIB, MOST_MIB, dotted
 from settings.declarations import RENEWABLE
 from settings.faults import resolve
 from settings.foundation.cache import LINKING, MOST_ADDRESSES, MOST_UPSTREAMS
+from settings.foundation.object_store import MOST_BUCKETS
 from settings.services.gitlab_project import MOST_PULLING_GROUPS, MOST_SCHEDULES
 from settings.services.kafka import MOST_PARTITIONS, MOST_TOPICS
 from settings.services.lakehouse import CATALOGS, MOST_CATALOGS
+from settings.services.postgresql import EXTENSIONS, MOST_DATABASES
 from tests.harness.patched import patch, patched
 
 Place = tuple[str, ...]
@@ -127,6 +129,14 @@ COLLECTIONS: Mapping[str, Any] = {
             for number in range(MOST_CATALOGS - len(CATALOGS))
         },
         **{name: dict(catalog) for name, catalog in CATALOGS.items()},
+    },
+    "services.postgresql.databases": {
+        "d" * 63: {"owner": "o" * 63, "extensions": sorted(EXTENSIONS)},
+        **{f"{'d' * 60}{n:03}": {"owner": "o" * 63} for n in range(MOST_DATABASES - 1)},
+    },
+    "foundation.object_store.buckets": {
+        f"{'b' * 60}{n:03}": {"versioning": True, "retention_days": 3650}
+        for n in range(MOST_BUCKETS)
     },
     "services.ollama.models": [f"{MODEL}{number:02}:{'t' * 80}" for number in range(100)],
     "apps.model_server.models": [f"{'m' * 247}{number:03}@{'a' * 250}" for number in range(64)],

@@ -8,15 +8,18 @@ import pytest
 from cli.lib.repair import import_ids
 from rehearsal import catalogue, sdk
 from rehearsal.refusals import table
+from tests.harness.deploy import shared
 from tests.layers.containers import VARIANTS, world
+from tests.layers.test_data import CHANGE
 
 KINDS = catalogue.kinds()
 
 
 @cache
 def used() -> frozenset[str]:
-    """Every type of a provider's resource in either environment, with GitLab and without."""
+    """Every type in either environment, with GitLab and without, and of entries of one's own."""
     layers = [layer for variant in VARIANTS for layer in world(variant).values()]
+    layers += shared("dev", CHANGE, layers=("foundation", "services")).values()
     found = {r.type for layer in layers for r in layer.resources if r.custom}
     return frozenset(type_ for type_ in found if not type_.startswith("pulumi:"))
 
