@@ -28,6 +28,22 @@ the same as data. `--fail` and `--kill-at` then act on the checkout's `up`. Exit
 says that the checkout came up and left nothing to do, whatever it changed; 1 that it did
 not; 2 that there is no such commit, or no git.
 
+`./lab rehearse ENV --set KEY=VALUE` does the same for a setting, which may be given several times
+and together with `--from`: the lab comes up by the settings as they are, and then gets the edited
+ones. KEY is a dotted key of the settings' file, VALUE is read as YAML, and `null` takes an
+entry away that a map has by default. The file itself stays as it is.
+
+Both end with what it means to those who use the lab, as the note of a merge request does:
+
+- the machines that reboot, and those whose roles run again;
+- the services whose containers are replaced, in their order, and how long each takes at most: the
+  time that it has to stop, and that `up` waits for it to answer (downloads come before);
+- the data that is kept, replaced and deleted: volumes, databases, buckets, machines' disks, and
+  what GitLab and Vault hold.
+
+`--keep` leaves the simulated lab in its folder. `pulumi preview` works there, also after an edit of
+the settings' file in it; `pulumi up` is refused.
+
 `--fail TYPE=NAME` names a resource that the program makes; another one is refused before anything
 starts. What is left in the temporary folder is removed, after a failure too, unless `--keep` is
 given; a rehearsal that was killed outright is cleared away by the next.

@@ -1,11 +1,12 @@
 """One operation on the world, from the engine's call to what it is told."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cli.lib.repair import import_id
-from rehearsal import catalogue
+from rehearsal import catalogue, diff
 from rehearsal.catalogue import Need
 from rehearsal.reach import listens, reach, server
 from rehearsal.refusals import RefusedError
@@ -51,7 +52,7 @@ def update(step: Step, secrets: list[str]) -> Item:
             secrets=sorted({*secrets, *step.existing.secrets}),
         )
         step.world.items.pop(step.existing.key, None)
-        return _keep(step, item, computed)
+        return _keep(step, item, computed, step.existing.inputs)
 
 
 def delete(step: Step) -> None:
@@ -94,8 +95,24 @@ def found(world: World, type_: str, inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _count(step: Step) -> None:
-    step.world.called(Call(type=step.type, name=step.name, operation=step.operation))
+def _count(step: Step, before: Mapping[str, Any] | None = None) -> None:
+    paths = () if before is None else diff.changes(_opened(before), _opened(step.inputs))
+    step.world.called(
+        Call(
+            type=step.type,
+            name=step.name,
+            operation=step.operation,
+            changed=tuple(path for path, _ in paths),
+        )
+    )
+
+
+def _opened(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs with what a run of roles is given, which is JSON in one text (targets/ansible.py)."""
+    try:
+        return {**inputs, "stdin": json.loads(inputs["stdin"])}
+    except (KeyError, TypeError, ValueError):
+        return dict(inputs)
 
 
 def computed_by(step: Step) -> dict[str, Any]:
@@ -105,12 +122,17 @@ def computed_by(step: Step) -> dict[str, Any]:
     return made | (OUTPUTS[step.type](step) if step.type in OUTPUTS else {})
 
 
-def _keep(step: Step, item: Item, computed: Mapping[str, Any]) -> Item:
+def _keep(
+    step: Step,
+    item: Item,
+    computed: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+) -> Item:
     made = (computed.get(name) for name in item.secrets)
     step.world.secrets.update(text for text in made if isinstance(text, str) and text)
     if not catalogue.kind(step.type).in_state:
         step.world.items[item.key] = item
-    _count(step)
+    _count(step, before)
     return item
 
 

@@ -1,24 +1,26 @@
 """The rehearsal: every layer up and nothing left to do, then all down and the world empty."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cli.lib import removals, repair
+from cli.lib.effects import named
 from cli.lib.fault import Fault
+from cli.lib.plan import STATEFUL
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from rehearsal import earlier, operations, scratch
+from rehearsal.facts import WorldFacts
+from rehearsal.result import Change, LayerResult
 from rehearsal.rules import RENEWALS
 from rehearsal.scratch import Scratch
 from rehearsal.steps import Outcome, Runner
 from rehearsal.world import Call, Item, World
+from toolchain import install
 
-CHANGES = ("created", "updated", "replaced", "deleted")
 LONGEST_DAYS = 800  # no token and no certificate that a server gets lasts longer
-OPERATIONS = ("update", "create", "delete")  # the later one says what became of the resource
 
 
 class RehearsalError(Exception):
@@ -26,36 +28,12 @@ class RehearsalError(Exception):
 
 
 @dataclass(kw_only=True)
-class LayerResult:
-    """What became of one layer; times in seconds."""
-
-    layer: str
-    resources: int = 0
-    up_s: float = 0.0
-    preview_s: float = 0.0
-    down_s: float = 0.0
-    calls: list[Call] = field(default_factory=list, repr=False)
-
-    @property
-    def changes(self) -> dict[str, list[str]]:
-        """What was created, updated, replaced and deleted: its type and name."""
-        made: dict[str, set[str]] = defaultdict(set)
-        for call in self.calls:
-            made[f"{call.type.rpartition(':')[2]} {call.name}"].add(call.operation)
-        found: dict[str, list[str]] = {word: [] for word in CHANGES}
-        for name, done in sorted(made.items()):
-            both = {"create", "delete"} <= done
-            word = "replaced" if both else f"{max(done, key=OPERATIONS.index)}d"
-            found[word].append(name)
-        return found
-
-
-@dataclass(kw_only=True)
 class Rehearsal:
     """One run over an environment whose simulators are being served.
 
     tell gets a line of progress at a time; recovered what was broken on demand and came up again;
-    renewed what fell due; from_commit is what the lab stood by before `up`.
+    renewed what fell due; change is what `up` brings to a lab that stood, and data names what it
+    held before.
     """
 
     scratch: Scratch
@@ -64,14 +42,15 @@ class Rehearsal:
     results: list[LayerResult] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
-    from_commit: str | None = None
+    change: Change | None = None
+    data: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.runner = Runner(self.scratch)
 
     def up(self, layers: tuple[str, ...] = LAYERS) -> None:
         """Bring layers up, lowest first, each with nothing left to do."""
-        if self.from_commit is None:
+        if self.change is None:
             self.tell("making the stacks")
             self.scratch.initialise()
         self.results = [LayerResult(layer=layer) for layer in layers]
@@ -82,24 +61,33 @@ class Rehearsal:
             self.tell(f"{layer}: nothing left to do?")
             self._unchanged(result)
 
-    def stand(self, commit: str, layers: tuple[str, ...] = LAYERS) -> None:
-        """Bring layers up by an earlier commit's program and settings; `up` then changes them."""
-        program = self.scratch.folder / "program"
+    def stand(self, change: Change, layers: tuple[str, ...] = LAYERS) -> None:
+        """Bring layers up as they are before a change, which the next `up` then brings."""
+        program = self.scratch.folder / "program" if change.commit else install.ROOT
         self.tell("making the stacks")
-        earlier.unpack(commit, program)
-        self._turn(program, in_luck=True)
+        if change.commit:
+            earlier.unpack(change.commit, program)
+            self._go_on(scratch.turn(self.scratch, program), in_luck=True)
         self.scratch.initialise()
         for layer in layers:
-            self._bring_up(layer, [], f" by {commit[:9]}")
-        earlier.follow(program)
-        self._turn(program)
-        self.scratch.give_secrets()
-        self.world.calls.clear()  # those that count are the checkout's
-        self.from_commit = commit
+            self._bring_up(layer, [], f" by {change.before}")
+        if change.commit:
+            earlier.follow(program)
+            self._go_on(scratch.turn(self.scratch, program))
+        self.edit(change, program)
 
-    def _turn(self, program: Path, *, in_luck: bool = False) -> None:
-        """Go on with another program; what had a name in the network keeps it."""
-        facts = scratch.turn(self.scratch, program)
+    def edit(self, change: Change, program: Path | None = None) -> None:
+        """Go on with the change's settings; program is the checkout's own unless given."""
+        self._go_on(scratch.edit(self.scratch, program or install.ROOT, change.edits))
+        self.scratch.give_secrets()
+        self.world.calls.clear()  # those that count are of the change
+        self.change = change
+        self.data = frozenset(
+            named(item.type.rpartition(":")[2], item.name) for item in self.world.find(*STATEFUL)
+        )
+
+    def _go_on(self, facts: WorldFacts, *, in_luck: bool = False) -> None:
+        """Go on in another ground; what had a name in the network keeps it."""
         names = {**self.world.facts.names, **facts.names}
         self.world.facts = replace(facts, names=names, in_luck=in_luck)
 
@@ -158,7 +146,7 @@ class Rehearsal:
 
     def _remove(self, layers: tuple[str, ...]) -> None:
         """What `./lab up` does first: what is switched off goes from the top."""
-        if self.from_commit is None:
+        if self.change is None:
             return  # nothing stands yet
         self.tell("what is switched off?")
         engine = self.scratch.engine

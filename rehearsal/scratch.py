@@ -20,6 +20,7 @@ from cli.lib.fault import Fault
 from cli.lib.pulumi import Engine
 from layers import LAYERS
 from rehearsal import mocks
+from rehearsal.edits import Edits, edited
 from rehearsal.facts import WorldFacts
 from settings import PROJECT, SECRET_KEYS, Settings, SettingsError, load
 from settings.mirrors import users
@@ -59,13 +60,18 @@ class Scratch:
         """The folder of the backend; with the world's own file it is a whole snapshot."""
         return self.folder / "state"
 
+    @property
+    def file(self) -> Path:
+        """Its settings' file."""
+        return self.folder / f"Pulumi.{self.env}.yaml"
+
     def stack(self, layer: str) -> str:
         """The name of a layer's stack."""
         return f"{self.env}-{layer}"
 
     def names(self, layers: tuple[str, ...] = LAYERS) -> set[str]:
         """`TYPE=NAME` of every resource that the program makes."""
-        config = read_config(self.folder / f"Pulumi.{self.env}.yaml")
+        config = read_config(self.file)
         secrets = {f"{PROJECT}:{name}": text for name, text in _secrets(self.settings).items()}
         made = mocks.deploy(self.env, {**config, **secrets}, layers=layers)
         return {
@@ -83,9 +89,8 @@ class Scratch:
 
     def give_secrets(self) -> None:
         """Give every secret that the project's settings need a value, and take the others away."""
-        file = self.folder / f"Pulumi.{self.env}.yaml"
-        there = read_config(file)
-        wanted = _secrets(_settings(there, file.name) or self.settings)
+        there = read_config(self.file)
+        wanted = _secrets(_settings(there, self.file.name) or self.settings)
         stack = self.stack(LAYERS[0])
         for name in SECRET_KEYS:
             key = f"{PROJECT}:{name}"
@@ -126,6 +131,12 @@ def _leftovers(folder: Path) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
+def checked(env: str, edits: Edits) -> Settings:
+    """The settings of the committed file with edits; SettingsError where they have faults."""
+    file = install.ROOT / f"Pulumi.{env}.yaml"
+    return load(edited(read_config(file), edits), file.name)
+
+
 def make(env: str, folder: Path, config: Mapping[str, Any] | None = None) -> Scratch:
     """Write the scratch project of `env` into an empty folder.
 
@@ -159,8 +170,24 @@ def turn(made: Scratch, program: Path) -> WorldFacts:
     except StackFileError as error:
         raise Fault(f"{file.name} of that commit {error}") from None
     _write_project(made.env, made.folder, program, shown)
-    settings = _settings(shown, file.name) or made.settings
+    return _ground(made, shown, program)
+
+
+def edit(made: Scratch, program: Path, edits: Edits) -> WorldFacts:
+    """Change single settings of a project, which runs the program in a folder; the ground then."""
+    shown = edited(plain(read_config(made.file)), edits)
+    _write_project(made.env, made.folder, program, shown)
+    return _ground(made, shown, program)
+
+
+def _ground(made: Scratch, config: Mapping[str, Any], program: Path) -> WorldFacts:
+    settings = _settings(config, made.file.name) or made.settings
     return replace(facts(settings), folder=str(program))
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Stack configuration without secrets."""
+    return {key: value for key, value in config.items() if not is_secret(value)}
 
 
 def _settings(config: Mapping[str, Any], source: str) -> Settings | None:
@@ -181,7 +208,7 @@ def _secrets(settings: Settings) -> dict[str, str]:
 
 def _rehearsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Stack configuration without secrets, and with nothing that is written beyond `folder`."""
-    shown: dict[str, Any] = {key: value for key, value in given.items() if not is_secret(value)}
+    shown = plain(given)
     common = shown.get(f"{PROJECT}:common")
     if isinstance(common, Mapping):
         shown[f"{PROJECT}:common"] = {

@@ -61,11 +61,15 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call that changed the world; `name` is the resource's in the program."""
+    """A call that changed the world; `name` is the resource's in the program.
+
+    changed are the paths of an update's inputs that differ.
+    """
 
     type: str
     name: str
     operation: Operation
+    changed: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def resource(self) -> str:
@@ -159,8 +163,21 @@ class World:
                 setattr(self, name, copy.deepcopy(dumped[name]))
             self._failures, self._kill = [], None
 
+    def load(self, path: Path) -> None:
+        """Become what `save` wrote."""
+        read = json.loads(path.read_text(encoding="utf-8"))
+        self.restore(
+            read
+            | {
+                "items": {key: Item(**item) for key, item in read["items"].items()},
+                "calls": [Call(**call) for call in read["calls"]],
+                "marked": [Mark(**mark) for mark in read["marked"]],
+                "secrets": set(read["secrets"]),
+            }
+        )
+
     def save(self, path: Path) -> None:
-        """Write `dump` to a file, for people to read."""
+        """Write `dump` to a file, for `load` and for people to read."""
 
         def plain(value: Any) -> Any:
             return sorted(value) if isinstance(value, set) else asdict(value)

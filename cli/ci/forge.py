@@ -11,8 +11,8 @@ import requests
 from gitlab.v4.objects import Project, ProjectMergeRequest, ProjectMergeRequestNote
 
 from cli.ci.note import MARKER
-from cli.ci.plan import Plan
 from cli.lib.fault import Fault
+from cli.lib.plan import Plan
 
 PACKAGE = "reviewed-previews"
 DRIFT = "datalab-drift"

@@ -5,7 +5,7 @@ It guards against surprises, not against malice: who may push a branch could wri
 
 from collections.abc import Mapping, Sequence
 
-from cli.ci.plan import Plan, Step
+from cli.lib.plan import Plan, Step
 
 Key = tuple[str, str, str]
 # The provider renews a token by an update, once it has `rotate_before_days` left to live. What the

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from cli.ci.plan import Plan, Step
+from cli.lib.effects import effects, lines
+from cli.lib.plan import Plan, Step
 from layers import LAYERS
 from settings.budget import Budget
 
@@ -40,6 +41,7 @@ def render(
         *_table(ordered, wanted),
         "",
         *_warnings(ordered),
+        *_effects(ordered),
         *(_budget(*budgets) if budgets else ()),
         f"Commit {commit[:12]} on {base[:12]}. Only names are shown, never values; a secret can "
         "show as changed though it is equal (pulumi#18957).",
@@ -79,6 +81,11 @@ def _warnings(plans: Sequence[Plan]) -> list[str]:
     return ["> :warning: **Data is at stake**", ">", *found, ""] if found else []
 
 
+def _effects(plans: Sequence[Plan]) -> list[str]:
+    found = effects(step for plan in plans for step in plan.steps)
+    return [*(f"- {line}" for line in lines(found, _code)), ""] if plans else []
+
+
 def _budget(before: Budget, after: Budget) -> list[str]:
     rows = (
         ("machines, MiB", before.dedicated_mib, after.dedicated_mib),
@@ -106,8 +113,7 @@ def _details(plan: Plan) -> str:
 
 
 def _named(step: Step) -> str:
-    kind = step.type.rpartition(":")[2]
-    return f"{_code(step.name)} ({_code(kind)})"
+    return f"{_code(step.name)} ({_code(step.kind)})"
 
 
 def _properties(step: Step) -> str:
@@ -116,7 +122,7 @@ def _properties(step: Step) -> str:
 
 def _code(text: str) -> str:
     """Names are the merge request's own text: no markup, no mention, no link comes out of them."""
-    return f"`{re.sub(r'[^A-Za-z0-9_.:/-]', '?', text)[:120]}`"
+    return f"`{re.sub(r'[^A-Za-z0-9_.: /-]', '?', text)[:120]}`"
 
 
 def stale(body: str, base: str) -> str:

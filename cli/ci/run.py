@@ -11,11 +11,11 @@ from pathlib import Path
 from cli.ci import images, note, probe, tree
 from cli.ci.forge import Forge, required
 from cli.ci.gate import beyond_renewal, refusals
-from cli.ci.plan import Plan, reduce
 from cli.lib import stackfile, stacks
 from cli.lib.ansible import look, runs
 from cli.lib.backend import marker, prepare, settings_of, stack_file
 from cli.lib.fault import Fault
+from cli.lib.plan import Plan, reduce
 from cli.lib.pulumi import DRIFTED, Engine, show_command
 from layers import LAYERS
 from settings import PROJECT, SettingsError, load_file

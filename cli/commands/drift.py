@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cli.ci.plan import reduce
 from cli.lib.command import DAILY, ENV, JSON, LAYER, Verb
 from cli.lib.fault import say
+from cli.lib.plan import reduce
 from cli.lib.pulumi import DRIFTED, Engine
 from cli.lib.terminal import print_json
 from toolchain import files

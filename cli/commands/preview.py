@@ -21,8 +21,8 @@ def run(values: argparse.Namespace) -> int:
 
     As JSON by names only, as the values may be secret.
     """
-    from cli.ci.plan import reduce
     from cli.lib import backend, reach, stacks
+    from cli.lib.plan import reduce
 
     engine, settings = backend.prepare(values.env)
     known = engine.stacks()

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from cli.ci import note
 from cli.ci.gate import TOKEN, refusals
-from cli.ci.plan import Plan, Step, reduce
+from cli.lib.plan import Plan, Step, reduce
 from settings.budget import budget
 from tests.harness.deploy import settings_of
 
 VOLUME = "docker:index/volume:Volume"
 CONTAINER = "docker:index/container:Container"
+COMMAND = "command:local:Command"
 
 
 def step(op: str, kind: str = CONTAINER, name: str = "x", **more: Any) -> dict[str, Any]:
@@ -80,7 +81,11 @@ def test_a_plan_reads_back_as_it_was_written() -> None:
 
 def test_the_note() -> None:
     plans = [
-        plan(Step("replace", CONTAINER, "kafka", ("image",)), Step("create", CONTAINER, "new")),
+        plan(
+            Step("replace", CONTAINER, "kafka-container", ("image",)),
+            Step("create", CONTAINER, "new"),
+            Step("update", COMMAND, "docker-host-key", ("environment",), reboots="docker"),
+        ),
         plan(Step("delete", VOLUME, "data", (), True), layer="foundation"),
         plan(layer="apps", failed=True),
     ]
@@ -92,10 +97,13 @@ def test_the_note() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0] == "| layer | create | update | replace | delete |"
     assert rows[2] == "| foundation | 0 | 0 | 0 | **1** |"
-    assert rows[3] == "| services | **1** | 0 | **1** | 0 |"
+    assert rows[3] == "| services | **1** | **1** | **1** | 0 |"
     assert rows[4].startswith("| apps | failed")
     assert rows[5].startswith("| platform | not previewed")
     assert "> - delete `data` (`Volume`) in foundation" in text
+    assert "- machines that reboot, with everything on them: `docker`\n" in text
+    assert "- away while it is replaced: `kafka`\n" in text
+    assert "- data: replaced: none; deleted: `Volume data`\n" in text
     assert "Data is at stake" in text
     assert f"| containers, MiB | {before.containers_mib} | {before.containers_mib} |" in text
     assert "cccccccccccc" in text

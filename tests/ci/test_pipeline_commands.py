@@ -22,10 +22,10 @@ from cli.ci import images, note, probe, publish, run, tree
 from cli.ci.forge import Forge
 from cli.ci.gate import TOKEN as TOKEN_TYPE
 from cli.ci.gate import refusals
-from cli.ci.plan import Plan, Step, reduce
 from cli.commands.ci import CI_ACTIONS
 from cli.lib import stacks
 from cli.lib.fault import Fault
+from cli.lib.plan import Plan, Step, reduce
 from cli.lib.pulumi import DRIFTED, Engine
 from settings import load_file
 from settings.images import PUSHED, pushed

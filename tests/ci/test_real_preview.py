@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.ci import note, run
-from cli.ci.plan import Plan, reduce
+from cli.lib.plan import Plan, reduce
 from cli.lib.pulumi import DRIFTED
 from tests.engine.lab import Lab, bring_up, lab, strings
 

@@ -4,8 +4,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from cli.lib.effects import Away
 from layers import LAYERS
 from rehearsal.rules.gitlab import PROJECT_TOKEN
+from tests.engine.edits import edit
 from tests.engine.lab import Lab
 from tests.engine.scenarios import Environment, Switch
 from tests.harness.switches import ALL_BUT_POSTGRESQL
@@ -87,6 +89,25 @@ class TestLab(Environment):
         {"platform.gitlab.enabled": False},
         protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
     )
+    def test_what_is_said_of_an_edit_is_what_happens(
+        self, here: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """test_edits.py does the same for each machine, each version, and the domain."""
+        monkeypatch.setattr(here.world, "facts", here.world.facts)
+        done = edit(
+            here,
+            "foundation.vault.machine.memory_mib=1152",
+            "services.kafka.heap_mib=400",
+            "services.portainer.container.memory_mib=320",
+            layers=("foundation", "services"),
+        )
+        done.equal()
+        assert (done.effects.reboots, done.effects.roles) == (("vault",), ("vault",))
+        assert done.effects.away == (Away(service="kafka", stop_s=60, start_s=180),)
+        assert "Container portainer-container" in done.said["layers"]["services"]["updated"]
+        assert (done.effects.replaced, done.effects.deleted) == ((), ())
+        assert {"S3Bucket lakehouse-bucket", "VmLegacy docker-vm"} <= set(done.effects.kept or ())
+
     switches: ClassVar[dict[str, Switch]] = {
         "the GPU": Switch(
             "platform",

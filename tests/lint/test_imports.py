@@ -27,7 +27,7 @@ PARTS: Mapping[str, frozenset[str]] = {
     }.items()
 }
 # What the rehearsal takes of the command line.
-OF_CLI = {"backend", "fault", "pulumi", "removals", "repair"}
+OF_CLI = {"backend", "effects", "fault", "plan", "pulumi", "removals", "repair"}
 # Who may import by a name that is made at run time, and why.
 BY_NAME = {
     "__main__": "the layer that the stack's name says",

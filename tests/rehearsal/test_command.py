@@ -75,12 +75,26 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
     assert "left nothing behind" not in done.stdout
     assert "--layer stopped there: the layers above foundation were not rehearsed" in done.stdout
     folder = next(tmp_path.iterdir())
-    enter, look = re.findall(r"^  (cd .*|pulumi .*)$", done.stderr, re.MULTILINE)
-    line = f"{enter} && {look}"
-    shown = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
-    assert shown.returncode == 0, shown.stderr
-    assert "minio:index/s3Bucket:S3Bucket" in shown.stdout
+    enter, look, preview = re.findall(r"^  (cd .*|pulumi .*)$", done.stderr, re.MULTILINE)
+
+    def run(line: str) -> str:
+        words = ["sh", "-c", f"{enter} && {line}"]
+        shown = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert shown.returncode == 0, shown.stderr + shown.stdout
+        return shown.stdout
+
+    assert "minio:index/s3Bucket:S3Bucket" in run(look)
     assert json.loads((folder / "world.json").read_text())["items"]
+    file = folder / "Pulumi.dev.yaml"
+    config = json.loads(file.read_text())
+    vault = config["config"].setdefault("datalab:foundation", {}).setdefault("vault", {})
+    vault["container"] = {"memory_mib": 641}
+    file.write_text(json.dumps(config))
+    command, _, _ = preview.partition("  #")
+    shown = json.loads(run(f"{command} --json 2>/dev/null"))
+    assert shown["changeSummary"]["update"] == 1
+    assert len(shown["changeSummary"]) == 2, "the others are as they were"
+    assert list(processes(tmp_path)) == []
 
 
 @pytest.mark.engine

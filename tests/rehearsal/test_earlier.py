@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +43,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def values(ref: str, **change: object) -> argparse.Namespace:
     """`./lab rehearse dev --from REF --layer foundation --json`."""
-    options = {"env": "dev", "layer": "foundation", "since": ref, "keep": False, "fail": [],
-               "kill_at": None, "json": True, **change}  # fmt: skip
+    options = {"env": "dev", "layer": "foundation", "since": ref, "edits": [], "keep": False,
+               "fail": [], "kill_at": None, "json": True, **change}  # fmt: skip
     return argparse.Namespace(**options)
 
 
@@ -76,14 +77,19 @@ def test_what_changed_since_a_commit_is_told_by_layer(
     configure(checkout)
     replace(program, line, f'{line}    context.secret("gitlab-token")\n')
 
-    assert perform.rehearse(values("HEAD")) == 0
+    edits = ["foundation.cache.container.memory_mib=320"]
+    assert perform.rehearse(values("HEAD", edits=edits)) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["from"] == git(checkout, "rev-parse", "HEAD")
     found = shown["layers"]["foundation"]
     assert found["created"] == ["RandomPassword gitlab-token"]
     assert found["deleted"] == ["RandomPassword gitlab-root"]
     assert found["replaced"] == ["RandomPassword vault-services"]
-    assert "Container vault-container" in found["updated"]
+    assert {"Container cache-container", "Container vault-container"} <= set(found["updated"])
+    assert shown["set"] == edits
+    effects = shown["effects"]
+    assert (effects["reboots"], effects["replaced"], effects["deleted"]) == ([], [], [])
+    assert "S3Bucket backups-bucket" in effects["kept"]
     assert shown["sum"] == {word: len(names) for word, names in found.items()}
 
 
@@ -94,8 +100,13 @@ def test_a_checkout_that_changed_nothing_changes_nothing(
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "now")
     assert perform.rehearse(values("HEAD", json=False)) == 0
-    first, last = capsys.readouterr().out.strip().split("\n")
+    first, *effects, last = capsys.readouterr().out.strip().split("\n")
     assert first == "foundation: nothing to do"
+    assert effects[:2] == [
+        "machines that reboot, with everything on them: none",
+        "services that are away: none",
+    ]
+    assert re.fullmatch(r"data: kept: \d.*; replaced: none; deleted: none", effects[2])
     assert "0 created, 0 updated, 0 replaced, 0 deleted" in last
 
 

@@ -25,7 +25,19 @@ VERB = Verb(
             metavar="REF",
             help="what this checkout changes in a lab that stands by that commit",
         ),
-        arg("--keep", action="store_true", help="leave the state and say how to look at it"),
+        arg(
+            "--set",
+            dest="edits",
+            metavar="KEY=VALUE",
+            action="append",
+            default=[],
+            help="what this setting would change in a lab that stands; may be given again",
+        ),
+        arg(
+            "--keep",
+            action="store_true",
+            help="leave the simulated lab, and say how to look at it and preview in it",
+        ),
         arg(
             "--fail",
             metavar="TYPE=NAME",

@@ -16,9 +16,11 @@ from cli.lib.command import nearest
 from cli.lib.fault import Fault, SettingsFault
 from cli.lib.terminal import print_json
 from layers import LAYERS
-from rehearsal import earlier, folder, scratch
+from rehearsal import earlier, folder, kept, scratch
 from rehearsal.catalogue import kinds
+from rehearsal.edits import Edit
 from rehearsal.refusals import table
+from rehearsal.result import Change
 from rehearsal.run import Rehearsal, RehearsalError
 from rehearsal.servers import serve
 from rehearsal.world import Call, World
@@ -48,7 +50,7 @@ def rehearse(values: argparse.Namespace) -> int:
 
 def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
     """Run it, and show what came of it."""
-    commit = earlier.commit(values.since) if values.since else None
+    change = _change(values)
     wanted = [_resource(resource) for resource in values.fail]
     begin = time.monotonic()
     console = Console(stderr=True, highlight=False)
@@ -60,8 +62,8 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
         rehearsal.tell, world.on_call = steps.tell, steps.called
         layers = LAYERS[: LAYERS.index(values.layer) + 1] if values.layer else LAYERS
         try:
-            if commit:
-                rehearsal.stand(commit, layers)
+            if change:
+                rehearsal.stand(change, layers)
             elif wanted:
                 _matching(wanted, project.names(layers))
             for resource in wanted:
@@ -69,11 +71,11 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
             if values.kill_at:
                 world.kill_at(values.kill_at, rehearsal.runner.kill)
             rehearsal.up(layers)
-            if not commit:
+            if not change:
                 rehearsal.renew()
-            shown = report.changes(rehearsal) if commit else report.data(rehearsal)
+            shown = report.changes(rehearsal, change) if change else report.data(rehearsal)
             if values.keep:
-                world.save(project.folder / "world.json")
+                kept.leave(project.folder, world)
             else:
                 rehearsal.down()
         finally:
@@ -81,12 +83,21 @@ def _rehearse(values: argparse.Namespace, project: scratch.Scratch) -> None:
             project.kill_leftovers()
         if world.faults_left:
             raise RehearsalError("; ".join(world.faults_left))
-    if not commit:
+    if not change:
         shown["layers"] = report.data(rehearsal)["layers"]  # with the times of their destruction
     seconds = time.monotonic() - begin
     _show(shown, rehearsal, seconds, as_json=values.json, kept=values.keep)
     if values.keep:
         _explain(project)
+
+
+def _change(values: argparse.Namespace) -> Change | None:
+    """What was asked to happen to a lab that stands, if anything was; faults come at once."""
+    commit = earlier.commit(values.since) if values.since else ""
+    source = f"Pulumi.{values.env}.yaml"
+    edits = [Edit.parse(text, source) for text in values.edits]
+    scratch.checked(values.env, edits)
+    return Change(commit=commit, edits=edits) if commit or edits else None
 
 
 class _Steps:
@@ -139,10 +150,10 @@ def _show(
         print_json({**shown, "seconds": round(seconds, 1)})
         return
     console = Console(highlight=False)
-    commit = rehearsal.from_commit
-    for line in report.change_lines(shown) if commit else ():
+    change = rehearsal.change
+    for line in report.change_lines(shown, rehearsal) if change else ():
         console.print(line, markup=False, soft_wrap=True)
-    for part in () if commit else report.tables(shown, rehearsal):
+    for part in () if change else report.tables(shown, rehearsal):
         console.print(part)
     for line in rehearsal.recovered:
         console.print(f"Recovered from: {line}", markup=False)
@@ -152,11 +163,9 @@ def _show(
     last = rehearsal.results[-1].layer
     if last != LAYERS[-1]:
         rest += f"; --layer stopped there: the layers above {last} were not rehearsed"
-    if commit:
+    if change:
         counts = ", ".join(f"{count} {word}" for word, count in shown["sum"].items())
-        line = (
-            f"{env} from {commit[:9]} to this checkout: {counts}; then nothing was left to do{rest}"
-        )
+        line = f"{env} {change.words}: {counts}; then nothing was left to do{rest}"
     else:
         line = (
             f"{env} came up, nothing was left to do{rest}: {seconds:.0f} s. "
@@ -167,13 +176,15 @@ def _show(
 
 def _explain(project: scratch.Scratch) -> None:
     """How to look at what was kept."""
-    names = ("PULUMI_BACKEND_URL", backend.PASSPHRASE[0], "PULUMI_HOME", "PATH")
-    lines = [f"export {name}={shlex.quote(project.engine.variables[name])}\n" for name in names]
+    names = ("BACKEND_URL", "DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "HOME")
+    known = (*(f"PULUMI_{name}" for name in names), backend.PASSPHRASE[0], "PATH")
+    lines = [f"export {name}={shlex.quote(project.engine.variables[name])}\n" for name in known]
     (project.folder / "env.sh").write_text("".join(lines))
     print(
-        f"Kept in {project.folder}; the simulators have ended. To look at it:\n"
+        f"Kept in {project.folder}. To look at it:\n"
         f"  cd {project.folder} && . ./env.sh\n"
         f"  pulumi stack -s {project.stack(LAYERS[0])} --show-urns\n"
+        f"  pulumi preview -s {project.stack(LAYERS[0])}  # edit {project.file.name} there first\n"
         "  python3 -m json.tool world.json  # what exists in the simulated world\n"
         f"To remove it: rm -r {project.folder}",
         file=sys.stderr,

@@ -1,16 +1,19 @@
 """What a rehearsal shows in the end: layers, hosts, containers, addresses, the budget."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
+from cli.lib.effects import Effects, effects, lines
 from cli.lib.tables import grid
 from cli.lib.tables import tables as budget_tables
 from rehearsal.catalogue import at
+from rehearsal.result import CHANGES, Change
 from rehearsal.rules.docker import CONTAINER, IMAGE
 from rehearsal.rules.proxmox import LXC, VM, WORDS
-from rehearsal.run import CHANGES, Rehearsal
+from rehearsal.run import Rehearsal
 from settings.budget import budget
 from settings.names import endpoints
 
@@ -51,23 +54,36 @@ def data(rehearsal: Rehearsal) -> dict[str, Any]:
     }
 
 
-def changes(rehearsal: Rehearsal) -> dict[str, Any]:
-    """What the checkout made of the lab that stood by an earlier commit."""
+def changes(rehearsal: Rehearsal, change: Change) -> dict[str, Any]:
+    """What a change made of the lab that stood."""
     layers = {result.layer: result.changes for result in rehearsal.results}
     return {
         "environment": rehearsal.scratch.env,
-        "from": rehearsal.from_commit,
+        "from": change.commit or None,
+        "set": [edit.text for edit in change.edits],
         "layers": layers,
         "sum": {word: sum(len(found[word]) for found in layers.values()) for word in CHANGES},
+        "effects": asdict(effects_of(rehearsal)),
         "recovered": rehearsal.recovered,
     }
 
 
-def change_lines(shown: Mapping[str, Any]) -> Iterator[str]:
+def effects_of(rehearsal: Rehearsal) -> Effects:
+    """What the change means to those who use the lab."""
+    times = {
+        item.name: (item.get("destroyGraceSeconds"), item.get("waitTimeout"))
+        for item in rehearsal.world.find(CONTAINER)
+    }
+    steps = (step for result in rehearsal.results for step in result.steps)
+    return effects(steps, times, rehearsal.data)
+
+
+def change_lines(shown: Mapping[str, Any], rehearsal: Rehearsal) -> Iterator[str]:
     """`changes` for a terminal: a line for each resource, and one for a layer that has none."""
     for layer, found in shown["layers"].items():
-        lines = [f"{layer}: {word} {name}" for word in CHANGES for name in found[word]]
-        yield from lines or [f"{layer}: nothing to do"]
+        found_lines = [f"{layer}: {word} {name}" for word in CHANGES for name in found[word]]
+        yield from found_lines or [f"{layer}: nothing to do"]
+    yield from lines(effects_of(rehearsal))
 
 
 def _hosts(rehearsal: Rehearsal) -> Iterator[dict[str, Any]]:

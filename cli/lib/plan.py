@@ -28,18 +28,66 @@ STATEFUL = (
     "proxmoxve:index/vmLegacy:VmLegacy",
     "vault:index/mount:Mount",
 )
+# A command that learns a machine's host key has this among its inputs, of what it is rebooted for
+# when it changes (targets/guests.py); that which runs its roles has the driver whose change is only
+# loaded by a reboot (ansible/roles/nvidia).
+REBOOTS = {
+    "-host-key": "environment.MACHINE_BOOT",
+    "-roles": "stdin.variables.nvidia_driver.version",
+}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, order=True)
 class Step:
-    """One change. `properties` are the names of the top-level inputs that differ."""
+    """One change. `properties` are the names of the top-level inputs that differ.
+
+    reboots is the machine that is rebooted with it, empty for none.
+    """
 
     op: str
     type: str
     name: str
     properties: tuple[str, ...] = ()
     stateful: bool = False
+    reboots: str = ""
+
+    @classmethod
+    def make(
+        cls,
+        op: str,
+        kind: str,
+        name: str,
+        paths: Iterable[str],
+        inner: Iterable[str] = (),
+        *,
+        held: bool = False,
+    ) -> "Step":
+        """A step by the paths of the inputs that differ; held says that it is protected.
+
+        inner are paths that say more of the same.
+        """
+        differ = {*paths}
+        # The top-level name only: below it stand keys, and a key can be anything.
+        top = {match[0] for match in map(NAME.match, differ) if match}
+        differ |= {*inner}
+        return cls(
+            op=op,
+            type=kind,
+            name=name,
+            properties=tuple(sorted(top)),
+            stateful=held or kind in STATEFUL,
+            reboots="".join(
+                name.removesuffix(suffix)
+                for suffix, path in REBOOTS.items()
+                if op == "update" and name.endswith(suffix) and path in differ
+            ),
+        )
+
+    @property
+    def kind(self) -> str:
+        """The last part of its type."""
+        return self.type.rpartition(":")[2]
 
     @property
     def destroys_data(self) -> bool:
@@ -108,19 +156,9 @@ def _step(raw: Mapping[str, Any]) -> Step | None:
     if raw["op"] in QUIET or raw["op"] in HALVES or kind.startswith(UNSEEN):
         return None
     old: Mapping[str, Any] = raw.get("oldState") or {}
-    properties: Iterable[str] = [
-        *(raw.get("diffReasons") or ()),
-        *(raw.get("replaceReasons") or ()),
-    ]
-    # The top-level name only: below it stand keys, and a key can be anything.
-    top = {match[0] for match in map(NAME.match, properties) if match}
-    return Step(
-        op=raw["op"],
-        type=kind,
-        name=name,
-        properties=tuple(sorted(top)),
-        stateful=bool(old.get("protect")) or kind in STATEFUL,
-    )
+    paths = [*(raw.get("diffReasons") or ()), *(raw.get("replaceReasons") or ())]
+    inner = raw.get("detailedDiff") or ()
+    return Step.make(raw["op"], kind, name, paths, inner, held=bool(old.get("protect")))
 
 
 def _urn(urn: str) -> tuple[str, str]:
