@@ -8,7 +8,8 @@ from settings.names import ROWS, endpoints
 # Name -> why it gives what it has to everybody who reaches it. A test holds the list closed.
 OPEN = {
     "cache": "Packages that anybody can have from where they come from; it takes nothing in.",
-    "gateway": "The start page has names and links of the lab, and nothing else.",
+    "gateway": "The start page has names, links, versions and states of services, and the "
+    "certificate of the CA; nothing else.",
     "kafka": "Not on purpose: it knows no logins yet. A neighbour reads and writes every topic.",
     "lake-writer": "Its page says how far it has come.",
     "mlflow": "Not on purpose: it asks for no login yet. Any neighbour can change models, "

@@ -1,6 +1,6 @@
 """The gateway: nginx in front of every web page, with the lab's certificate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ import pulumi
 import pulumi_docker as docker
 
 from layers.context import Component, LayerContext
-from settings import Settings
-from settings.names import ROWS, endpoints
+from settings import Settings, images
+from settings.containers import wanted
+from settings.names import ROWS, Endpoint, endpoints
+from settings.service import Listener
 from settings.services.gateway import Gateway as GatewaySettings
 from targets import Container, File, Health
 from targets.docker import DNS
@@ -86,21 +88,60 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "port": present["gateway"].inner_port,
         "names": [domain, f"gateway.{domain}", "localhost"],
         "routes": routes,
+        "states": list(_states(settings)),
     }
+
+
+def _states(settings: Settings) -> Iterator[dict[str, str]]:
+    """What the start page asks the gateway to look at, and where the gateway finds it."""
+    for name, endpoint in _shown(settings).items():
+        listener = ROWS[name].listener
+        if not listener.page:
+            continue
+        # A machine by its address: Docker's DNS, which nginx asks, knows containers alone.
+        away = ROWS[name].exposure == "machine" and settings.common.target.kind == "proxmox"
+        host = str(endpoint.address) if away else endpoint.inner_host
+        known = listener.host_header != Listener.host_header
+        yield {
+            "name": name,
+            "upstream": f"{endpoint.inner_scheme}://{host}:{endpoint.inner_port}{listener.page}",
+            "upstream_host": endpoint.inner_host,
+            "host_header": listener.host_header if known else endpoint.inner_netloc,
+        }
 
 
 def start_page(settings: Settings) -> dict[str, Any]:
     """The values of start.html.j2: all that has a label, as a link where it has pages."""
+    versions = dict(_versions(settings))
     links = [
         {
+            "name": name,
             "label": endpoint.label,
             "url": endpoint.url,
             "page": ROWS[name].listener.page,
+            "version": versions.get(ROWS[name].service.key, ""),
+            "login": ROWS[name].service.login is not None,
         }
-        for name, endpoint in endpoints(settings).items()
-        if endpoint.label and name != "gateway"
+        for name, endpoint in _shown(settings).items()
     ]
     return {"domain": settings.common.domain, "links": links}
+
+
+def _shown(settings: Settings) -> dict[str, Endpoint]:
+    """What is on the start page."""
+    present = endpoints(settings).items()
+    return {name: found for name, found in present if found.label and name != "gateway"}
+
+
+def _versions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Service -> version of the vendor's image that it runs.
+
+    Not of the lab's own images: the gateway would be replaced with each change of theirs.
+    """
+    known = images.catalogue().images
+    for one in wanted(settings):
+        if one.image in known and not one.built:
+            yield one.service.key, known[one.image].tag
 
 
 COMPONENT = Gateway

@@ -54,7 +54,9 @@ def test_containers_alone_find_it(service: Copy, environment: str) -> None:
     assert found["endpoint"] == address
     assert found["service"] == "redis"
     assert "redis" not in found["hosts"]
-    assert {"label": "Redis", "url": address, "page": ""} in found["lines"]
+    (line,) = [line for line in found["lines"] if line["name"] == "redis"]
+    assert (line["label"], line["url"], line["page"]) == ("Redis", address, "")
+    assert line["version"], "it is of images.yaml"
     assert found["probes"] == []
 
 

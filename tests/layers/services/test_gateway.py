@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 import pytest
 
-from layers.services.gateway import FILES, FOLDER, configuration
+from layers.services.gateway import FILES, FOLDER, configuration, start_page
+from settings import images
 from settings.images import PATH
 from settings.names import endpoints
 from tests.harness.certificates import Authority
@@ -49,9 +50,35 @@ def test_every_page_that_people_call_by_a_name_is_on_the_start_page() -> None:
         present = endpoints(world(variant)["services"].settings)
         named = {name for name, endpoint in present.items() if endpoint.label}
         assert len(named) >= 8
-        assert page.count("<a href=") == len(named) - 1
+        assert page.count("data-name=") == len(named) - 1
         for name in named - {"gateway"}:
-            assert f'<a href="{present[name].url}">{present[name].label}' in page, name
+            link = f'href="{present[name].url}" data-name="{name}">\n      <b>'
+            assert f"{link}{present[name].label}</b>" in page, name
+
+
+def test_it_says_versions_of_others_images_alone() -> None:
+    """With the lab's own, each change of theirs would replace the gateway."""
+    for environment in ("dev", "lab"):
+        settings = settings_of(environment)
+        found = {link["name"]: link["version"] for link in start_page(settings)["links"]}
+        tag = images.catalogue().images["portainer"].tag
+        assert (found["portainer"], found["mlflow"], found["web"]) == (tag, "", "")
+
+
+def test_the_gateway_asks_machines_by_address_and_containers_by_name() -> None:
+    found = {
+        environment: {state["name"]: state for state in configuration(settings)["states"]}
+        for environment in ("dev", "lab")
+        for settings in [settings_of(environment)]
+    }
+    assert found["dev"]["vault"]["upstream"] == "https://vault:8200/"
+    assert found["lab"]["vault"] == {
+        "name": "vault",
+        "upstream": "https://192.168.1.102:8200/",
+        "upstream_host": f"vault.{DOMAIN}",
+        "host_header": f"vault.{DOMAIN}:8200",
+    }
+    assert found["lab"]["portainer"]["upstream"] == "https://portainer:9443/api/system/status"
 
 
 def test_every_route_has_one_service_and_goes_where_containers_find_it() -> None:
@@ -96,8 +123,10 @@ class Upstream(BaseHTTPRequestHandler):
     """Answers with what it was asked; has one model, as Ollama lists them."""
 
     protocol_version = "HTTP/1.1"
+    asked: ClassVar[dict[str, tuple[str, dict[str, str]]]] = {}  # path -> the last request for it
 
     def do_GET(self) -> None:
+        self.asked[self.path] = self.command, dict(self.headers)
         asked = {"path": self.path, "headers": dict(self.headers)}
         body = json.dumps({**asked, "models": [{"name": "llama3.2:1b"}]}).encode()
         self.send_response(200 if "fault" not in self.path else 502)
@@ -193,6 +222,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
                 continue
             scheme = "https" if name in {"portainer", "web"} else "http"
             route["upstream"] = f"{scheme}://127.0.0.1:{ports.get(name, free_port())}"
+        for state in values["states"]:
+            name = state["name"]
+            if name in ports:
+                scheme = "https" if name in {"portainer", "web"} else "http"
+                fault = "/fault" if name == "web" else "/page"
+                state["upstream"] = f"{scheme}://127.0.0.1:{ports[name]}{fault}"
+            elif name == "vault":  # it answers, and has a fault
+                state["upstream"] = f"http://127.0.0.1:{plain}/fault"
+            elif name != AWAY:
+                state["upstream"] = f"http://127.0.0.1:{free_port()}/"
         values["resolver"] = f"127.0.0.1:{silent.getsockname()[1]}"
         made = jinja2.Template((FILES / "gateway.conf.j2").read_text())
         conf = folder / "nginx.conf"
@@ -242,6 +281,42 @@ def test_start_page_answers_to_every_name_that_is_no_service(gateway: Gateway) -
         assert status == 200
         assert "MLflow" in body
     assert gateway.ask(DOMAIN, "/healthz") == (200, "ok\n")
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("mlflow", 200),
+        ("portainer", 200),
+        ("vault", 502),  # its own word
+        ("web", 504),  # its certificate is somebody else's
+        ("open-webui", 504),  # nothing listens
+        (AWAY, 504),  # its name is not known
+        ("nonsense", 404),
+    ],
+)
+def test_it_looks_for_the_start_page_how_services_are(
+    gateway: Gateway, name: str, status: int
+) -> None:
+    cookie = {"Host": DOMAIN, "Cookie": "a=b", "Authorization": "Basic YTpi"}
+    with closing(
+        http.client.HTTPSConnection("127.0.0.1", gateway.port, context=gateway.context)
+    ) as client:
+        client.request("HEAD", f"/state/{name}", headers=cookie)
+        answer = client.getresponse()
+        assert answer.status == status
+        assert answer.read() == b""
+        if status == 200:
+            command, headers = Upstream.asked.pop("/page")
+            assert (command, list(headers)) == ("GET", ["Host"])
+        client.request("GET", f"/state/{name}", headers=cookie)
+        assert client.getresponse().status == 403
+
+
+@pytest.mark.service
+def test_the_ca_can_be_downloaded(gateway: Gateway) -> None:
+    assert gateway.ask(DOMAIN, "/ca.crt") == (200, gateway.ca.read_text())
 
 
 @pytest.mark.service

@@ -1,34 +1,106 @@
 """The start page in a real browser."""
 
 import re
-import sys
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
 
 from layers.services.gateway import FILES
 from tests.harness.browser import browse
-from tests.harness.process import free_port, listens, server
+from tests.harness.certificates import Authority
 
 pytestmark = pytest.mark.service
 
-EACH_IS_KNOWN = '[...document.querySelectorAll("a")].every(link => link.dataset.state)'
+TILES = '[...document.querySelectorAll("a.tile")]'
+EACH_IS_KNOWN = f"{TILES}.every(tile => tile.dataset.state)"
+# The page's own numbers, for the test to read from its source.
+MEASURED = """(document.body.dataset.wide = document.documentElement.scrollWidth > innerWidth,
+document.body.dataset.ink = getComputedStyle(document.body).color, %s)"""
+# What the gateway says of each: test_gateway.py has a real one say it.
+STATUS = {"up": 200, "login": 401, "starting": 503, "down": 504, "untrusted": 200}
+STATES = {**{name: name for name in STATUS}, "login": "up"}
 
 
-def test_each_link_shows_whether_it_answers(tmp_path: Path) -> None:
-    port, nobody = free_port(), free_port()
-    links = [
-        {"label": "Here", "url": f"http://127.0.0.1:{port}/", "page": True},
-        {"label": "Gone", "url": f"http://127.0.0.1:{nobody}/", "page": True},
-    ]
-    pages = tmp_path / "pages"
-    pages.mkdir()
-    page = jinja2.Template((FILES / "start.html.j2").read_text())
-    (pages / "index.html").write_text(page.render(domain="lab.test", links=links))
-    serve = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
-    with server(serve, lambda: listens(port), tmp_path / "log", cwd=pages):
-        seen, complaints = browse(f"http://127.0.0.1:{port}", tmp_path, EACH_IS_KNOWN)
-    states = dict(re.findall(r'<a href="([^"]+)"[^>]*data-state="(\w+)"', seen))
-    assert states == {links[0]["url"]: "up", links[1]["url"]: "down"}
+class Server(BaseHTTPRequestHandler):
+    """The gateway, and every service behind it."""
+
+    page = ""
+
+    def do_HEAD(self) -> None:
+        self.answer(STATUS.get(self.path.rpartition("/")[2], 200))
+
+    def do_GET(self) -> None:
+        self.answer(200, self.page.encode() if self.path == "/" else b"")
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    if context:
+        listener.socket = context.wrap_socket(listener.socket, server_side=True)
+    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield listener.server_address[1]
+    finally:
+        listener.shutdown()
+        listener.server_close()
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """Of a CA that no browser knows."""
+    pair = Authority().server("lab")
+    (folder / "own.crt").write_text(pair.certificate)
+    (folder / "own.key").write_text(pair.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.crt", folder / "own.key")
+    return context
+
+
+@pytest.mark.parametrize(("width", "dark"), [(0, False), (360, True)])
+def test_each_tile_shows_how_its_service_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, dark: bool
+) -> None:
+    template = jinja2.Template((FILES / "start.html.j2").read_text())
+    with serving() as port, serving(own_certificate(tmp_path)) as secure:
+        urls = {name: f"http://127.0.0.1:{port}/{name}" for name in STATUS}
+        urls["untrusted"] = f"https://127.0.0.1:{secure}/{'very-' * 20}long"
+        links = [
+            {"name": name, "label": name.title(), "url": url, "page": "/", "version": "1.2.3",
+             "login": True}
+            for name, url in urls.items()
+        ]  # fmt: skip
+        bare = {"name": "bus", "label": "Bus", "url": "kafka://bus:9092", "page": ""}
+        page = template.render(domain="lab.home.arpa", links=[*links, bare])
+        monkeypatch.setattr(Server, "page", page)
+        until = MEASURED % EACH_IS_KNOWN
+        seen, complaints = browse(
+            f"http://127.0.0.1:{port}", tmp_path, until, width=width, dark=dark
+        )
+    tiles = re.findall(r'data-name="(\w+)" data-state="(\w+)"', seen)
+    assert dict(tiles) == STATES
     assert complaints == []
+    assert 'data-wide="false"' in seen, "it has to be scrolled sideways"
+    ink = re.search(r'data-ink="rgb\((\d+)', seen)
+    assert ink
+    assert (int(ink[1]) > 128) == dark
+    hint = re.search(r'<p id="untrusted"( hidden="")?>', seen)
+    assert hint
+    assert not hint[1], "it says what to do where a certificate is not trusted"
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
