@@ -12,8 +12,6 @@ OPEN = {
     "certificate of the CA; nothing else.",
     "kafka": "Not on purpose: it knows no logins yet. A neighbour reads and writes every topic.",
     "lake-writer": "Its page says how far it has come.",
-    "mlflow": "Not on purpose: it asks for no login yet. Any neighbour can change models, "
-    "and with them what the model server runs.",
     "model-server": "Applications call it, and any neighbour may ask for a prediction.",
     "ollama": "Applications call it; any neighbour may use its models, pull or remove one.",
     "web": "A page for visitors.",
@@ -42,6 +40,11 @@ old and the night comes.
 
 **A developer of the lab's project** can push a branch, and so has what the role `ci-preview` gives,
 the secrets that a preview needs. Only those who may push to `main` deploy.
+
+**A user of MLflow** reads every experiment and model, and changes what that user made. Only the
+administrator makes users. Artifacts are in MLflow's own store: it takes no other address, a file of
+its own machine least of all. The model server reads as a user of its own; what the aliases that it
+serves point to runs as code there, so whoever may log a model may run code in that container.
 
 **An administrator** has `./lab logins`. The foundation's state with its passphrase opens
 everything.

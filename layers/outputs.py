@@ -145,6 +145,7 @@ class ServicesOutputs(Outputs):
     lakehouse: outside, inside: what datalab_edge.credentials reads, as JSON (secret).
     kafka: bootstrap (outside), inner_bootstrap, topics -> group.
     mlflow: url, inner_url.
+    mlflow_credentials: user -> username, password (secret).
     gitlab_project: id, path, registry (host:port/path); empty where GitLab is off.
     logins: as the foundation's.
     """
@@ -156,6 +157,7 @@ class ServicesOutputs(Outputs):
     lakehouse: pulumi.Output[dict[str, str]]
     kafka: pulumi.Output[dict[str, Any]]
     mlflow: pulumi.Output[dict[str, str]]
+    mlflow_credentials: pulumi.Output[dict[str, dict[str, str]]]
     gitlab_project: pulumi.Output[dict[str, Any]]
     logins: pulumi.Output[dict[str, dict[str, str]]]
 

@@ -2,13 +2,21 @@
 
 import json
 
+import pulumi
+
 from layers.apps.application import Application
 from layers.context import LayerContext
 from settings import Settings
 from settings.apps.model_server import SERVER_MIB
 from settings.apps.model_server import ModelServer as ModelServerSettings
 from settings.services.kafka import Kafka
-from targets import Container, Health
+from settings.services.mlflow import READER
+from targets import Container, File, Health
+
+USER = 10001  # apps/model_server/Dockerfile
+# Where MLflow's client looks (mlflow/utils/credentials.py).
+LOGIN = "/home/model-server/.mlflow/credentials"
+CREDENTIALS = "[mlflow]\nmlflow_tracking_username = {}\nmlflow_tracking_password = {}\n"
 
 
 class ModelServer(Application):
@@ -20,6 +28,7 @@ class ModelServer(Application):
         """Its image with what it is told."""
         wanted = context.get(ModelServerSettings)
         size = wanted.container
+        login = context.services.mlflow_credentials[READER]
         return Container(
             image=self.image,
             memory_mib=size.memory_mib,
@@ -31,7 +40,14 @@ class ModelServer(Application):
                 "LAKE_WRITER_URL": context.endpoint("lake-writer").inner_url,
                 **model_variables(wanted),
             },
-            capabilities=(),
+            files={
+                LOGIN: File(
+                    content=pulumi.Output.format(CREDENTIALS, login["username"], login["password"]),
+                    mode="0400",
+                    owner=USER,
+                )
+            },
+            capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
             # What was downloaded: it starts with that while MLflow is away.
             volumes={"model-server-models": "/var/lib/model-server"},
             ports=context.ports(name),

@@ -18,6 +18,7 @@ from layers.services.postgresql import login as database_login
 from settings import Settings
 from settings.program import Given
 from settings.services.kafka import Kafka
+from settings.services.mlflow import READER
 from settings.services.postgresql import PostgreSql, owners, password
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _outputs(context: LayerContext, project: "GitLabProject | None") -> Services
         kafka=pulumi.Output.from_input(_broker(context)),
         lakehouse=pulumi.Output.secret(together(lake)),
         mlflow=pulumi.Output.from_input(mlflow),
+        mlflow_credentials=secret_map(_mlflow_users(context)),
         gitlab_project=pulumi.Output.all(
             id=project.id if project else "",
             path=project.path if project else "",
@@ -121,3 +123,10 @@ def _broker(context: LayerContext) -> dict[str, Any]:
         "inner_bootstrap": context.endpoint("kafka").inner_netloc,
         "topics": {name: topic.group for name, topic in context.get(Kafka).topics.items()},
     }
+
+
+def _mlflow_users(context: LayerContext) -> dict[str, dict[str, pulumi.Input[str]]]:
+    """The users of MLflow whose passwords the lab knows, but for its administrator."""
+    if not context.has("mlflow"):
+        return {}
+    return {READER: {"username": READER, "password": context.secret("mlflow-model-server")}}

@@ -8,11 +8,13 @@ import pulumi
 from layers.context import Component, LayerContext
 from layers.services.postgresql import Databases
 from settings.names import Endpoint
+from settings.services.mlflow import ADMIN, READER
 from settings.services.mlflow import Mlflow as Settings
 from targets import Container, File, Health
 
 USER = 10001  # images/mlflow/Dockerfile
 SECRETS = "/run/secrets/"
+USERS = f"{SECRETS}users.ini"
 CA = "/etc/datalab/ca.crt"
 
 
@@ -44,18 +46,20 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
     endpoint, server = context.endpoint("mlflow"), context.endpoint("postgresql")
     keys = context.foundation.credentials["mlflow"]
     tls = {"sslmode": "verify-full", "sslrootcert": CA, "passfile": f"{SECRETS}pgpass"}
+    database = pulumi.Output.format(
+        "postgresql+psycopg://mlflow@{}:{}/{}?{}",
+        server.inner_host,
+        server.inner_port,
+        context.component(Databases).names["mlflow"],
+        urlencode(tls, quote_via=quote, safe="/"),
+    )
     return Container(
         image=image,
         memory_mib=wanted.container.memory_mib,
         cpus=wanted.container.cpus,
         environment={
-            "MLFLOW_BACKEND_STORE_URI": pulumi.Output.format(
-                "postgresql+psycopg://mlflow@{}:{}/{}?{}",
-                server.inner_host,
-                server.inner_port,
-                context.component(Databases).names["mlflow"],
-                urlencode(tls, quote_via=quote, safe="/"),
-            ),
+            "MLFLOW_BACKEND_STORE_URI": database,
+            "MLFLOW_AUTH_CONFIG_PATH": USERS,
             # By the image's own plugin: clients need not reach or trust the store.
             "MLFLOW_ARTIFACTS_DESTINATION": "proxied-s3://mlflow/artifacts",
             "MLFLOW_HOST": "0.0.0.0",  # noqa: S104 - inside the container
@@ -63,7 +67,7 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
             "MLFLOW_WORKERS": str(wanted.workers),
             "MLFLOW_SERVER_ALLOWED_HOSTS": allowed_hosts(endpoint),
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": endpoint.url,
-            # Halves the memory: 385 instead of 972 MiB with one worker (MLflow 3.17.2).
+            # Halves the memory: 385 instead of 972 MiB with one worker and no login (3.17.2).
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_S3_ENDPOINT_URL": context.foundation.object_store["inner_endpoint"],
             "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
@@ -94,11 +98,32 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
                 mode="0400",
                 owner=USER,
             ),
+            USERS: File(content=_users(context, database), mode="0400", owner=USER),
         },
         capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
         ports=context.ports("mlflow"),
         # The first start makes 65 tables; a new version may have to change them.
         health=Health(test=("CMD", "python", "/opt/mlflow/health.py"), interval_s=15, wait_s=600),
+    )
+
+
+def _users(context: LayerContext, database: pulumi.Output[str]) -> pulumi.Output[str]:
+    """What MLflow's login reads, and images/mlflow/users.py: everybody with a login may read."""
+    return pulumi.Output.format(
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        "database_uri = {}\n"
+        "admin_username = {}\n"
+        "admin_password = {}\n"
+        # Every request is checked by PBKDF2 otherwise, which takes three times as long.
+        "auth_cache_ttl_seconds = 60\n"
+        "[users]\n"
+        "{} = {}\n",
+        database,
+        ADMIN,
+        context.secret("mlflow-admin"),
+        READER,
+        context.secret("mlflow-model-server"),
     )
 
 

@@ -41,15 +41,35 @@ def install(name: str, requirements: Path) -> Path:
     return cached(f"{name}-{key}", fill) / "bin"
 
 
+ADMIN, ADMINS_PASSWORD = "admin", "password-of-admin"
+READER, READERS_PASSWORD = "model-server", "password-of-reader"
+
+
+def users(database: str) -> str:
+    """The file of the server's users, as the lab writes it."""
+    return (
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n"
+        f"admin_username = {ADMIN}\nadmin_password = {ADMINS_PASSWORD}\n"
+        f"[users]\n{READER} = {READERS_PASSWORD}\n"
+    )
+
+
+def login(user: str, password: str) -> dict[str, str]:
+    """Variables of a client."""
+    return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
+
+
 @contextmanager
 def mlflow(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run the image's own start script; its URL.
 
     Its store is SQLite and a folder unless `variables` of the container say otherwise.
     """
-    port, tools = free_port(), programs(MLFLOW)
+    port, tools, known = free_port(), programs(MLFLOW), folder / "users.ini"
+    known.write_text(users(f"sqlite:///{folder}/mlflow.db"))
     own = {
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_AUTH_CONFIG_PATH": str(known),
         "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WORKERS": "1",

@@ -174,7 +174,7 @@ def test_files_of_an_owner_go_only_where_docker_looks_up_no_user(
 ) -> None:
     """With a user of its own, or of its image, an engine would look that user up on the host.
 
-    PostgreSQL's, MLflow's and the lake writer's images have none: they start as root.
+    These have none: they start as root.
     """
     owned = {
         container.name
@@ -182,7 +182,8 @@ def test_files_of_an_owner_go_only_where_docker_looks_up_no_user(
         for file in container.inputs.get("uploads") or []
         if {"owner", "group"} & file.keys()
     }
-    assert owned == {"postgresql-container", "mlflow-container", "lake-writer-container"}
+    names = ("postgresql", "mlflow", "lake-writer", "model-server")
+    assert owned == {f"{name}-container" for name in names}
     for container in containers(world):
         if container.name in owned:
             assert "user" not in container.inputs, container.name
@@ -339,6 +340,7 @@ def test_who_administers_a_service_finds_its_login(world: dict[str, Deployed]) -
     where = endpoints(settings)
     made = {r.name: r for r in resources(world, "random:index/randomPassword:RandomPassword")}
     expected = {
+        "mlflow": ("mlflow", "admin", "mlflow-admin"),
         "object-store": ("store-console", "datalab-root", "object-store-root"),
         "open-webui": ("open-webui", settings.services.open_webui.admin_email, "open-webui-admin"),
         "portainer": ("portainer", "admin", "portainer-admin"),

@@ -18,9 +18,10 @@ KEEPS: dict[str, set[str]] = {
     "gateway": {"CHOWN", "SETGID", "SETUID"},
     "lake-writer": {"SETGID", "SETUID"},
     "mlflow": {"SETGID", "SETUID"},
+    "model-server": {"SETGID", "SETUID"},
     "postgresql": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
     "vault": {"CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"},
-    **{key: set() for key in ("kafka", "model-server", "open-webui", "store", "web")},
+    **{key: set() for key in ("kafka", "open-webui", "store", "web")},
 }
 # All of them, as nobody tried with less: GitLab's package runs some twenty programs as as many
 # users; Ollama's GPUs; the runner and Portainer hold the engine's key, which is root there anyway.

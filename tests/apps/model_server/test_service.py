@@ -16,9 +16,20 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from layers.apps.model_server import CREDENTIALS
 from tests.apps.model_server.fakes import ENVIRONMENT
 from tests.harness.kafka import kafka
-from tests.harness.mlflow import MODEL_SERVER, ROOT, mlflow, programs
+from tests.harness.mlflow import (
+    ADMIN,
+    ADMINS_PASSWORD,
+    MODEL_SERVER,
+    READER,
+    READERS_PASSWORD,
+    ROOT,
+    login,
+    mlflow,
+    programs,
+)
 from tests.harness.process import clean_environment, free_port, server
 
 pytestmark = pytest.mark.service
@@ -48,7 +59,8 @@ log("texts", make_pipeline(TfidfVectorizer(), LogisticRegression(C=1e6)).fit(tex
 
 
 def train(uri: str, folder: Path) -> None:
-    env = clean_environment(MLFLOW_TRACKING_URI=uri, HOME=str(folder))
+    own = login(ADMIN, ADMINS_PASSWORD)
+    env = clean_environment(MLFLOW_TRACKING_URI=uri, HOME=str(folder), **own)
     command = [str(programs(MODEL_SERVER) / "python"), "-c", TRAIN]
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -67,6 +79,9 @@ def package(folder: Path) -> Path:
 def model_server(folder: Path, **variables: str) -> Iterator[tuple[httpx.Client, int]]:
     """A server on its own port: a client of it, and its process."""
     port = free_port()
+    credentials = folder / ".mlflow/credentials"
+    credentials.parent.mkdir(exist_ok=True)
+    credentials.write_text(CREDENTIALS.format(READER, READERS_PASSWORD))
     own = {"MODELS_FOLDER": str(folder / "cache"), "HOME": str(folder)}
     env = clean_environment(**{**ENVIRONMENT, **own, **variables})
     start: list[str | Path] = [programs(MODEL_SERVER) / "uvicorn", "--factory"]

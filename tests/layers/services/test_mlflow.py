@@ -1,15 +1,17 @@
 """MLflow with the very environment of its container, on PostgreSQL and S3 over the lab's TLS."""
 
 import subprocess
+from configparser import ConfigParser
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
-from layers.services.mlflow import CA, SECRETS
+from layers.services.mlflow import CA, SECRETS, USERS
+from settings.services.mlflow import ADMIN, READER
 from tests.harness.certificates import Authority
-from tests.harness.mlflow import MLFLOW, mlflow, programs
+from tests.harness.mlflow import MLFLOW, login, mlflow, programs
 from tests.harness.process import clean_environment
 from tests.harness.s3 import S3, s3
 from tests.layers.containers import container, files, variables, world
@@ -48,14 +50,16 @@ def moved(folder: Path, database: int, store: S3) -> dict[str, str]:
         (folder / name).write_text(files(inputs)[path]["content"])
         (folder / name).chmod(0o400)
     found = variables(inputs)
-    password = found["MLFLOW_BACKEND_STORE_URI"]
+    address, users = found["MLFLOW_BACKEND_STORE_URI"], files(inputs)[USERS]["content"]
     for before, after in (
         ("@postgresql:5432", f"@localhost:{database}"),
         (SECRETS, f"{folder}/"),
         (CA, f"{folder}/ca.crt"),
     ):
-        assert before in password
-        password = password.replace(before, after)
+        assert before in address
+        assert before in users
+        address, users = address.replace(before, after), users.replace(before, after)
+    (folder / "own.ini").write_text(users)
     (folder / "aws").chmod(0o600)
     (folder / "aws").write_text(
         f"[default]\naws_access_key_id = {store.access_key}\n"
@@ -63,7 +67,8 @@ def moved(folder: Path, database: int, store: S3) -> dict[str, str]:
     )
     return {
         **found,
-        "MLFLOW_BACKEND_STORE_URI": password,
+        "MLFLOW_BACKEND_STORE_URI": address,
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "own.ini"),
         "MLFLOW_S3_ENDPOINT_URL": store.url,
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws"),
         "AWS_CA_BUNDLE": str(folder / "ca.crt"),
@@ -88,13 +93,26 @@ def test_runs_and_artifacts_go_through_the_server_alone(tmp_path: Path) -> None:
             session.execute("CREATE DATABASE mlflow OWNER mlflow")
         keys = {name: value for name, value in own.items() if name.startswith("AWS_")}
         python(BUCKET, store.url, "make", env=clean_environment(**keys))
-        for _ in range(2):  # a restarted container finds its tables
+        before, known = "", tmp_path / "own.ini"
+        for number in range(2):  # a restarted container finds its tables, and takes a new password
+            users = ConfigParser(interpolation=None)
+            users.read_string(known.read_text())
+            users["mlflow"]["admin_password"] += str(number)
+            with known.open("w") as file:
+                users.write(file)
             with mlflow(tmp_path, own) as uri:
-                client = clean_environment(MLFLOW_TRACKING_URI=uri, HOME=str(tmp_path))
+                logins = {ADMIN: users["mlflow"]["admin_password"], READER: users["users"][READER]}
+                client = clean_environment(
+                    MLFLOW_TRACKING_URI=uri, HOME=str(tmp_path), **login(ADMIN, logins[ADMIN])
+                )
                 python(CLIENT, env=client)
                 path = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
-                for host, status in (("mlflow:5000", 200), ("mlflow", 200), ("evil.test", 403)):
-                    assert httpx.get(path, headers={"Host": host}).status_code == status, host
+                for one in logins.items():
+                    for host, status in (("mlflow:5000", 200), ("mlflow", 200), ("evil.test", 403)):
+                        answer = httpx.get(path, headers={"Host": host}, auth=one)
+                        assert answer.status_code == status, (one[0], host)
+                assert httpx.get(path, auth=(ADMIN, before)).status_code == 401
+                before = logins[ADMIN]
         kept = python(BUCKET, store.url, "list", env=clean_environment(**keys)).split()
         assert len([key for key in kept if key.endswith("/deep/text.txt")]) == 2
         assert all(key.startswith("artifacts/") for key in kept)

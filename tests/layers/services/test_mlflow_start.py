@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.mlflow import MLFLOW, ROOT, programs
+from tests.harness.mlflow import ADMIN, MLFLOW, READER, ROOT, programs, users
 from tests.harness.postgresql import PASSWORD, PostgreSql, postgresql
 from tests.harness.process import clean_environment, wait_for
 
@@ -18,9 +18,12 @@ START = ROOT / MLFLOW / "start.sh"
 
 
 def environment(server: PostgreSql, tools: Path) -> dict[str, str]:
+    address = f"postgresql+psycopg://postgres:{PASSWORD}@127.0.0.1:{server.port}/mlflow"
+    known = tools / "users.ini"
+    known.write_text(users(address))
     return clean_environment(
-        MLFLOW_BACKEND_STORE_URI=f"postgresql+psycopg://postgres:{PASSWORD}"
-        f"@127.0.0.1:{server.port}/mlflow",
+        MLFLOW_BACKEND_STORE_URI=address,
+        MLFLOW_AUTH_CONFIG_PATH=str(known),
         PATH=f"{tools}:{programs(MLFLOW)}:/usr/bin:/bin",
         HOME=str(tools),
     )
@@ -36,16 +39,22 @@ def locks(server: PostgreSql) -> bool:
         return session.execute(query).fetchone() is not None
 
 
+def table(server: PostgreSql, name: str) -> bool:
+    """Whether a table is there for others to see."""
+    with server.connect("mlflow") as session:
+        found = session.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
+    return found == (True,)
+
+
 def begun(server: PostgreSql) -> bool:
     """Whether the tables that the migrations begin with are there for others to see."""
-    with server.connect("mlflow") as session:
-        found = session.execute("SELECT to_regclass('experiments') IS NOT NULL").fetchone()
-    return found == (True,)
+    return table(server, "experiments")
 
 
 STEPS: dict[str, Callable[[PostgreSql], bool]] = {
     "making the tables": locks,
     "migrating them": lambda server: begun(server) and locks(server),
+    "making the users": lambda server: table(server, "alembic_version_auth"),
 }
 
 
@@ -86,3 +95,5 @@ def test_a_first_start_killed_in_its_migrations(step: str, server: PostgreSql, t
     with server.connect("mlflow") as session:
         # `db upgrade` goes to the newest version in one transaction.
         assert session.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        found = session.execute("SELECT username FROM users ORDER BY username").fetchall()
+        assert found == [(ADMIN,), (READER,)]

@@ -13,6 +13,7 @@ import pytest
 from cli.ci import gate
 from layers.services.mlflow import CA, USER, allowed_hosts
 from provision import kafka, ollama, postgres, request
+from settings.declarations import BY_KEY
 from settings.images import PATH, catalogue
 from settings.names import certificate_names, endpoints, hosts
 from settings.services.gitlab_project import Workflow
@@ -110,12 +111,13 @@ class TestMlflow:
     def test_health_is_asked_by_the_public_name(self) -> None:
         found = variables(container(world("lab")["services"], "mlflow"))
         assert found["HEALTH_HOST"] == "mlflow.lab.home.arpa"
-        assert "/api/2.0/" in (ROOT / "images/mlflow/health.py").read_text()
+        page = BY_KEY["services.mlflow"].listeners[0].page
+        assert f'"{page}"' in (ROOT / "images/mlflow/health.py").read_text()
 
     def test_image_has_one_mlflow_and_the_model_server_speaks_the_same(self) -> None:
         server = (ROOT / "images/mlflow/requirements.txt").read_text()
         client = (ROOT / "apps/model_server/requirements.txt").read_text()
-        (version,) = re.findall(r"^mlflow==(\S+)", server, re.MULTILINE)
+        (version,) = re.findall(r"^mlflow(?:\[auth\])?==(\S+)", server, re.MULTILINE)
         assert re.findall(r"^mlflow-skinny==(\S+)", client, re.MULTILINE) == [version]
 
     def test_it_starts_as_root_and_runs_as_the_files_user(self) -> None:
