@@ -65,6 +65,8 @@ def run(values: argparse.Namespace) -> int:
     slowest = ["--durations=25", "--durations-min=0.1"]
     command = [sys.executable, "-m", "pytest", "-m", marks, *slowest, *together, *values.extra]
     variables = pulumi_cli.environment(obtain.ensure_pulumi())
+    # Hundreds of programs are started, each a tenth slower where no bytecode of ours is kept.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     return wait(command, install.ROOT, variables)
 
 
