@@ -21,6 +21,7 @@ from layers.apps.model_server import inference_variables
 from settings import time_zones
 from tests.harness.deploy import settings_of
 from tests.harness.docker import engine
+from tests.harness.mlflow import users
 from tests.harness.pipelines import git
 from tests.harness.process import wait_for
 from tests.images import bases, building
@@ -125,6 +126,7 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
             "mlflow",
             {
                 "MLFLOW_BACKEND_STORE_URI": "sqlite:////home/mlflow/db",
+                "MLFLOW_AUTH_CONFIG_PATH": "/users.ini",
                 "MLFLOW_ARTIFACTS_DESTINATION": "proxied-s3://mlflow/artifacts",
                 "MLFLOW_PORT": "5000",
                 "MLFLOW_WORKERS": "1",
@@ -156,10 +158,14 @@ def test_a_rehearsal_runs_in_the_deployer(built: Built, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_built_starts_and_is_healthy(
-    built: Built, image: str, variables: Mapping[str, str], health: str
+    built: Built, image: str, variables: Mapping[str, str], health: str, tmp_path: Path
 ) -> None:
+    known = tmp_path / "users.ini"
+    known.write_text(users(variables.get("MLFLOW_BACKEND_STORE_URI", "")))
+    known.chmod(0o444)
     given = [f"--env={name}={value}" for name, value in variables.items()]
-    words = ("--detach", "--network=none", *given, built.reference[image])
+    mounted = f"--volume={known}:/users.ini:ro"
+    words = ("--detach", "--network=none", mounted, *given, built.reference[image])
     container = docker("run", *words).strip()
 
     def healthy() -> bool:

@@ -62,6 +62,7 @@ def run_of(admin: httpx.Client) -> dict[str, str]:
         ("GET", "/"),
         ("GET", "/version"),
         ("GET", "/metrics"),
+        ("GET", "/signup"),
     ],
 )
 def test_without_a_login_nothing_is_told_or_taken(url: str, method: str, path: str) -> None:
@@ -154,6 +155,20 @@ def test_what_is_of_another_is_not_changed(
     with client(url, *login) as other:
         answer = other.request(method, f"{API}/{route}", json=body)
         assert answer.status_code == 403, answer.text
+
+
+def test_who_may_make_users_and_change_passwords(url: str) -> None:
+    with client(url, *PERSON) as person, client(url, ADMIN, ADMINS_PASSWORD) as admin:
+        new = {"username": "eve", "password": "password-of-eve"}
+        assert person.post(f"{API}/users/create", json=new).status_code == 403
+        assert admin.get("/signup").status_code == 200
+        assert admin.post(f"{API}/users/create", json=new).status_code == 200
+        with client(url, *new.values()) as eve:
+            new |= {"current_password": new["password"], "password": "another-password-of-eve"}
+            assert eve.patch(f"{API}/users/update-password", json=new).status_code == 200
+            assert eve.get(f"{API}/experiments/search?max_results=1").status_code == 401
+        with client(url, new["username"], new["password"]) as eve:
+            assert eve.get(f"{API}/experiments/search?max_results=1").status_code == 200
 
 
 def test_artifacts_of_another_are_not_overwritten(url: str) -> None:
