@@ -44,7 +44,7 @@ the secrets that a preview needs. Only those who may push to `main` deploy.
 **A user of MLflow** reads every experiment and model, and changes what that user made. Only the
 administrator makes users. Artifacts are in MLflow's own store: it takes no other address, a file of
 its own machine least of all. The model server reads as a user of its own; what the aliases that it
-serves point to runs as code there, so whoever may log a model may run code in that container.
+serves point to runs as code there, so anyone who may log a model may run code in that container.
 
 **An administrator** has `./lab logins`. The foundation's state with its passphrase opens
 everything.

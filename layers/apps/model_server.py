@@ -6,6 +6,7 @@ import pulumi
 
 from layers.apps.application import Application
 from layers.context import LayerContext
+from layers.outputs import entry
 from settings import Settings
 from settings.apps.model_server import SERVER_MIB
 from settings.apps.model_server import ModelServer as ModelServerSettings
@@ -14,7 +15,7 @@ from settings.services.mlflow import READER
 from targets import Container, File, Health
 
 USER = 10001  # apps/model_server/Dockerfile
-# Where MLflow's client looks (mlflow/utils/credentials.py).
+# Where MLflow's client looks.
 LOGIN = "/home/model-server/.mlflow/credentials"
 CREDENTIALS = "[mlflow]\nmlflow_tracking_username = {}\nmlflow_tracking_password = {}\n"
 
@@ -28,7 +29,8 @@ class ModelServer(Application):
         """Its image with what it is told."""
         wanted = context.get(ModelServerSettings)
         size = wanted.container
-        login = context.services.mlflow_credentials[READER]
+        known = context.services.mlflow_credentials
+        login = entry(context.environment, "services", "mlflow_credentials", known, READER)
         return Container(
             image=self.image,
             memory_mib=size.memory_mib,

@@ -28,6 +28,7 @@ from cli.lib.fault import Fault
 from cli.lib.plan import Plan, Step, reduce
 from cli.lib.pulumi import DRIFTED, Engine
 from settings import load_file
+from settings.declarations import BY_KEY
 from settings.images import PUSHED, pushed
 from settings.stackfile import read_config
 from targets.ansible import PLAYBOOK
@@ -406,9 +407,12 @@ def test_gitlab_that_is_down_is_a_fault(forge: GitLab, monkeypatch: pytest.Monke
 
 
 def test_what_was_deployed_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ("services.mlflow", "apps.model_server")
+    pages = [BY_KEY[key].listeners[0].page for key in named]
+
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            ok = self.path in ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
+            ok = self.path in pages
             self.send_response(200 if ok else 404)
             self.end_headers()
 

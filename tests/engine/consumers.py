@@ -13,8 +13,8 @@ import psycopg
 import urllib3
 from minio import Minio, S3Error
 
-from layers.foundation.object_store import BUCKETS
 from layers.services.postgresql import DATABASES
+from settings.foundation.object_store import BUCKETS
 
 
 def store(given: Mapping[str, Any]) -> dict[str, list[str]]:

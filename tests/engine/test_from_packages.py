@@ -30,7 +30,7 @@ from tests.harness import packaged, real_docker
 from tests.harness.checkout import Checkout, checkout
 from tests.harness.deploy import settings_of
 from tests.harness.docker import engine, namespace
-from tests.harness.mlflow import MODEL_SERVER
+from tests.harness.mlflow import MODEL_SERVER, login
 from tests.harness.mlflow import programs as packages
 from tests.harness.process import clean_environment, wait_for
 from tests.harness.real_docker import Docker
@@ -221,9 +221,11 @@ def asked(dev: Checkout, consumer: str, given: Mapping[str, Any]) -> Mapping[str
 def test_a_model_answers_and_its_rows_are_in_the_lake(dev: Checkout, tmp_path: Path) -> None:
     """From a run in MLflow to the README's query, as a person does it on a laptop."""
     known = endpoints(settings_of("dev", CHANGE))
+    admin = dev.outputs("services")["logins"]["mlflow"]
+    own = {"MLFLOW_TRACKING_URI": known["mlflow"].url, **login(admin["user"], admin["password"])}
     run = subprocess.run(
         [*dev.before, packages(MODEL_SERVER) / "python", "-c", A_RUN],
-        env=clean_environment(MLFLOW_TRACKING_URI=known["mlflow"].url, HOME=str(tmp_path)),
+        env=clean_environment(**own, HOME=str(tmp_path)),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -89,6 +89,7 @@ class TestLab(Environment):
         {"platform.gitlab.enabled": False},
         protected={"services": "gitlab-group, gitlab-project", "platform": "gitlab-vm"},
     )
+
     def test_what_is_said_of_an_edit_is_what_happens(
         self, here: Lab, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -17,8 +17,12 @@ from tests.harness.patched import ROOT
 from tests.targets.test_proxmox_api import TABLE, refusals
 
 # render needs the GPU of another vendor than the sample's (settings/valid/gpu-of-amd.yaml), and
-# GitLab's machine has no balloon.
-ONLY_WITH_OTHERS = {"services.ollama.gpu_type", "platform.gitlab.machine.floor_mib"}
+# GitLab's machine has no balloon; of images from packages Vault has none.
+ONLY_WITH_OTHERS = {
+    "common.target.images",
+    "platform.gitlab.machine.floor_mib",
+    "services.ollama.gpu_type",
+}
 
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rehearsal import folder, steps
 from settings import load_file
@@ -86,7 +87,7 @@ def test_what_is_kept_can_be_looked_at(tmp_path: Path) -> None:
     assert "minio:index/s3Bucket:S3Bucket" in run(look)
     assert json.loads((folder / "world.json").read_text())["items"]
     file = folder / "Pulumi.dev.yaml"
-    config = json.loads(file.read_text())
+    config = yaml.safe_load(file.read_text())
     vault = config["config"].setdefault("datalab:foundation", {}).setdefault("vault", {})
     vault["container"] = {"memory_mib": 641}
     file.write_text(json.dumps(config))

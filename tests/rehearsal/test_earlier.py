@@ -77,7 +77,7 @@ def test_what_changed_since_a_commit_is_told_by_layer(
     configure(checkout)
     replace(program, line, f'{line}    context.secret("gitlab-token")\n')
 
-    edits = ["foundation.cache.container.memory_mib=320"]
+    edits = ["foundation.object_store.container.memory_mib=640"]
     assert perform.rehearse(values("HEAD", edits=edits)) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["from"] == git(checkout, "rev-parse", "HEAD")
@@ -85,7 +85,7 @@ def test_what_changed_since_a_commit_is_told_by_layer(
     assert found["created"] == ["RandomPassword gitlab-token"]
     assert found["deleted"] == ["RandomPassword gitlab-root"]
     assert found["replaced"] == ["RandomPassword vault-services"]
-    assert {"Container cache-container", "Container vault-container"} <= set(found["updated"])
+    assert {"Container store-container", "Container vault-container"} <= set(found["updated"])
     assert shown["set"] == edits
     effects = shown["effects"]
     assert (effects["reboots"], effects["replaced"], effects["deleted"]) == ([], [], [])

@@ -1,7 +1,7 @@
 """MLflow with its own login, and with no artifacts elsewhere than in the server's own store.
 
-MLflow (3.17.2) lets whoever makes an experiment choose where its artifacts are, and then reads them
-for him: of file:///run/secrets the server's own keys.
+MLflow (3.17.2) lets anyone who makes an experiment choose where its artifacts are, and then reads
+them for that person: at file:///run/secrets, the server's own keys.
 """
 
 import json
