@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from cli.main import names, parse
 from docs.generate import FOLDER, PAGES
-from settings import Settings, schema
+from settings import Settings, load, schema
 from settings.declarations import SECRETS
 from settings.faults import resolve
 from tests.docs.test_links import CHANGES, README, ROOT
+from tests.harness.patched import sample
 
 WRITTEN = [
     README,
@@ -65,6 +67,19 @@ def test_each_setting_is_one(page: str) -> None:
         for name in key.split("."):
             models = [entry for model in models for entry in below(model, name)]
         assert models, key
+
+
+@pytest.mark.parametrize("page", ["docs/changing.md", "docs/your-data.md"])
+def test_each_block_of_settings_loads(page: str) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", TEXTS[page], re.DOTALL | re.MULTILINE):
+        assert load(merged(sample("lab"), yaml.safe_load(block)), page)
+
+
+def merged(config: Any, more: Any) -> Any:
+    """A configuration with another's values in it."""
+    if not (isinstance(config, dict) and isinstance(more, dict)):
+        return more
+    return {**config, **{key: merged(config.get(key), more[key]) for key in more}}
 
 
 def test_the_messages_to_look_for_are_said() -> None:

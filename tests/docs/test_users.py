@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from apps.model_server.interface import Question
-from settings import load_file
 from settings.names import endpoints
 from tests.docs.test_links import ROOT
+from tests.harness.deploy import settings_of
 from tests.harness.mlflow import MLFLOW, programs
 from tests.harness.process import clean_environment
 
@@ -44,7 +44,7 @@ def test_the_first_model_is_logged_and_takes_what_it_is_asked(tmp_path: Path) ->
 
 
 def test_addresses_are_those_of_the_shipped_settings() -> None:
-    known = {point.url for point in endpoints(load_file(ROOT / "Pulumi.lab.yaml")).values()}
+    known = {point.url for point in endpoints(settings_of("lab")).values()}
     named = re.findall(r"https://[\w.-]+\.arpa", TEXT)
     assert len(named) > 3
     assert set(named) <= known

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from settings import load_file
 from settings.names import addresses, endpoints
 from tests.docs.test_links import ROOT
 from tests.harness.certificates import Authority
+from tests.harness.deploy import settings_of
 from tests.harness.process import clean_environment
 
 TEXT = (ROOT / "docs/your-laptop.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_every_block_runs_as_written(tmp_path: Path) -> None:
 
 
 def test_addresses_are_those_of_the_shipped_settings() -> None:
-    lab = load_file(ROOT / "Pulumi.lab.yaml")
+    lab = settings_of("lab")
     named = set(re.findall(r"\b[\w-]+\.lab\.home\.arpa(?::\d+)?", TEXT))
     known = {*addresses(lab), *(point.netloc for point in endpoints(lab).values())}
     assert named
