@@ -16,6 +16,7 @@ from tests.harness.deploy import stack_config
 from toolchain import install
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
+SUMS = images.PATH.with_name("images.sum")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def here(standing: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """The same from a snapshot."""
     monkeypatch.setattr(standing.world, "facts", standing.world.facts)
     standing.restore(f"after {LAYERS[-1]}")
-    shutil.copy(images.PATH, install.ROOT / images.PATH.name)
+    for file in (images.PATH, SUMS):
+        shutil.copy(file, install.ROOT / file.name)
     return standing
 
 
@@ -84,12 +86,15 @@ def test_each_download_of_images_yaml(here: Lab, name: str) -> None:
 
 
 def another(key: str) -> None:
-    """Change a version in the checkout's images.yaml."""
+    """Change a version in the checkout's images.yaml, of which images.sum has no sum then."""
     file: Path = install.ROOT / images.PATH.name
     document = yaml.safe_load(file.read_text())
     *path, last = key.split(".")
     holder = document
     for step in path:
         holder = holder[step]
-    holder[last] = f"{holder[last]}1"
+    old, holder[last] = str(holder[last]), f"{holder[last]}1"
     file.write_text(yaml.safe_dump(document))
+    sums = install.ROOT / SUMS.name
+    others = [line for line in sums.read_text().splitlines(keepends=True) if old not in line]
+    sums.write_text("".join(others))
