@@ -44,16 +44,15 @@ class Outputs:
         return cls(**{field.name: required(field.name) for field in fields(cls)})
 
 
-def entry(
-    environment: str, layer: str, output: str, found: pulumi.Output[dict[str, T]], key: str
-) -> pulumi.Output[T]:
-    """An entry of a layer's output `found`: a service that was off until now has none yet."""
+def entry(environment: str, below: Outputs, output: str, key: str) -> pulumi.Output[Any]:
+    """An entry of an output of a layer below: a service that was off until now has none yet."""
 
-    def check(entries: dict[str, T]) -> T:
+    def check(entries: dict[str, Any]) -> Any:
         if key not in entries:
-            not_yet(environment, layer, f"{output}[{key}]")
+            not_yet(environment, below.layer, f"{output}[{key}]")
         return entries[key]
 
+    found: pulumi.Output[dict[str, Any]] = getattr(below, output)
     return found.apply(check)
 
 

@@ -108,8 +108,7 @@ class LayerValues:
         """Certificate and key (PEM) of a service or client."""
         if self.issuer:
             return self.issuer.leaves[name]
-        known = self.foundation.certificates
-        return entry(self.environment, "foundation", "certificates", known, name)
+        return entry(self.environment, self.foundation, "certificates", name)
 
     def ports(self, name: str, inside: int | None = None) -> Sequence[Port]:
         """What a container publishes: in the lab nothing that the gateway answers for."""
@@ -125,7 +124,7 @@ class LayerValues:
     def gitlab(self) -> pulumi.ProviderResource:
         """That of the lab's GitLab, above the platform; the platform's page sets its own."""
         below = self.platform
-        url = entry(self.environment, "platform", "gitlab", below.gitlab, "api_url")
+        url = entry(self.environment, below, "gitlab", "api_url")
         return providers.gitlab(url, below.gitlab_token, self.trust)
 
     @cached_property

@@ -50,8 +50,7 @@ class LakeWriter(Application):
 
 def _document(context: LayerContext) -> pulumi.Output[str]:
     """What it enters the lakehouse with."""
-    documents = context.services.lakehouse
-    return entry(context.environment, "services", "lakehouse", documents, "inside")
+    return entry(context.environment, context.services, "lakehouse", "inside")
 
 
 COMPONENT = LakeWriter

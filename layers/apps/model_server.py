@@ -29,8 +29,7 @@ class ModelServer(Application):
         """Its image with what it is told."""
         wanted = context.get(ModelServerSettings)
         size = wanted.container
-        known = context.services.mlflow_credentials
-        login = entry(context.environment, "services", "mlflow_credentials", known, READER)
+        login = entry(context.environment, context.services, "mlflow_credentials", READER)
         return Container(
             image=self.image,
             memory_mib=size.memory_mib,

@@ -54,8 +54,7 @@ class GitLabProject(Component):
         self.id, self.path = project.id, project.path_with_namespace
         # By what it is made of, as the path is known before the project is.
         place = f"{settings.group}/{settings.project}"
-        known = context.platform.gitlab
-        server = entry(context.environment, "platform", "gitlab", known, "registry")
+        server = entry(context.environment, context.platform, "gitlab", "registry")
         self.registry = pulumi.Output.all(server, project.id).apply(
             lambda known: f"{known[0]}/{place}"
         )
