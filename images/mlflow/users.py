@@ -8,17 +8,15 @@ import configparser
 import os
 from pathlib import Path
 
-from mlflow.server.auth.config import read_auth_config
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
 given = configparser.ConfigParser(interpolation=None)
 given.read_string(Path(os.environ["MLFLOW_AUTH_CONFIG_PATH"]).read_text(encoding="utf-8"))
-config = read_auth_config()
-store = SqlAlchemyStore()
-store.init_db(config.database_uri)
-users = {config.admin_username: config.admin_password, **given["users"]}
-for name, password in users.items():
-    admin = name == config.admin_username
+server, store = given["mlflow"], SqlAlchemyStore()
+store.init_db(server["database_uri"])
+administrator = server["admin_username"]
+for name, password in {administrator: server["admin_password"], **given["users"]}.items():
+    admin = name == administrator
     if store.has_user(name):
         store.update_user(name, password=password, is_admin=admin)
     else:

@@ -16,6 +16,19 @@ USER = 10001  # images/mlflow/Dockerfile
 SECRETS = "/run/secrets/"
 USERS = f"{SECRETS}users.ini"
 CA = "/etc/datalab/ca.crt"
+# What MLflow's login reads, and images/mlflow/users.py: database, administrator with password, and
+# reader with password. Everybody with a login may read. Without the cache every request is checked
+# by PBKDF2, which takes three times as long.
+USERS_FILE = """\
+[mlflow]
+default_permission = READ
+database_uri = {}
+admin_username = {}
+admin_password = {}
+auth_cache_ttl_seconds = 60
+[users]
+{} = {}
+"""
 
 
 class Mlflow(Component):
@@ -44,7 +57,6 @@ def allowed_hosts(endpoint: Endpoint) -> str:
 def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
     wanted = context.get(Settings)
     endpoint, server = context.endpoint("mlflow"), context.endpoint("postgresql")
-    keys = context.foundation.credentials["mlflow"]
     tls = {"sslmode": "verify-full", "sslrootcert": CA, "passfile": f"{SECRETS}pgpass"}
     database = pulumi.Output.format(
         "postgresql+psycopg://mlflow@{}:{}/{}?{}",
@@ -80,26 +92,7 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
             # For the health check: it asks by the name that people use.
             "HEALTH_HOST": re.sub("^https?://", "", endpoint.url),
         },
-        files={
-            CA: File(content=context.ca),
-            f"{SECRETS}pgpass": File(
-                content=pulumi.Output.concat(
-                    "*:*:*:mlflow:", context.secret("postgresql-mlflow"), "\n"
-                ),
-                mode="0400",  # libpq ignores one that others may read
-                owner=USER,
-            ),
-            f"{SECRETS}aws": File(
-                content=pulumi.Output.format(
-                    "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-                    keys["access_key"],
-                    keys["secret_key"],
-                ),
-                mode="0400",
-                owner=USER,
-            ),
-            USERS: File(content=_users(context, database), mode="0400", owner=USER),
-        },
+        files=_files(context, database),
         capabilities=("SETGID", "SETUID"),  # its entry point becomes its user
         ports=context.ports("mlflow"),
         # The first start makes 65 tables; a new version may have to change them.
@@ -107,24 +100,30 @@ def _container(context: LayerContext, image: pulumi.Output[str]) -> Container:
     )
 
 
-def _users(context: LayerContext, database: pulumi.Output[str]) -> pulumi.Output[str]:
-    """What MLflow's login reads, and images/mlflow/users.py: everybody with a login may read."""
-    return pulumi.Output.format(
-        "[mlflow]\n"
-        "default_permission = READ\n"
-        "database_uri = {}\n"
-        "admin_username = {}\n"
-        "admin_password = {}\n"
-        # Every request is checked by PBKDF2 otherwise, which takes three times as long.
-        "auth_cache_ttl_seconds = 60\n"
-        "[users]\n"
-        "{} = {}\n",
-        database,
-        ADMIN,
-        context.secret("mlflow-admin"),
-        READER,
-        context.secret("mlflow-model-server"),
-    )
+def _files(context: LayerContext, database: pulumi.Output[str]) -> dict[str, File]:
+    keys = context.foundation.credentials["mlflow"]
+    secret = {
+        "pgpass": pulumi.Output.concat("*:*:*:mlflow:", context.secret("postgresql-mlflow"), "\n"),
+        "aws": pulumi.Output.format(
+            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            keys["access_key"],
+            keys["secret_key"],
+        ),
+        "users.ini": pulumi.Output.format(
+            USERS_FILE,
+            database,
+            ADMIN,
+            context.secret("mlflow-admin"),
+            READER,
+            context.secret("mlflow-model-server"),
+        ),
+    }
+    # libpq ignores a password file that others may read.
+    own = {
+        f"{SECRETS}{name}": File(content=content, mode="0400", owner=USER)
+        for name, content in secret.items()
+    }
+    return {CA: File(content=context.ca), **own}
 
 
 COMPONENT = Mlflow

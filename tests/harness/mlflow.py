@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from layers.services.mlflow import USERS_FILE
 from settings.images import PATH
+from settings.services.mlflow import ADMIN, READER
 from tests.harness.process import clean_environment, free_port, listens, server
 from toolchain import pip_config
 from toolchain.kept import cached
@@ -41,17 +43,12 @@ def install(name: str, requirements: Path) -> Path:
     return cached(f"{name}-{key}", fill) / "bin"
 
 
-ADMIN, ADMINS_PASSWORD = "admin", "password-of-admin"
-READER, READERS_PASSWORD = "model-server", "password-of-reader"
+ADMINS_PASSWORD, READERS_PASSWORD = "password-of-admin", "password-of-reader"
 
 
 def users(database: str) -> str:
     """The file of the server's users, as the lab writes it."""
-    return (
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n"
-        f"admin_username = {ADMIN}\nadmin_password = {ADMINS_PASSWORD}\n"
-        f"[users]\n{READER} = {READERS_PASSWORD}\n"
-    )
+    return USERS_FILE.format(database, ADMIN, ADMINS_PASSWORD, READER, READERS_PASSWORD)
 
 
 def login(user: str, password: str) -> dict[str, str]:

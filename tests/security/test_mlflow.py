@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.harness.mlflow import ADMIN, ADMINS_PASSWORD, READER, READERS_PASSWORD, mlflow
+from settings.services.mlflow import ADMIN, READER
+from tests.harness.mlflow import ADMINS_PASSWORD, READERS_PASSWORD, mlflow
 
 pytestmark = pytest.mark.service
 

@@ -17,13 +17,12 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from layers.apps.model_server import CREDENTIALS
+from settings.services.mlflow import ADMIN, READER
 from tests.apps.model_server.fakes import ENVIRONMENT
 from tests.harness.kafka import kafka
 from tests.harness.mlflow import (
-    ADMIN,
     ADMINS_PASSWORD,
     MODEL_SERVER,
-    READER,
     READERS_PASSWORD,
     ROOT,
     login,

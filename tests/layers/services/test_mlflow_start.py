@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.mlflow import ADMIN, MLFLOW, READER, ROOT, programs, users
+from settings.services.mlflow import ADMIN, READER
+from tests.harness.mlflow import MLFLOW, ROOT, programs, users
 from tests.harness.postgresql import PASSWORD, PostgreSql, postgresql
 from tests.harness.process import clean_environment, wait_for
 
