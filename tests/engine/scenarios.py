@@ -11,6 +11,7 @@ import pytest
 from cli.lib.fault import Fault
 from layers import LAYERS
 from tests.engine.lab import Lab, bring_up, lab
+from tests.harness.switches import ALL_BUT_POSTGRESQL
 
 # In CI for each environment; `./lab test --long` takes every operation instead.
 SAMPLE = 5
@@ -31,6 +32,20 @@ class Switch:
     removed: tuple[str, ...] = ()
     protected: dict[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
+
+
+ALL_THAT_KEEPS = Switch(
+    "apps",
+    {f"{key}.enabled": True for key in ALL_BUT_POSTGRESQL},
+    {f"{key}.enabled": False for key in ALL_BUT_POSTGRESQL},
+    kept=(
+        "kafka-data-volume",
+        "ollama-data-volume",
+        "open-webui-data-volume",
+        "portainer-data-volume",
+        "model-server-models-volume",
+    ),
+)
 
 
 class Environment:

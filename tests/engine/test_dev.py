@@ -4,8 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.engine.scenarios import Environment, Switch
-from tests.harness.switches import ALL_BUT_POSTGRESQL
+from tests.engine.scenarios import ALL_THAT_KEEPS, Environment, Switch
 
 pytestmark = pytest.mark.engine
 
@@ -74,16 +73,5 @@ class TestDev(Environment):
             ("foundation.cache.upstreams.hub",),
             kept=("cache-hub-volume",),
         ),
-        "all that keeps its data by itself": Switch(
-            "apps",
-            {f"{key}.enabled": True for key in ALL_BUT_POSTGRESQL},
-            {f"{key}.enabled": False for key in ALL_BUT_POSTGRESQL},
-            kept=(
-                "kafka-data-volume",
-                "ollama-data-volume",
-                "open-webui-data-volume",
-                "portainer-data-volume",
-                "model-server-models-volume",
-            ),
-        ),
+        "all that keeps its data by itself": ALL_THAT_KEEPS,
     }

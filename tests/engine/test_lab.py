@@ -9,8 +9,7 @@ from layers import LAYERS
 from rehearsal.rules.gitlab import PROJECT_TOKEN
 from tests.engine.edits import edit
 from tests.engine.lab import Lab
-from tests.engine.scenarios import Environment, Switch
-from tests.harness.switches import ALL_BUT_POSTGRESQL
+from tests.engine.scenarios import ALL_THAT_KEEPS, Environment, Switch
 
 pytestmark = pytest.mark.engine
 
@@ -115,18 +114,7 @@ class TestLab(Environment):
             {"platform.docker.machine.gpu": "gpu", "services.ollama.gpu": True},
             {"platform.docker.machine.gpu": None, "services.ollama.gpu": False},
         ),
-        "all that keeps its data by itself": Switch(
-            "apps",
-            {f"{key}.enabled": True for key in ALL_BUT_POSTGRESQL},
-            {f"{key}.enabled": False for key in ALL_BUT_POSTGRESQL},
-            kept=(
-                "kafka-data-volume",
-                "ollama-data-volume",
-                "open-webui-data-volume",
-                "portainer-data-volume",
-                "model-server-models-volume",
-            ),
-        ),
+        "all that keeps its data by itself": ALL_THAT_KEEPS,
         "a topic and a schedule": Switch(
             "services",
             {

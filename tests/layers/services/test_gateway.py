@@ -7,11 +7,10 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +24,7 @@ from settings.names import endpoints
 from tests.harness.certificates import Authority
 from tests.harness.deploy import settings_of
 from tests.harness.process import clean_environment, free_port, listens, server
+from tests.harness.web import serving
 from tests.layers.containers import container, files, published, world
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -151,20 +151,6 @@ class Upstream(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def upstream(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    if context:
-        listener.socket = context.wrap_socket(listener.socket, server_side=True)
-    thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield listener.server_address[1]
-    finally:
-        listener.shutdown()
-        listener.server_close()
-
-
 class Gateway:
     """A running nginx and the certificate of its CA."""
 
@@ -207,9 +193,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     (pages / "index.html").write_text(text("lab", f"{FOLDER}/pages/index.html"))
     (pages / "unavailable.html").write_text((FILES / "unavailable.html").read_text())
     with (
-        upstream() as plain,
-        upstream(context) as secure,
-        upstream(wrong) as unknown,
+        serving(Upstream) as plain,
+        serving(Upstream, context) as secure,
+        serving(Upstream, wrong) as unknown,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
     ):
         silent.bind(("127.0.0.1", 0))

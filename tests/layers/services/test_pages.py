@@ -2,10 +2,7 @@
 
 import re
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pytest
 from layers.services.gateway import FILES
 from tests.harness.browser import browse
 from tests.harness.certificates import Authority
+from tests.harness.web import serving
 
 pytestmark = pytest.mark.service
 
@@ -50,19 +48,6 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    if context:
-        listener.socket = context.wrap_socket(listener.socket, server_side=True)
-    threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield listener.server_address[1]
-    finally:
-        listener.shutdown()
-        listener.server_close()
-
-
 def own_certificate(folder: Path) -> ssl.SSLContext:
     """Of a CA that no browser knows."""
     pair = Authority().server("lab")
@@ -78,7 +63,7 @@ def test_each_tile_shows_how_its_service_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, dark: bool
 ) -> None:
     template = jinja2.Template((FILES / "start.html.j2").read_text())
-    with serving() as port, serving(own_certificate(tmp_path)) as secure:
+    with serving(Server) as port, serving(Server, own_certificate(tmp_path)) as secure:
         urls = {name: f"http://127.0.0.1:{port}/{name}" for name in STATUS}
         urls["untrusted"] = f"https://127.0.0.1:{secure}/{'very-' * 20}long"
         links = [
